@@ -1,0 +1,161 @@
+//! What a project's `.huskies/project.toml` says, validated: the rules one story runs under.
+//!
+//! Not for: reading or parsing the file (`config::project`), nor the server's own settings.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{ItemName, Provider};
+use super::money::Usd;
+
+/// The whole project file, as of one commit of the base branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    pub land: Land,
+    pub trigger: Trigger,
+    /// How many failed attempts are followed by another one.
+    pub max_retries: u32,
+    pub components: Vec<Component>,
+    pub gates: Vec<Gate>,
+    pub agents: Vec<Agent>,
+}
+
+impl Project {
+    /// The agents that may code, in the order of the file.
+    pub fn coders(&self) -> impl Iterator<Item = &Agent> {
+        self.agents.iter().filter(|agent| agent.role == Role::Coder)
+    }
+
+    /// The gates that run at `moment`. A project that names gates for only one of accept and merge
+    /// has them run at both: nothing lands untested.
+    pub fn gates_on(&self, moment: Moment) -> Vec<Gate> {
+        let marked = |moment| self.gates.iter().filter(move |gate| gate.on.contains(&moment));
+        let gates: Vec<Gate> = marked(moment).cloned().collect();
+        match moment {
+            Moment::Commit => gates,
+            Moment::Accept if gates.is_empty() => marked(Moment::Merge).cloned().collect(),
+            Moment::Merge if gates.is_empty() => marked(Moment::Accept).cloned().collect(),
+            Moment::Accept | Moment::Merge => gates,
+        }
+    }
+}
+
+/// How a story's change reaches the base branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Land {
+    Push,
+    PullRequest,
+}
+
+/// The labels that move stories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    pub start_label: String,
+}
+
+impl Default for Trigger {
+    fn default() -> Self {
+        Self { start_label: "huskies".to_owned() }
+    }
+}
+
+/// A part of the project with its own set-up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    pub name: ItemName,
+    /// The folder its commands run in, relative to the root.
+    pub path: String,
+    pub setup: Vec<String>,
+    pub teardown: Vec<String>,
+    /// For all set-up commands of this component together.
+    pub timeout: Duration,
+}
+
+/// When a gate runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    /// In the pre-commit hook: help for whoever commits, never an authority.
+    Commit,
+    /// By the server, on what an agent committed.
+    Accept,
+    /// By the server, on the very tree that is about to land.
+    Merge,
+}
+
+/// One quality gate: a shell command whose exit status alone decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    pub name: ItemName,
+    pub command: String,
+    pub timeout: Duration,
+    pub on: Vec<Moment>,
+    /// Globs over changed paths; the gate is skipped when none matches. Empty: always runs.
+    pub paths: Vec<String>,
+}
+
+/// What an agent is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Coder,
+    Qa,
+    Mergemaster,
+    Other,
+}
+
+/// Which adapter drives an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    ClaudeCode,
+    Command,
+}
+
+impl Runtime {
+    pub const ALL: [Self; 2] = [Self::ClaudeCode, Self::Command];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "claude-code",
+            Self::Command => "command",
+        }
+    }
+
+    /// Whose account pays; pauses of one provider do not hold up another.
+    pub fn provider(self) -> Provider {
+        Provider(match self {
+            Self::ClaudeCode => "anthropic".to_owned(),
+            Self::Command => "command".to_owned(),
+        })
+    }
+
+    /// Whether starting it can cost money that the ledger must hold in reserve. A `command` agent
+    /// spends what its author lets it spend: it reserves only a budget that is configured.
+    pub fn is_metered(self) -> bool {
+        match self {
+            Self::ClaudeCode => true,
+            Self::Command => false,
+        }
+    }
+}
+
+/// One configured agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    pub name: ItemName,
+    pub role: Role,
+    pub runtime: Runtime,
+    pub model: Option<String>,
+    /// The prompt template; `None` takes the built-in one of its role.
+    pub prompt: Option<String>,
+    pub args: Vec<String>,
+    /// For the `command` runtime: what `sh -c` runs.
+    pub command: Option<String>,
+    pub max_turns: Option<u32>,
+    pub max_budget: Option<Usd>,
+    /// Silence after which an attempt counts as stalled.
+    pub inactivity: Duration,
+}

@@ -1,0 +1,197 @@
+//! What moves between the core and the adapters about one piece of work: the task, an attempt's
+//! end, what git found, what the gates said.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::id::{ItemName, SessionId, Sha};
+use super::money::Usd;
+
+/// An issue's text as it was when the story was started; later edits do not reach an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Task {
+    pub title: String,
+    pub body: String,
+    pub comments: Vec<TaskComment>,
+}
+
+/// A comment that was there when the task was pinned. Data for the agent, never an instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskComment {
+    pub author: String,
+    pub body: String,
+}
+
+/// How an agent's process ended, as its supervisor and runtime saw it. A claim where it concerns
+/// success: what counts is what git and the gates say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "end")]
+pub enum End {
+    /// It says that it is done.
+    Finished,
+    /// It gave up or asked a question.
+    Asked { question: String },
+    /// Its own turn or budget limit stopped it.
+    LimitReached { limit: Limit },
+    /// The provider refuses more for now.
+    RateLimited { until: Option<Timestamp>, message: String },
+    /// Out of credit, not logged in, model unknown: nothing mends this by trying again.
+    AccountTrouble { message: String },
+    /// Killed by an abort signal before any session was there.
+    Aborted,
+    /// The runtime refused to continue the session it was given.
+    ResumeRefused { message: String },
+    /// Nothing could be started: binary, arguments, worktree.
+    CannotLaunch { message: String },
+    /// It broke off without a result.
+    Crashed { message: String },
+    /// No output and no running tool for the configured time.
+    Stalled { after: Duration },
+    /// The supervisor or the machine is gone.
+    Lost { message: String },
+    /// huskies stopped it because somebody asked.
+    Stopped,
+}
+
+/// Which limit of an attempt was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    Turns,
+    Budget,
+}
+
+/// What an attempt used, as metered from its stream.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    pub turns: u32,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// What this attempt cost; cumulative streams are already reduced by what earlier attempts of
+    /// the session cost. `None`: the runtime does not say.
+    pub cost: Option<Usd>,
+    /// The session's running total as the stream reports it, to subtract from on the next resume.
+    pub session_cost: Option<Usd>,
+}
+
+/// A supervised process, so that it can be recognised after a restart and never mistaken for
+/// another one that got its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    pub pid: u32,
+    /// Field 22 of `/proc/<pid>/stat`, in clock ticks since boot (proc_pid_stat(5)).
+    pub start_ticks: u64,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// Whether an attempt continued the CLI's own session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    Cold,
+    Warm(Session),
+}
+
+/// A conversation that can be resumed, and what it has cost so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    /// The total the stream last reported for it.
+    pub cost: Usd,
+}
+
+/// What was found in a worktree after its agent stopped, everything already kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// The tip of the story branch.
+    pub head: Sha,
+    pub tree: Sha,
+    /// The branch has a change against the base that could be merged.
+    pub ahead: bool,
+    /// The tip moved since the attempt began.
+    pub advanced: bool,
+    /// What was not committed, under `refs/huskies/wip/<story>/<attempt>`.
+    pub wip: Option<Sha>,
+}
+
+/// What a set of gates found out about one tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateReport {
+    pub commit: Sha,
+    pub tree: Sha,
+    pub outcomes: Vec<GateOutcome>,
+}
+
+impl GateReport {
+    /// True when every gate that applied passed. An empty report is not a pass.
+    pub fn passed(&self) -> bool {
+        !self.outcomes.is_empty() && self.outcomes.iter().all(|outcome| !outcome.verdict.is_failure())
+    }
+
+    pub fn failures(&self) -> impl Iterator<Item = &GateOutcome> {
+        self.outcomes.iter().filter(|outcome| outcome.verdict.is_failure())
+    }
+
+    /// How many gates really ran.
+    pub fn executed(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.verdict != GateVerdict::Skipped).count()
+    }
+}
+
+/// One gate's verdict and the end of what it printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateOutcome {
+    pub gate: ItemName,
+    pub verdict: GateVerdict,
+    pub duration: Duration,
+    /// The last bytes of stdout and stderr together, escape sequences removed.
+    pub tail: String,
+}
+
+/// What one gate said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum GateVerdict {
+    Passed,
+    /// The command's exit status, or 128 + the signal that ended it.
+    Failed { status: i32 },
+    TimedOut { after: Duration },
+    /// The command could not be run at all.
+    Broken { message: String },
+    /// None of its `paths` changed. Never a pass.
+    Skipped,
+}
+
+impl GateVerdict {
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Passed | Self::Skipped => false,
+            Self::Failed { .. } | Self::TimedOut { .. } | Self::Broken { .. } => true,
+        }
+    }
+}
+
+/// Proof of what landed: byte for byte the tree that passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The base's tip that the change was built on.
+    pub base: Sha,
+    /// The story branch's tip that was squashed.
+    pub head: Sha,
+    pub commit: Sha,
+    pub tree: Sha,
+    /// The merge gates on `tree`.
+    pub gates: Vec<GateOutcome>,
+}
+
+/// A squash commit that is ready to be tested and landed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub base: Sha,
+    pub head: Sha,
+    pub commit: Sha,
+    pub tree: Sha,
+}

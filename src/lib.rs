@@ -1,0 +1,3 @@
+//! huskies: label a GitHub issue; get a merged change, or a clear account of why not.
+
+pub mod domain;
