@@ -4,7 +4,7 @@
 //! The engine is the only writer of subjects; executors read what is pending. Not for: decisions,
 //! and not for the built-in forge's own tables, which only share the file.
 
-mod sqlite;
+// mod sqlite;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::domain::id::{DeliveryId, RepoName, RunId, StoryId};
 use crate::domain::transition::Subject;
 use crate::domain::work::ProcessIdentity;
 
-pub use sqlite::SqliteStore;
+// pub use sqlite::SqliteStore;
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]
