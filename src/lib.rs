@@ -1,4 +1,8 @@
 //! huskies: label a GitHub issue; get a merged change, or a clear account of why not.
 
 pub mod domain;
+pub mod engine;
+pub mod forge;
+pub mod store;
+pub mod timer;
 pub mod webhook;
