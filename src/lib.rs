@@ -4,5 +4,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod report;
+pub mod forge;
 pub mod store;
 pub mod timer;
+pub mod webhook;
