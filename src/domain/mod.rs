@@ -7,4 +7,5 @@ pub mod delivery;
 pub mod id;
 pub mod money;
 pub mod project;
+pub mod text;
 pub mod work;
