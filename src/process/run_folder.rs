@@ -103,9 +103,9 @@ impl RunFolder {
         &self.path
     }
 
-    /// What marks the processes of this run, see [`super::tree`].
+    /// What marks the processes of this run, see [`super::tree`]. One word, whatever the path.
     pub fn mark(&self) -> String {
-        self.path.display().to_string()
+        crate::domain::text::digest(&self.path.display().to_string())
     }
 
     /// The newest output; older output is in [`RunFolder::older_log`].

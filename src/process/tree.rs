@@ -227,7 +227,7 @@ mod tests {
             boot_id: String::new(),
         };
         Tree {
-            root: gone,
+            root: Some(gone),
             mark: "tree-stray".to_owned(),
         }
         .kill_blocking(Duration::ZERO)
@@ -251,7 +251,7 @@ mod tests {
     fn the_process_that_asks_is_never_a_member() {
         let me = identity::identify(std::process::id()).unwrap();
         let tree = Tree {
-            root: me,
+            root: Some(me),
             mark: "nobody carries this".to_owned(),
         };
         assert!(!tree.members().contains_key(&std::process::id()));
