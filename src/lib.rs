@@ -11,3 +11,4 @@ pub mod store;
 pub mod supervised;
 pub mod timer;
 pub mod webhook;
+pub mod git;
