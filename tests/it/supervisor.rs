@@ -16,7 +16,7 @@ use huskies::supervised::RunSpec;
 use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENT: Supervision = Supervision {
-    no_server: Duration::from_secs(60),
+    no_server: Duration::from_mins(1),
 };
 
 /// A run whose agent is a shell script.
@@ -43,7 +43,7 @@ impl Scene {
             prompt_file: folder.path().join("prompt.md"),
             prompt: String::new(),
             install_hint: String::new(),
-            inactivity: Duration::from_secs(600),
+            inactivity: Duration::from_mins(10),
             log_bytes: 1 << 20,
         };
         folder

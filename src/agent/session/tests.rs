@@ -7,7 +7,7 @@ use crate::process::identity::{identify, is_alive};
 use crate::process::supervisor::JobHandle;
 
 /// Long enough that only a test about stalls can reach it.
-const NEVER: Duration = Duration::from_secs(600);
+const NEVER: Duration = Duration::from_mins(10);
 
 /// A worktree, a run folder and a script.
 struct Scene {
@@ -250,7 +250,7 @@ async fn who_stopped_it_decides_whether_it_was_stopped_or_lost() {
         (StopCause::Requested, "Stopped"),
         (
             StopCause::NoServer {
-                after: Duration::from_secs(60),
+                after: Duration::from_mins(1),
             },
             "Lost { message: \"no huskies server was there for 60 s\" }",
         ),

@@ -24,7 +24,7 @@ fn request() -> LaunchRequest {
             command: None,
             max_turns: None,
             max_budget: None,
-            inactivity: Duration::from_secs(600),
+            inactivity: Duration::from_mins(10),
         },
         prompt: Prompt {
             system: String::new(),
@@ -149,7 +149,7 @@ fn there_is_one_system_prompt_with_ours_behind_the_agents_own() {
 
 #[test]
 fn an_agents_arguments_cannot_change_the_stream_or_the_session() {
-    let args = [
+    let given = [
         "--output-format",
         "text",
         "--resume=x",
@@ -160,7 +160,7 @@ fn an_agents_arguments_cannot_change_the_stream_or_the_session() {
         "--input-format=stream-json",
         "--debug",
     ];
-    let argv = argv(&with_args(&args));
+    let argv = argv(&with_args(&given));
     assert_eq!(argv[..4], ["claude", "-p", "Fix the door.", "--debug"]);
     assert_eq!(value_of(&argv, "--output-format"), ["stream-json"]);
     assert!(!argv.iter().any(|arg| arg.starts_with("--resume")
