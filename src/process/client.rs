@@ -189,7 +189,7 @@ pub struct Attached {
     progress: mpsc::UnboundedReceiver<Progress>,
     stop: watch::Sender<Option<Duration>>,
     /// The one task that holds the connection; aborted on drop.
-    _follower: JoinSet<()>,
+    follower: JoinSet<()>,
 }
 
 impl Attached {
@@ -215,7 +215,7 @@ impl Attached {
             told: None,
         };
         let mut attached = attached;
-        attached._follower.spawn(follower.run());
+        attached.follower.spawn(follower.run());
         attached
     }
 
@@ -238,7 +238,7 @@ impl Attached {
             Self {
                 progress,
                 stop,
-                _follower: JoinSet::new(),
+                follower: JoinSet::new(),
             },
             sender,
             stops,

@@ -43,7 +43,7 @@ pub struct Supervision {
 impl Default for Supervision {
     fn default() -> Self {
         Self {
-            no_server: Duration::from_secs(60),
+            no_server: Duration::from_mins(1),
         }
     }
 }

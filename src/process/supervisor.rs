@@ -191,9 +191,9 @@ pub async fn supervise<J: Job>(
 /// becomes the one that inherits the job's orphans.
 fn detach() -> io::Result<()> {
     match setsid() {
-        Ok(_) => {}
-        // A group leader already (started by hand from a shell): no signal to another group comes here.
-        Err(rustix::io::Errno::PERM) => {}
+        // EPERM: a group leader already (started by hand from a shell), so no signal to another
+        // group comes here.
+        Ok(_) | Err(rustix::io::Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(set_child_subreaper(Some(getpid()))?)

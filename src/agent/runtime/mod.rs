@@ -102,6 +102,14 @@ impl Exit {
     fn is_abort(self) -> bool {
         self == Self::Signal(ABORT_SIGNAL) || self == Self::Status(ABORT_STATUS)
     }
+
+    /// Ended by a signal, or reports 128 + the signal that ended it, as shells and Claude Code do.
+    fn is_by_signal(self) -> bool {
+        match self {
+            Self::Signal(_) => true,
+            Self::Status(status) => (129..=192).contains(&status),
+        }
+    }
 }
 
 impl fmt::Display for Exit {

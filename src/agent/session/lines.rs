@@ -41,7 +41,9 @@ impl LineSplitter {
     fn take(&mut self) -> String {
         let mut text = clean(&self.line);
         if self.cut > 0 {
-            text.push_str(&format!(" … [{} bytes cut]", self.cut));
+            text.push_str(" … [");
+            text.push_str(&self.cut.to_string());
+            text.push_str(" bytes cut]");
         }
         self.line.clear();
         // A single huge line must not keep its memory for the rest of the run.

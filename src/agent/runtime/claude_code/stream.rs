@@ -208,10 +208,11 @@ impl ClaudeStream {
         let message = self
             .plain
             .explain(&format!("{exit} before a session began"));
-        match exit {
-            Exit::Status(_) => End::CannotLaunch { message },
-            // Somebody or something killed it (the kernel, short of memory): no fault of its launch.
-            Exit::Signal(_) => End::Crashed { message },
+        // Somebody or something killed it (the kernel, short of memory): no fault of its launch.
+        if exit.is_by_signal() {
+            End::Crashed { message }
+        } else {
+            End::CannotLaunch { message }
         }
     }
 
