@@ -2,21 +2,18 @@
 //! built-in local forge (a real SQLite file).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use huskies::domain::id::{RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
 use huskies::forge::{
-    CommentId, Forge, ForgeError, Github, GithubSettings, LONGEST_COMMENT, LocalForge, Permission,
-    RetryWhen, Status, StatusState,
+    CommentId, Forge, ForgeError, Github, GithubSettings, LONGEST_COMMENT, Permission, RetryWhen,
+    Status, StatusState,
 };
 use jiff::Timestamp;
 use secrecy::SecretString;
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use tempfile::TempDir;
 
 use crate::support::github_model::{GithubModel, TOKEN};
+use crate::support::local_forge::LocalForgeBench;
 
 const MARKER: &str = "<!-- huskies:sticky:octo/app#1 -->";
 const SHA: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
@@ -29,18 +26,11 @@ struct Bench {
 
 enum People {
     Github(GithubModel),
-    Local(Local),
-}
-
-struct Local {
-    forge: LocalForge,
-    pool: SqlitePool,
-    seconds: Arc<AtomicI64>,
-    _folder: TempDir,
+    Local(LocalForgeBench),
 }
 
 impl Bench {
-    async fn github() -> Self {
+    fn github() -> Self {
         let model = GithubModel::start("octo/app");
         let token = SecretString::from(TOKEN);
         let settings = GithubSettings {
@@ -55,31 +45,9 @@ impl Bench {
     }
 
     async fn local() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(folder.path().join("huskies.db"))
-            .create_if_missing(true)
-            .foreign_keys(true);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(2)
-            .connect_with(options)
-            .await
-            .unwrap();
-        let migration = include_str!("../../src/store/migrations/0002_local_forge.sql");
-        sqlx::raw_sql(migration).execute(&pool).await.unwrap();
-        // A second passes with every change.
-        let seconds = Arc::new(AtomicI64::new(1_767_225_600));
-        let clock = Arc::clone(&seconds);
-        let now = move || Timestamp::from_second(clock.fetch_add(1, Ordering::SeqCst)).unwrap();
-        let forge = LocalForge::new(pool.clone(), Arc::new(now));
-        let local = Local {
-            forge: forge.clone(),
-            pool,
-            seconds,
-            _folder: folder,
-        };
+        let local = LocalForgeBench::new().await;
         Self {
-            forge: Arc::new(forge),
+            forge: Arc::new(local.forge.clone()),
             people: People::Local(local),
         }
     }
@@ -118,7 +86,7 @@ impl Bench {
             People::Local(local) => {
                 sqlx::query("UPDATE local_comments SET body = ?, updated_at = ? WHERE id = ?")
                     .bind(body)
-                    .bind(local.seconds.fetch_add(1, Ordering::SeqCst) * 1_000_000)
+                    .bind(local.tick().as_microsecond())
                     .bind(comment.0.parse::<i64>().unwrap())
                     .execute(&local.pool)
                     .await
@@ -201,11 +169,11 @@ fn missing() -> StoryId {
     StoryId::new(repo(), 999)
 }
 
-fn is_not_found<T: std::fmt::Debug>(result: Result<T, ForgeError>) -> bool {
+fn is_not_found<T>(result: &Result<T, ForgeError>) -> bool {
     matches!(result, Err(ForgeError::NotFound { .. }))
 }
 
-fn is_invalid<T: std::fmt::Debug>(result: Result<T, ForgeError>) -> bool {
+fn is_invalid<T>(result: &Result<T, ForgeError>) -> bool {
     matches!(result, Err(ForgeError::Invalid { .. }))
 }
 
@@ -213,7 +181,7 @@ fn is_invalid<T: std::fmt::Debug>(result: Result<T, ForgeError>) -> bool {
 macro_rules! contract {
     ($($case:ident),* $(,)?) => {
         mod github {
-            $(#[tokio::test] async fn $case() { super::$case(super::Bench::github().await).await; })*
+            $(#[tokio::test] async fn $case() { super::$case(super::Bench::github()).await; })*
         }
         mod local {
             $(#[tokio::test] async fn $case() { super::$case(super::Bench::local().await).await; })*
@@ -383,7 +351,7 @@ async fn a_comment_that_a_person_deleted_is_not_found(bench: Bench) {
     bench.delete_comment(&comment).await;
     let updated = bench.forge.update_comment(&story, &comment, "Again").await;
     assert_eq!(updated.as_ref().unwrap_err().retry_when(), RetryWhen::Never);
-    assert!(is_not_found(updated));
+    assert!(is_not_found(&updated));
     assert_eq!(
         bench.forge.find_comment(&story, MARKER).await.unwrap(),
         None
@@ -393,17 +361,17 @@ async fn a_comment_that_a_person_deleted_is_not_found(bench: Bench) {
     let hostile = CommentId("../../labels".to_owned());
     if matches!(bench.people, People::Local(_)) {
         assert!(is_not_found(
-            bench.forge.update_comment(&story, &hostile, "Again").await
+            &bench.forge.update_comment(&story, &hostile, "Again").await
         ));
     }
 }
 
 async fn a_comment_that_no_forge_takes_is_refused(bench: Bench) {
     let story = bench.open_issue("Fix the door", "").await;
-    assert!(is_invalid(bench.forge.create_comment(&story, "").await));
+    assert!(is_invalid(&bench.forge.create_comment(&story, "").await));
     let longest = "ü".repeat(LONGEST_COMMENT);
     assert!(is_invalid(
-        bench
+        &bench
             .forge
             .create_comment(&story, &format!("{longest}."))
             .await
@@ -411,7 +379,7 @@ async fn a_comment_that_no_forge_takes_is_refused(bench: Bench) {
     let comment = bench.forge.create_comment(&story, &longest).await.unwrap();
     let longer = format!("{longest}.");
     assert!(is_invalid(
-        bench.forge.update_comment(&story, &comment, &longer).await
+        &bench.forge.update_comment(&story, &comment, &longer).await
     ));
     assert_eq!(bench.bodies(&story).await, [longest]);
 }
@@ -511,26 +479,26 @@ async fn a_status_follows_the_one_before_it(bench: Bench) {
 
 async fn what_does_not_exist_is_not_found(bench: Bench) {
     let forge = &bench.forge;
-    assert!(is_not_found(forge.issue(&missing()).await));
+    assert!(is_not_found(&forge.issue(&missing()).await));
     assert!(is_not_found(
-        forge.comments(&missing(), Timestamp::MAX).await
+        &forge.comments(&missing(), Timestamp::MAX).await
     ));
-    assert!(is_not_found(forge.find_comment(&missing(), MARKER).await));
+    assert!(is_not_found(&forge.find_comment(&missing(), MARKER).await));
     assert!(is_not_found(
-        forge.create_comment(&missing(), "Hello").await
-    ));
-    assert!(is_not_found(
-        forge.set_stage_label(&missing(), "coding").await
+        &forge.create_comment(&missing(), "Hello").await
     ));
     assert!(is_not_found(
-        forge.remove_label(&missing(), "huskies").await
+        &forge.set_stage_label(&missing(), "coding").await
     ));
     assert!(is_not_found(
-        forge
+        &forge.remove_label(&missing(), "huskies").await
+    ));
+    assert!(is_not_found(
+        &forge
             .update_comment(&missing(), &CommentId("7".to_owned()), "x")
             .await
     ));
     assert!(is_not_found(
-        forge.issue(&StoryId::new(repo(), u64::MAX)).await
+        &forge.issue(&StoryId::new(repo(), u64::MAX)).await
     ));
 }

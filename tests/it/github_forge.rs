@@ -178,7 +178,7 @@ async fn a_used_up_rate_limit_waits_for_its_reset() {
     let error = github.issue(&story).await.unwrap_err();
     assert_eq!(
         error.retry_when(),
-        RetryWhen::After(Duration::from_secs(3_600))
+        RetryWhen::After(Duration::from_hours(1))
     );
     let reset = (model.now().as_second() + 90).to_string();
     let soon = Answer::new(403, "API rate limit exceeded").header("x-ratelimit-remaining", "0");

@@ -1,4 +1,5 @@
-//! GitHub's deliveries, as its model sends them, through the receiver's verification and reading.
+//! GitHub's deliveries, as its own examples show them and as its model sends them, through the
+//! receiver's verification and reading.
 
 use huskies::domain::delivery::{IssueAction, IssueChange};
 use huskies::webhook::{Content, Decoded, DeliveryHeaders, SignatureError, decode, verify};
@@ -91,4 +92,77 @@ fn a_delivery_signed_with_another_secret_is_refused() {
         verify(&secrets, rotated.signature.as_deref(), &rotated.body),
         Ok(())
     );
+}
+
+/// What one of GitHub's own example payloads is read as.
+fn example(event: &str, payload: &str) -> Content {
+    let headers = DeliveryHeaders {
+        event: Some(event),
+        delivery: Some("72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+        content_type: Some("application/json"),
+    };
+    let decoded = decode(&headers, payload.as_bytes()).unwrap();
+    assert_eq!(decoded.repo.unwrap().name(), "Hello-World");
+    decoded.content
+}
+
+macro_rules! example {
+    ($event:literal, $file:literal) => {
+        example(
+            $event,
+            include_str!(concat!("../fixtures/github-deliveries/", $file, ".json")),
+        )
+    };
+}
+
+#[test]
+fn githubs_own_examples_are_read() {
+    let Content::Issue(labeled) = example!("issues", "issues.labeled") else {
+        panic!("not read")
+    };
+    assert_eq!(labeled.action, IssueAction::Labeled("bug".to_owned()));
+    assert_eq!(
+        (labeled.number, labeled.title.as_str()),
+        (1, "Spelling error in the README file")
+    );
+    assert_eq!(
+        (labeled.labels, labeled.sender.as_str()),
+        (vec!["bug".to_owned()], "Codertocat")
+    );
+    assert_eq!(labeled.at.to_string(), "2019-05-15T15:20:18Z");
+
+    let Content::Issue(unlabeled) = example!("issues", "issues.unlabeled") else {
+        panic!("not read")
+    };
+    assert_eq!(unlabeled.action, IssueAction::Unlabeled("bug".to_owned()));
+    let Content::Issue(edited) = example!("issues", "issues.edited") else {
+        panic!("not read")
+    };
+    assert_eq!(edited.action, IssueAction::Edited);
+    let Content::Push(push) = example!("push", "push.branch-created") else {
+        panic!("not read")
+    };
+    assert_eq!(
+        (
+            push.branch.as_str(),
+            push.before,
+            push.after.unwrap().as_str()
+        ),
+        ("master", None, SHA)
+    );
+}
+
+#[test]
+fn githubs_examples_of_other_events_are_ignored() {
+    let others = [
+        example!("issues", "issues.assigned"),
+        example!("push", "push.tag-deleted"),
+        example!("check_run", "check_run.completed"),
+    ];
+    assert!(
+        others
+            .iter()
+            .all(|other| matches!(other, Content::Ignored { .. }))
+    );
+    assert_eq!(example!("ping", "ping"), Content::Ping);
 }

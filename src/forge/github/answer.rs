@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use crate::forge::ForgeError;
 
 /// How long to wait when a rate limit does not say ("wait for at least one minute").
-const UNSAID_WAIT: Duration = Duration::from_secs(60);
+const UNSAID_WAIT: Duration = Duration::from_mins(1);
 /// The primary rate limit starts anew every hour; whoever asks for more is mistaken.
-const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// One answer, taken apart.
 #[derive(Debug, Default)]
