@@ -1,3 +1,4 @@
 //! What integration tests stand on.
 
 pub(crate) mod github_model;
+pub(crate) mod local_forge;
