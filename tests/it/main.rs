@@ -1,1 +1,3 @@
-
+mod gate;
+mod hook;
+mod repository;
