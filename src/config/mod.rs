@@ -1,7 +1,9 @@
-//! Everything that is configured, read once at the edge and validated: the only room that reads the
-//! environment.
+//! Validated configuration, and the only room that reads the environment.
 //!
-//! Not for: deciding anything from it.
+//! [`server`] is the operator's file, which sets the ceilings; [`project`] is the project's own,
+//! which lies in its repository and can only be stricter. Not for: deciding anything from either.
 
 pub mod environment;
+mod overrides;
 pub mod project;
+pub mod server;

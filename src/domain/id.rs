@@ -20,7 +20,10 @@ pub struct InvalidName {
 
 impl InvalidName {
     fn new(value: &str, expected: &'static str) -> Self {
-        Self { value: value.chars().take(120).collect(), expected }
+        Self {
+            value: value.chars().take(120).collect(),
+            expected,
+        }
     }
 }
 
@@ -54,7 +57,9 @@ macro_rules! string_name {
 fn is_word(text: &str, max: usize) -> bool {
     !text.is_empty()
         && text.len() <= max
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && !text.starts_with(['.', '-'])
         && !text.contains("..")
         && !text.ends_with('.')
@@ -97,7 +102,10 @@ impl FromStr for RepoName {
         if valid {
             Ok(Self(value.to_owned()))
         } else {
-            Err(InvalidName::new(value, "a repository name such as `octo/app`"))
+            Err(InvalidName::new(
+                value,
+                "a repository name such as `octo/app`",
+            ))
         }
     }
 }
@@ -171,7 +179,11 @@ impl Slug {
             }
         }
         let slug = slug.trim_matches('-');
-        Self(if slug.is_empty() { "untitled".to_owned() } else { slug.to_owned() })
+        Self(if slug.is_empty() {
+            "untitled".to_owned()
+        } else {
+            slug.to_owned()
+        })
     }
 }
 
@@ -185,7 +197,11 @@ impl FromStr for Slug {
 
     fn from_str(value: &str) -> Result<Self, InvalidName> {
         let slug = Self::from_title(value);
-        if slug.0 == value { Ok(slug) } else { Err(InvalidName::new(value, "a slug such as `fix-the-door`")) }
+        if slug.0 == value {
+            Ok(slug)
+        } else {
+            Err(InvalidName::new(value, "a slug such as `fix-the-door`"))
+        }
     }
 }
 
@@ -224,7 +240,11 @@ impl FromStr for BranchName {
             && !value.ends_with('.')
             && value != "@"
             && value != "HEAD";
-        if valid { Ok(Self(value.to_owned())) } else { Err(InvalidName::new(value, "a branch name")) }
+        if valid {
+            Ok(Self(value.to_owned()))
+        } else {
+            Err(InvalidName::new(value, "a branch name"))
+        }
     }
 }
 
@@ -245,8 +265,15 @@ impl FromStr for Sha {
     type Err = InvalidName;
 
     fn from_str(value: &str) -> Result<Self, InvalidName> {
-        let valid = value.len() == 40 && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if valid { Ok(Self(value.to_owned())) } else { Err(InvalidName::new(value, "a full git object id")) }
+        let valid = value.len() == 40
+            && value
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if valid {
+            Ok(Self(value.to_owned()))
+        } else {
+            Err(InvalidName::new(value, "a full git object id"))
+        }
     }
 }
 
@@ -263,7 +290,10 @@ impl FromStr for ItemName {
         if is_word(value, 60) {
             Ok(Self(value.to_owned()))
         } else {
-            Err(InvalidName::new(value, "a name of letters, digits, `-`, `_` and `.` (at most 60)"))
+            Err(InvalidName::new(
+                value,
+                "a name of letters, digits, `-`, `_` and `.` (at most 60)",
+            ))
         }
     }
 }
@@ -286,13 +316,20 @@ impl FromStr for DeliveryId {
     type Err = InvalidName;
 
     fn from_str(value: &str) -> Result<Self, InvalidName> {
-        let valid = !value.is_empty() && value.len() <= 200 && value.bytes().all(|b| b.is_ascii_graphic());
-        if valid { Ok(Self(value.to_owned())) } else { Err(InvalidName::new(value, "a delivery id")) }
+        let valid =
+            !value.is_empty() && value.len() <= 200 && value.bytes().all(|b| b.is_ascii_graphic());
+        if valid {
+            Ok(Self(value.to_owned()))
+        } else {
+            Err(InvalidName::new(value, "a delivery id"))
+        }
     }
 }
 
 /// Counts a story's agent starts; it fences every late message of an older start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 pub struct Attempt(pub u32);
 
 impl Attempt {
@@ -313,8 +350,8 @@ impl fmt::Display for Attempt {
 pub enum RunId {
     /// A story's agent.
     Agent(StoryId, Attempt),
-    /// The accept gates on what a story's attempt committed.
-    Accept(StoryId, Attempt),
+    /// The accept gates on what a story's attempt committed, and how often they were begun.
+    Accept(StoryId, Attempt, u32),
     /// The merge gates of a repository's n-th merge run.
     Merge(RepoName, u64),
     /// The gates on a commit that no story owns.
@@ -324,18 +361,20 @@ pub enum RunId {
 impl RunId {
     pub fn repo(&self) -> &RepoName {
         match self {
-            Self::Agent(story, _) | Self::Accept(story, _) => &story.repo,
+            Self::Agent(story, _) | Self::Accept(story, _, _) => &story.repo,
             Self::Merge(repo, _) | Self::Head(repo, _, _) => repo,
         }
     }
 }
 
-/// `agent-42-3`, `accept-42-3`, `merge-7`, `head-<sha>-1`: unique within a repository, safe as a folder.
+/// `agent-42-3`, `accept-42-3-1`, `merge-7`, `head-<sha>-1`: unique within a repository, safe as a folder.
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Agent(story, attempt) => write!(f, "agent-{}-{attempt}", story.number),
-            Self::Accept(story, attempt) => write!(f, "accept-{}-{attempt}", story.number),
+            Self::Accept(story, attempt, round) => {
+                write!(f, "accept-{}-{attempt}-{round}", story.number)
+            }
             Self::Merge(_, number) => write!(f, "merge-{number}"),
             Self::Head(_, sha, number) => write!(f, "head-{}-{number}", sha.short()),
         }
@@ -351,15 +390,29 @@ mod tests {
     fn a_story_id_reads_back_as_it_was_written() {
         let id: StoryId = "octo/app#42".parse().unwrap();
         assert_eq!(id.to_string(), "octo/app#42");
-        assert_eq!((id.repo.owner(), id.repo.name(), id.number), ("octo", "app", 42));
+        assert_eq!(
+            (id.repo.owner(), id.repo.name(), id.number),
+            ("octo", "app", 42)
+        );
     }
 
     #[test]
     fn names_that_could_leave_a_folder_or_become_an_option_are_refused() {
-        for bad in ["octo", "../app", "octo/..", "-x/app", "octo/app/x", "o cto/app", "octo/a.lock", "octo/\n"] {
+        for bad in [
+            "octo",
+            "../app",
+            "octo/..",
+            "-x/app",
+            "octo/app/x",
+            "o cto/app",
+            "octo/a.lock",
+            "octo/\n",
+        ] {
             assert!(bad.parse::<RepoName>().is_err(), "{bad:?}");
         }
-        for bad in ["-rf", "a..b", "a b", "a.lock", "x/.y", "a//b", "HEAD", "a@{1}", "a\n", "a:b", ""] {
+        for bad in [
+            "-rf", "a..b", "a b", "a.lock", "x/.y", "a//b", "HEAD", "a@{1}", "a\n", "a:b", "",
+        ] {
             assert!(bad.parse::<BranchName>().is_err(), "{bad:?}");
         }
         for good in ["main", "release/1.0", "feature/story-1-x"] {
@@ -369,8 +422,14 @@ mod tests {
 
     #[test]
     fn a_title_in_any_script_makes_a_readable_slug() {
-        assert_eq!(Slug::from_title("Fix the Café: é!").as_str(), "fix-the-cafe-e");
-        assert_eq!(Slug::from_title("../../etc/passwd; rm -rf /").as_str(), "etc-passwd-rm-rf");
+        assert_eq!(
+            Slug::from_title("Fix the Café: é!").as_str(),
+            "fix-the-cafe-e"
+        );
+        assert_eq!(
+            Slug::from_title("../../etc/passwd; rm -rf /").as_str(),
+            "etc-passwd-rm-rf"
+        );
         assert_eq!(Slug::from_title("修复").as_str(), "untitled");
         assert_eq!(Slug::from_title("a\nb").as_str(), "a-b");
     }

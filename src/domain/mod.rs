@@ -3,8 +3,16 @@
 //!
 //! Pure: no tokio, git, file system, environment or clock. Time comes in as an argument.
 
+pub mod account;
 pub mod delivery;
+pub mod effect;
+pub mod event;
+pub mod head;
 pub mod id;
 pub mod money;
 pub mod project;
+pub mod repo;
+pub mod story;
+pub mod text;
+pub mod transition;
 pub mod work;

@@ -7,7 +7,9 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Serialize};
 
 /// An amount in US dollars, kept as micro-dollars. Never negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize,
+)]
 pub struct Usd(u64);
 
 impl Usd {
@@ -29,7 +31,11 @@ impl Usd {
     /// `None` for negative numbers and what is no number.
     pub fn from_dollars(dollars: f64) -> Option<Self> {
         let micros = (dollars * 1e6).ceil();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie within 0..=1e15")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to lie within 0..=1e15"
+        )]
         (0.0..=1e15).contains(&micros).then(|| Self(micros as u64))
     }
 
@@ -76,7 +82,10 @@ mod tests {
 
     #[test]
     fn amounts_are_exact_and_read_well() {
-        assert_eq!(Usd::from_dollars(0.1).unwrap() + Usd::from_dollars(0.2).unwrap(), Usd::from_cents(30));
+        assert_eq!(
+            Usd::from_dollars(0.1).unwrap() + Usd::from_dollars(0.2).unwrap(),
+            Usd::from_cents(30)
+        );
         assert_eq!(Usd::from_cents(105).to_string(), "1.05 USD");
         assert_eq!(Usd::from_micros(1_500).to_string(), "0.0015 USD");
         assert_eq!(Usd::from_dollars(-1.0), None);

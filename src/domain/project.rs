@@ -30,7 +30,11 @@ impl Project {
     /// The gates that run at `moment`. A project that names gates for only one of accept and merge
     /// has them run at both: nothing lands untested.
     pub fn gates_on(&self, moment: Moment) -> Vec<Gate> {
-        let marked = |moment| self.gates.iter().filter(move |gate| gate.on.contains(&moment));
+        let marked = |moment| {
+            self.gates
+                .iter()
+                .filter(move |gate| gate.on.contains(&moment))
+        };
         let gates: Vec<Gate> = marked(moment).cloned().collect();
         match moment {
             Moment::Commit => gates,
@@ -53,11 +57,17 @@ pub enum Land {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trigger {
     pub start_label: String,
+    pub hold_label: String,
+    pub retry_label: String,
 }
 
 impl Default for Trigger {
     fn default() -> Self {
-        Self { start_label: "huskies".to_owned() }
+        Self {
+            start_label: "huskies".to_owned(),
+            hold_label: "huskies:hold".to_owned(),
+            retry_label: "huskies:retry".to_owned(),
+        }
     }
 }
 

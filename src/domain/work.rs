@@ -36,7 +36,10 @@ pub enum End {
     /// Its own turn or budget limit stopped it.
     LimitReached { limit: Limit },
     /// The provider refuses more for now.
-    RateLimited { until: Option<Timestamp>, message: String },
+    RateLimited {
+        until: Option<Timestamp>,
+        message: String,
+    },
     /// Out of credit, not logged in, model unknown: nothing mends this by trying again.
     AccountTrouble { message: String },
     /// Killed by an abort signal before any session was there.
@@ -128,16 +131,25 @@ pub struct GateReport {
 impl GateReport {
     /// True when every gate that applied passed. An empty report is not a pass.
     pub fn passed(&self) -> bool {
-        !self.outcomes.is_empty() && self.outcomes.iter().all(|outcome| !outcome.verdict.is_failure())
+        !self.outcomes.is_empty()
+            && self
+                .outcomes
+                .iter()
+                .all(|outcome| !outcome.verdict.is_failure())
     }
 
     pub fn failures(&self) -> impl Iterator<Item = &GateOutcome> {
-        self.outcomes.iter().filter(|outcome| outcome.verdict.is_failure())
+        self.outcomes
+            .iter()
+            .filter(|outcome| outcome.verdict.is_failure())
     }
 
     /// How many gates really ran.
     pub fn executed(&self) -> usize {
-        self.outcomes.iter().filter(|outcome| outcome.verdict != GateVerdict::Skipped).count()
+        self.outcomes
+            .iter()
+            .filter(|outcome| outcome.verdict != GateVerdict::Skipped)
+            .count()
     }
 }
 
@@ -157,10 +169,16 @@ pub struct GateOutcome {
 pub enum GateVerdict {
     Passed,
     /// The command's exit status, or 128 + the signal that ended it.
-    Failed { status: i32 },
-    TimedOut { after: Duration },
+    Failed {
+        status: i32,
+    },
+    TimedOut {
+        after: Duration,
+    },
     /// The command could not be run at all.
-    Broken { message: String },
+    Broken {
+        message: String,
+    },
     /// None of its `paths` changed. Never a pass.
     Skipped,
 }
@@ -194,4 +212,17 @@ pub struct Candidate {
     pub head: Sha,
     pub commit: Sha,
     pub tree: Sha,
+}
+
+/// `exit status 1`, `no end after 600 s`: fit for a heading.
+impl std::fmt::Display for GateVerdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Passed => f.write_str("passed"),
+            Self::Failed { status } => write!(f, "exit status {status}"),
+            Self::TimedOut { after } => write!(f, "no end after {} s", after.as_secs()),
+            Self::Broken { message } => write!(f, "could not run: {message}"),
+            Self::Skipped => f.write_str("skipped"),
+        }
+    }
 }

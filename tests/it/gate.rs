@@ -1,6 +1,6 @@
 //! `huskies gate` and `huskies init` through the real binary.
 
-use crate::repository::Repository;
+use crate::support::repository::Repository;
 
 const PROJECT: &str = "\
 [[component]]

@@ -4,7 +4,7 @@ mod chain;
 mod install;
 mod staged;
 
-use crate::repository::Repository;
+use crate::support::repository::Repository;
 
 /// `word.txt` must hold `good`; the gate says what it found.
 const PROJECT: &str = "[[gate]]\nname = 'word'\ncommand = 'echo checking; cat word.txt; grep -q good word.txt'\non = 'commit'\n";

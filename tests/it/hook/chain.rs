@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{PROJECT, guarded};
-use crate::repository::Repository;
+use crate::support::repository::Repository;
 
 #[test]
 fn a_plain_hook_runs_first_and_its_failure_stops_the_commit() {

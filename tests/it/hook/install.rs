@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{PROJECT, guarded, status_in};
-use crate::repository::{HUSKIES, Repository};
+use crate::support::repository::{HUSKIES, Repository};
 
 fn unguarded() -> Repository {
     Repository::new(&[(".huskies/project.toml", PROJECT), ("word.txt", "good\n")])
@@ -293,7 +293,7 @@ fn a_hook_whose_binary_is_gone_never_passes_silently() {
         commit
             .args(["commit", "--quiet", "--allow-empty", "--message=x"])
             .env("PATH", path);
-        crate::repository::Ended::of(commit.output().unwrap())
+        crate::support::repository::Ended::of(commit.output().unwrap())
     };
     let tools = tools_without_huskies(&repository);
     let said = commit(&tools).failed(1);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::guarded;
-use crate::repository::{HUSKIES, Repository};
+use crate::support::repository::{HUSKIES, Repository};
 
 #[test]
 fn a_commit_that_fails_a_gate_is_stopped_with_its_output_last() {

@@ -1,0 +1,295 @@
+//! What can be asked for.
+//!
+//! *Acts* are short and may be carried out twice: they set a value, compare-and-swap, or create
+//! with a marker that is looked for first. *Runs* (agents, gates) are recorded and never repeated.
+//! *Surfaces* are desired state: one write brings them up to date, whatever was missed.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::account::Reservation;
+use super::event::Event;
+use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
+use super::project::{Agent, Component, Moment};
+use super::story::{BlockReason, MergeFailure, Purpose, Recent};
+use super::work::{Candidate, GateReport, Receipt, Start, Task};
+
+/// One thing that a step asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    Act(Act),
+    Run(Run),
+    Surface(Surface),
+    /// An event for another subject, taken in the same transaction.
+    Tell(Event),
+    Timer(Timer),
+}
+
+/// A short deed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case", tag = "act")]
+#[strum(serialize_all = "snake_case")]
+pub enum Act {
+    // Of a story.
+    /// Ask the forge whether `login` may write; with `pin`, read the comments up to that time.
+    Admit {
+        request: u64,
+        login: String,
+        pin: Option<Timestamp>,
+    },
+    /// Read the project file at the tip of the base branch.
+    ReadProject {
+        attempt: Attempt,
+    },
+    PrepareWorktree {
+        attempt: Attempt,
+        branch: BranchName,
+        base: Sha,
+        components: Vec<Component>,
+    },
+    /// Keep everything that is in the worktree.
+    Collect {
+        attempt: Attempt,
+        branch: BranchName,
+        since: Option<Sha>,
+        base: Sha,
+    },
+    RetireWorktree {
+        branch: BranchName,
+    },
+    PublishBranch {
+        branch: BranchName,
+        commit: Sha,
+    },
+    /// Post a comment that asks a person to act, or says that all is done.
+    Announce {
+        announcement: Announcement,
+    },
+    RemoveLabel {
+        label: String,
+    },
+    // Of a repository.
+    /// Look where the base branch is, and which of these tips it contains.
+    SyncBase {
+        heads: Vec<(StoryId, Sha)>,
+    },
+    BuildCandidate {
+        number: u64,
+        base: Sha,
+        head: Sha,
+        message: String,
+    },
+    Land {
+        number: u64,
+        branch: BranchName,
+        candidate: Candidate,
+    },
+}
+
+/// A comment of its own, beside the sticky one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "announcement")]
+pub enum Announcement {
+    Blocked {
+        reason: BlockReason,
+    },
+    Conflict {
+        failure: MergeFailure,
+    },
+    Done {
+        commit: Sha,
+        receipt: Option<Box<Receipt>>,
+    },
+}
+
+/// A supervised process: started once, stopped, never repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "run")]
+pub enum Run {
+    StartAgent { id: RunId, brief: Box<AgentBrief> },
+    StartGates { id: RunId, brief: GatesBrief },
+    Stop { id: RunId },
+}
+
+impl Run {
+    pub fn id(&self) -> &RunId {
+        match self {
+            Self::StartAgent { id, .. } | Self::StartGates { id, .. } | Self::Stop { id } => id,
+        }
+    }
+}
+
+/// Everything that an agent's start needs. It cannot be made without a reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentBrief {
+    pub agent: Agent,
+    pub reservation: Reservation,
+    pub purpose: Purpose,
+    pub start: Start,
+    pub branch: BranchName,
+    pub base: Sha,
+    pub task: Task,
+    pub recent: Vec<Recent>,
+    /// Output of the gates that failed, when this is a retry.
+    pub failure: Option<String>,
+    pub first: bool,
+}
+
+/// A set of gates on one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatesBrief {
+    pub commit: Sha,
+    /// The base commit whose gate definitions apply.
+    pub rules: Sha,
+    pub moment: Moment,
+}
+
+/// Something on the forge that huskies keeps up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "surface")]
+pub enum Surface {
+    /// The story's one comment, rendered from the story as it is when it is written.
+    StickyComment,
+    /// The one `stage:<name>` label, likewise.
+    StageLabel,
+    Status(CommitStatus),
+}
+
+impl Surface {
+    /// What it is called in the store; a newer desire with the same key replaces an older one.
+    pub fn key(&self) -> String {
+        match self {
+            Self::StickyComment => "comment".to_owned(),
+            Self::StageLabel => "label".to_owned(),
+            Self::Status(status) => format!("status:{}:{}", status.news.context(), status.commit),
+        }
+    }
+}
+
+/// A commit status as it should be; its words are made where reports are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitStatus {
+    pub commit: Sha,
+    pub news: StatusNews,
+}
+
+/// What a status tells, one context each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusNews {
+    Gates(GatesNews),
+    Merge(MergeNews),
+}
+
+/// `huskies/gates`: about one tested commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "gates")]
+pub enum GatesNews {
+    Running,
+    Judged {
+        passed: usize,
+        skipped: usize,
+        failed: Vec<ItemName>,
+    },
+    Unavailable {
+        message: String,
+    },
+    /// Somebody stopped the story, or a newer commit took this one's place.
+    Superseded,
+}
+
+impl GatesNews {
+    pub fn judged(report: &GateReport) -> Self {
+        let skipped = report.outcomes.len() - report.executed();
+        let failed: Vec<ItemName> = report
+            .failures()
+            .map(|outcome| outcome.gate.clone())
+            .collect();
+        Self::Judged {
+            passed: report.executed() - failed.len(),
+            skipped,
+            failed,
+        }
+    }
+}
+
+/// `huskies/merge`: about a story's head on its way to the base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "merge")]
+pub enum MergeNews {
+    Queued,
+    Held,
+    Testing {
+        base: Sha,
+    },
+    Waiting {
+        reason: String,
+    },
+    Landed {
+        commit: Sha,
+    },
+    Failed {
+        failure: MergeFailure,
+    },
+    Blocked,
+    /// Somebody took the story out of the queue.
+    Withdrawn,
+}
+
+impl StatusNews {
+    pub fn context(&self) -> &'static str {
+        match self {
+            Self::Gates(_) => "huskies/gates",
+            Self::Merge(_) => "huskies/merge",
+        }
+    }
+
+    pub fn state(&self) -> StatusState {
+        match self {
+            Self::Gates(GatesNews::Running)
+            | Self::Merge(
+                MergeNews::Queued
+                | MergeNews::Held
+                | MergeNews::Testing { .. }
+                | MergeNews::Waiting { .. },
+            ) => StatusState::Pending,
+            Self::Gates(GatesNews::Judged { failed, .. }) if failed.is_empty() => {
+                StatusState::Success
+            }
+            Self::Merge(MergeNews::Landed { .. }) => StatusState::Success,
+            Self::Gates(GatesNews::Judged { .. })
+            | Self::Merge(MergeNews::Failed { .. } | MergeNews::Blocked) => StatusState::Failure,
+            Self::Gates(GatesNews::Unavailable { .. } | GatesNews::Superseded)
+            | Self::Merge(MergeNews::Withdrawn) => StatusState::Error,
+        }
+    }
+}
+
+/// The four states of a commit status, as GitHub names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusState {
+    Pending,
+    Success,
+    Failure,
+    Error,
+}
+
+impl StatusState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A wake-up. Arming a name again replaces it; what fires late is fenced like any other event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timer {
+    pub name: &'static str,
+    pub at: Timestamp,
+    pub event: Event,
+}

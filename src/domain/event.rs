@@ -1,0 +1,358 @@
+//! What can happen. Every delivery, every result of an effect and every timer becomes one of these.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::account::{Limits, Reservation, Wanted};
+use super::delivery::{IssueChange, Push};
+use super::head::HeadId;
+use super::id::{Attempt, BranchName, ItemName, Provider, RepoName, SessionId, Sha, StoryId};
+use super::money::Usd;
+use super::project::{Project, Trigger};
+use super::repo::{QueueEntry, SlotRequest};
+use super::story::{Actor, Wish};
+use super::work::{
+    Candidate, Collected, End, GateReport, ProcessIdentity, Receipt, TaskComment, Usage,
+};
+
+/// Whose event it is, and whose state it may change.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "id")]
+pub enum SubjectId {
+    Story(StoryId),
+    Repo(RepoName),
+    Head(HeadId),
+    /// The server's ledger.
+    Account,
+}
+
+impl SubjectId {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Story(_) => "story",
+            Self::Repo(_) => "repo",
+            Self::Head(_) => "head",
+            Self::Account => "account",
+        }
+    }
+}
+
+/// `octo/app#42`, `octo/app`, `octo/app@<sha>`, `ledger`: unique over all kinds.
+impl std::fmt::Display for SubjectId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Story(story) => story.fmt(f),
+            Self::Repo(repo) => repo.fmt(f),
+            Self::Head(head) => write!(f, "{}@{}", head.repo, head.sha),
+            Self::Account => f.write_str("ledger"),
+        }
+    }
+}
+
+/// An event and the subject it is for, which cannot disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "subject")]
+pub enum Event {
+    Story { id: StoryId, event: StoryEvent },
+    Repo { id: RepoName, event: RepoEvent },
+    Head { id: HeadId, event: HeadEvent },
+    Account { event: AccountEvent },
+}
+
+impl Event {
+    pub fn story(id: &StoryId, event: StoryEvent) -> Self {
+        Self::Story {
+            id: id.clone(),
+            event,
+        }
+    }
+
+    pub fn repo(id: &RepoName, event: RepoEvent) -> Self {
+        Self::Repo {
+            id: id.clone(),
+            event,
+        }
+    }
+
+    pub fn subject(&self) -> SubjectId {
+        match self {
+            Self::Story { id, .. } => SubjectId::Story(id.clone()),
+            Self::Repo { id, .. } => SubjectId::Repo(id.clone()),
+            Self::Head { id, .. } => SubjectId::Head(id.clone()),
+            Self::Account { .. } => SubjectId::Account,
+        }
+    }
+
+    /// The event's name in the log and in refusals.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Story { event, .. } => event.into(),
+            Self::Repo { event, .. } => event.into(),
+            Self::Head { event, .. } => event.into(),
+            Self::Account { event } => event.into(),
+        }
+    }
+}
+
+/// What can happen to a story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[strum(serialize_all = "snake_case")]
+pub enum StoryEvent {
+    Asked {
+        wish: Wish,
+        by: Actor,
+    },
+    Admitted {
+        request: u64,
+        answer: Admission,
+    },
+    ProjectRead {
+        attempt: Attempt,
+        base: Sha,
+        project: Box<Project>,
+    },
+    ProjectUnusable {
+        attempt: Attempt,
+        message: String,
+    },
+    SlotGranted {
+        attempt: Attempt,
+        agent: ItemName,
+    },
+    Reserved {
+        attempt: Attempt,
+        reservation: Reservation,
+    },
+    MoneyDelayed {
+        attempt: Attempt,
+        because: String,
+        until: Option<Timestamp>,
+    },
+    MoneyRefused {
+        attempt: Attempt,
+        reason: String,
+    },
+    WorktreeReady {
+        attempt: Attempt,
+        head: Sha,
+        hook_trouble: Option<String>,
+    },
+    WorktreeFailed {
+        attempt: Attempt,
+        message: String,
+    },
+    AgentStarted {
+        attempt: Attempt,
+        process: ProcessIdentity,
+    },
+    SessionSeen {
+        attempt: Attempt,
+        session: SessionId,
+    },
+    AgentEnded {
+        attempt: Attempt,
+        end: End,
+        usage: Usage,
+    },
+    WorkCollected {
+        attempt: Attempt,
+        collected: Collected,
+    },
+    WorkNotCollected {
+        attempt: Attempt,
+        message: String,
+    },
+    GatesEnded {
+        attempt: Attempt,
+        report: GateReport,
+    },
+    /// The gates broke down without a verdict.
+    GatesLost {
+        attempt: Attempt,
+        message: String,
+    },
+    MergeBegan {
+        head: Sha,
+        base: Sha,
+    },
+    MergeWaits {
+        head: Sha,
+        reason: String,
+    },
+    MergeConflicted {
+        head: Sha,
+        base: Sha,
+        paths: Vec<String>,
+    },
+    MergeGatesFailed {
+        head: Sha,
+        base: Sha,
+        report: GateReport,
+    },
+    MergeRejected {
+        head: Sha,
+        reason: String,
+    },
+    Landed {
+        receipt: Box<Receipt>,
+    },
+    /// The base branch contains the story's commits without huskies having landed them.
+    Contained {
+        tip: Sha,
+    },
+}
+
+/// The forge's answer to whether a sender may do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Admission {
+    /// Allowed; for a start, the comments that were there when it was asked.
+    Allowed {
+        comments: Vec<TaskComment>,
+    },
+    Denied,
+}
+
+/// What can happen to a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[strum(serialize_all = "snake_case")]
+pub enum RepoEvent {
+    /// The server begins to serve it.
+    Opened,
+    Issue {
+        change: IssueChange,
+    },
+    Pushed {
+        push: Push,
+    },
+    BaseSynced {
+        branch: BranchName,
+        tip: Sha,
+        trigger: Trigger,
+        contained: Vec<StoryId>,
+    },
+    BaseUnavailable {
+        message: String,
+    },
+    /// A timer: look again.
+    SyncDue,
+    SlotWanted {
+        request: SlotRequest,
+    },
+    SlotReleased {
+        story: StoryId,
+        attempt: Attempt,
+    },
+    HeadKnown {
+        story: StoryId,
+        head: Option<Sha>,
+    },
+    Enqueued {
+        entry: QueueEntry,
+    },
+    Withdrawn {
+        story: StoryId,
+    },
+    CandidateBuilt {
+        number: u64,
+        candidate: Candidate,
+    },
+    CandidateConflicted {
+        number: u64,
+        base: Sha,
+        paths: Vec<String>,
+    },
+    /// The base has everything already.
+    CandidateEmpty {
+        number: u64,
+        base: Sha,
+    },
+    CandidateFailed {
+        number: u64,
+        message: String,
+    },
+    GatesEnded {
+        number: u64,
+        report: GateReport,
+    },
+    GatesLost {
+        number: u64,
+        message: String,
+    },
+    Landed {
+        number: u64,
+    },
+    /// The base moved before the change could land.
+    LandMissed {
+        number: u64,
+        tip: Sha,
+    },
+    LandWaits {
+        number: u64,
+        reason: String,
+    },
+    LandRejected {
+        number: u64,
+        reason: String,
+    },
+    /// A timer: try to land again.
+    LandDue {
+        number: u64,
+    },
+}
+
+/// What can happen to a commit without a story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[strum(serialize_all = "snake_case")]
+pub enum HeadEvent {
+    /// `rules` is the base commit whose gate definitions apply.
+    GatesAsked {
+        rules: Sha,
+    },
+    GatesEnded {
+        run: u32,
+        report: GateReport,
+    },
+    GatesLost {
+        run: u32,
+        message: String,
+    },
+    Superseded,
+}
+
+/// What can happen to the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[strum(serialize_all = "snake_case")]
+pub enum AccountEvent {
+    Configured {
+        limits: Limits,
+    },
+    Wanted {
+        wanted: Wanted,
+    },
+    /// The attempt will not start, or did not: nothing was spent.
+    Released {
+        story: StoryId,
+        attempt: Attempt,
+    },
+    /// The attempt ended. `None`: nobody knows what it cost, so the reservation counts in full.
+    Settled {
+        story: StoryId,
+        attempt: Attempt,
+        used: Option<Usd>,
+    },
+    /// The provider refuses work. Without `until` it is tried again after a while.
+    Paused {
+        provider: Provider,
+        because: String,
+        until: Option<Timestamp>,
+    },
+    /// A timer, or a person who mended it.
+    PauseOver {
+        provider: Provider,
+    },
+}

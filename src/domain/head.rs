@@ -1,0 +1,47 @@
+//! A commit that is gated without a story: the head of a person's branch or pull request.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{RepoName, Sha};
+use super::work::GateReport;
+
+/// What is known about one such commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub id: HeadId,
+    pub state: HeadState,
+    /// Counts gate runs; it fences late messages of an older one.
+    pub run: u32,
+}
+
+impl Head {
+    pub fn new(id: HeadId) -> Self {
+        Self {
+            id,
+            state: HeadState::Unknown,
+            run: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HeadId {
+    pub repo: RepoName,
+    pub sha: Sha,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum HeadState {
+    Unknown,
+    Gating,
+    Judged {
+        report: GateReport,
+    },
+    /// No verdict: the gates could not run.
+    Unjudged {
+        message: String,
+    },
+    /// A newer head took its place before it was judged.
+    Superseded,
+}

@@ -1,0 +1,110 @@
+//! A repository: its base branch, who works, and the merge queue.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::delivery::IssueChange;
+use super::id::{Attempt, BranchName, ItemName, RepoName, Sha, StoryId};
+use super::project::Trigger;
+use super::work::Candidate;
+
+/// Everything that is known about a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repo {
+    pub name: RepoName,
+    pub base: Option<Base>,
+    /// Issue changes that arrived before the base branch and its labels were known.
+    pub parked: Vec<IssueChange>,
+    /// One story at a time for each agent.
+    pub slots: BTreeMap<ItemName, SlotHolder>,
+    pub waiting: Vec<SlotRequest>,
+    pub queue: Vec<QueueEntry>,
+    pub merging: Option<Merging>,
+    /// Counts merge runs; it fences every late message of an older one.
+    pub merge_number: u64,
+    /// Tips of stories that are not done, to see when a push to the base contains them.
+    pub heads: BTreeMap<StoryId, Sha>,
+}
+
+impl Repo {
+    pub fn new(name: RepoName) -> Self {
+        Self {
+            name,
+            base: None,
+            parked: Vec::new(),
+            slots: BTreeMap::new(),
+            waiting: Vec::new(),
+            queue: Vec::new(),
+            merging: None,
+            merge_number: 0,
+            heads: BTreeMap::new(),
+        }
+    }
+}
+
+/// The base branch as last seen, with the labels that its project file names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    pub branch: BranchName,
+    pub tip: Sha,
+    pub trigger: Trigger,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotHolder {
+    pub story: StoryId,
+    pub attempt: Attempt,
+}
+
+/// A story that wants one of these agents, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRequest {
+    pub story: StoryId,
+    pub attempt: Attempt,
+    pub agents: Vec<ItemName>,
+    pub priority: i32,
+    pub since: Timestamp,
+}
+
+/// A story that waits to be merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueEntry {
+    pub story: StoryId,
+    pub head: Sha,
+    /// The squash commit's message.
+    pub message: String,
+    pub priority: i32,
+    pub since: Timestamp,
+}
+
+/// The one merge that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merging {
+    pub number: u64,
+    pub entry: QueueEntry,
+    pub phase: MergingPhase,
+    /// Failures of git itself on this entry, which say nothing about the change.
+    pub failures: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum MergingPhase {
+    Building {
+        base: Sha,
+    },
+    Gating {
+        candidate: Candidate,
+    },
+    Landing {
+        candidate: Candidate,
+        gates: Vec<super::work::GateOutcome>,
+    },
+    /// It passed; the place to land in is not free. A timer tries again.
+    Waiting {
+        candidate: Candidate,
+        gates: Vec<super::work::GateOutcome>,
+    },
+}

@@ -1,0 +1,520 @@
+//! A story: one issue on its way to a merged change.
+//!
+//! Each stage carries what it needs, so that an impossible combination cannot be written. What
+//! follows from what is in [`super::transition::story`].
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::account::Reservation;
+use super::id::{Attempt, BranchName, ItemName, Sha, StoryId};
+use super::money::Usd;
+use super::project::Project;
+use super::work::{Collected, End, GateReport, ProcessIdentity, Receipt, Session, Start, Task};
+
+/// Everything that is known about a story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Story {
+    pub id: StoryId,
+    /// The pinned text. Empty before the first start.
+    pub task: Task,
+    /// Fixed at the first start, so that a changed title does not move the branch.
+    pub branch: Option<BranchName>,
+    pub stage: Stage,
+    /// The newest attempt; messages of older ones change nothing.
+    pub attempt: Attempt,
+    /// The project's rules as read for the newest attempt.
+    pub rules: Option<Rules>,
+    pub wishes: Wishes,
+    /// Requests whose sender's permission is being asked for.
+    pub requests: Vec<Request>,
+    /// Counts requests, so that each answer finds its own.
+    pub requests_seen: u64,
+    /// People who were told, once, that they may not do this.
+    pub refused: BTreeSet<String>,
+    pub counters: Counters,
+    /// The newest commit of the story branch that huskies has.
+    pub head: Option<Tip>,
+    /// The tree that the accept gates judged last: judging it again would tell nothing new.
+    pub judged_tree: Option<Sha>,
+    pub sessions: Vec<KnownSession>,
+    /// What happened since the agent last ran; it is told at its next turn.
+    pub recent: Vec<Recent>,
+    /// Output of the gates that failed last, for the next prompt.
+    pub failure: Option<String>,
+    /// One fingerprint for each gate failure in a row.
+    pub fingerprints: Vec<String>,
+    pub spent: Usd,
+    pub gate_runs: u32,
+    /// The newest gate report, for the sticky comment.
+    pub report: Option<GateReport>,
+}
+
+impl Story {
+    pub fn new(id: StoryId) -> Self {
+        Self {
+            id,
+            task: Task::default(),
+            branch: None,
+            stage: Stage::Backlog { note: None },
+            attempt: Attempt::default(),
+            rules: None,
+            wishes: Wishes::default(),
+            requests: Vec::new(),
+            requests_seen: 0,
+            refused: BTreeSet::new(),
+            counters: Counters::default(),
+            head: None,
+            judged_tree: None,
+            sessions: Vec::new(),
+            recent: Vec::new(),
+            failure: None,
+            fingerprints: Vec::new(),
+            spent: Usd::ZERO,
+            gate_runs: 0,
+            report: None,
+        }
+    }
+
+    /// True once somebody who may has started it.
+    pub fn was_started(&self) -> bool {
+        self.branch.is_some()
+    }
+
+    /// The work in progress, where the stage has one.
+    pub fn work(&self) -> Option<&Work> {
+        match &self.stage {
+            Stage::Coding(work) | Stage::Qa(work) | Stage::MergeFailure { work, .. } => Some(work),
+            Stage::Backlog { .. }
+            | Stage::Merge(_)
+            | Stage::Blocked { .. }
+            | Stage::Done { .. }
+            | Stage::Cancelled => None,
+        }
+    }
+
+    pub fn activity(&self) -> Activity {
+        match &self.stage {
+            Stage::Coding(work) | Stage::Qa(work) | Stage::MergeFailure { work, .. } => {
+                work.phase.activity()
+            }
+            Stage::Merge(merge) => merge.phase.activity(),
+            Stage::Backlog { .. }
+            | Stage::Blocked { .. }
+            | Stage::Done { .. }
+            | Stage::Cancelled => Activity::None,
+        }
+    }
+}
+
+/// The commit and tree at the tip of a story branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tip {
+    pub commit: Sha,
+    pub tree: Sha,
+}
+
+/// The project file of one base commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    pub base: Sha,
+    pub project: Project,
+}
+
+/// What people asked for with labels, beside starting and stopping.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Wishes {
+    pub held: bool,
+    pub agent: Option<String>,
+    /// Higher goes first.
+    pub priority: i32,
+}
+
+/// Limits on repetition. Cleared by a retry that a person asks for; money is not.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    pub retries: u32,
+    /// Aborts before a session, in a row.
+    pub aborts: u32,
+    /// Attempts lost with their machine or supervisor, in a row.
+    pub lost: u32,
+    /// Pauses for the provider's limits, in a row.
+    pub pauses: u32,
+    pub fixups: u32,
+    /// Gate runs of one attempt that broke down without a verdict.
+    pub gate_rounds: u32,
+}
+
+/// A session that an agent's next attempt can continue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownSession {
+    pub agent: ItemName,
+    pub model: Option<String>,
+    pub session: Session,
+}
+
+/// A line for the agent's `<recent-events>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recent {
+    pub at: Timestamp,
+    pub text: String,
+}
+
+/// Something a person asks of a story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub id: u64,
+    pub wish: Wish,
+    pub by: Actor,
+    pub at: Timestamp,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "wish")]
+pub enum Wish {
+    Start {
+        task: Task,
+        agent: Option<String>,
+        priority: i32,
+    },
+    /// Back to Backlog, the work kept.
+    Stop,
+    /// To Cancelled, the work kept.
+    Cancel,
+    /// Go on from where it was blocked. `label` is taken off again when a label asked for it.
+    Retry {
+        label: Option<String>,
+    },
+    Hold,
+    Release,
+    PickAgent {
+        agent: Option<String>,
+    },
+    Prioritise {
+        priority: i32,
+    },
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "actor")]
+pub enum Actor {
+    /// Whoever may run commands on the server.
+    Operator,
+    /// An account of the forge; its permission is asked for.
+    Account { login: String },
+}
+
+/// Where a story is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "stage")]
+pub enum Stage {
+    Backlog {
+        note: Option<BacklogNote>,
+    },
+    Coding(Work),
+    Qa(Work),
+    Merge(Merge),
+    /// The change could not be merged; an agent repairs it.
+    MergeFailure {
+        failure: MergeFailure,
+        work: Work,
+    },
+    Blocked {
+        reason: BlockReason,
+        from: BlockedFrom,
+    },
+    Done {
+        commit: Sha,
+        receipt: Option<Box<Receipt>>,
+    },
+    Cancelled,
+}
+
+impl Stage {
+    /// The name in labels and in the API.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Backlog { .. } => "backlog",
+            Self::Coding(_) => "coding",
+            Self::Qa(_) => "qa",
+            Self::Merge(_) => "merge",
+            Self::MergeFailure { .. } => "merge_failure",
+            Self::Blocked { .. } => "blocked",
+            Self::Done { .. } => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub const NAMES: [&str; 8] = [
+        "backlog",
+        "coding",
+        "qa",
+        "merge",
+        "merge_failure",
+        "blocked",
+        "done",
+        "cancelled",
+    ];
+}
+
+/// Why a story that somebody started is in Backlog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "note")]
+pub enum BacklogNote {
+    Stopped,
+    UnknownAgent {
+        wanted: String,
+        known: Vec<ItemName>,
+    },
+}
+
+/// An agent's turn, from asking for a slot to the verdict of the gates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    pub purpose: Purpose,
+    pub phase: Phase,
+}
+
+/// What an attempt is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "purpose")]
+pub enum Purpose {
+    /// Do what the issue says.
+    Task,
+    /// Judge what was done.
+    Review,
+    /// Only repair a failed merge: at most 20 turns and 1 USD.
+    FixUp { failure: MergeFailure },
+}
+
+/// How far an attempt is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum Phase {
+    /// A person asked to wait before this stage.
+    Held,
+    /// The project's rules are being read from the base branch.
+    Configuring,
+    WaitingForSlot,
+    WaitingForMoney {
+        agent: ItemName,
+        delay: Option<Delay>,
+    },
+    Preparing(Engagement),
+    Starting {
+        engagement: Engagement,
+        start: Start,
+        from: Sha,
+    },
+    Running {
+        engagement: Engagement,
+        start: Start,
+        from: Sha,
+        process: ProcessIdentity,
+    },
+    /// The agent is being stopped; then this follows.
+    Stopping {
+        engagement: Engagement,
+        from: Sha,
+        then: Then,
+    },
+    /// The agent is gone; its work is being kept.
+    Collecting {
+        agent: ItemName,
+        end: End,
+        then: Option<Then>,
+    },
+    Judging {
+        collected: Collected,
+    },
+}
+
+impl Phase {
+    pub fn activity(&self) -> Activity {
+        match self {
+            Self::Held => Activity::Held,
+            Self::Configuring | Self::Preparing(_) | Self::Starting { .. } => Activity::Starting,
+            Self::WaitingForSlot => Activity::Waiting {
+                what: "a free agent".to_owned(),
+            },
+            Self::WaitingForMoney { delay: None, .. } => Activity::Waiting {
+                what: "the ledger".to_owned(),
+            },
+            Self::WaitingForMoney {
+                delay: Some(delay), ..
+            } => Activity::Paused {
+                why: delay.because.clone(),
+                until: delay.until,
+            },
+            Self::Running { .. } | Self::Stopping { .. } => Activity::Running,
+            Self::Collecting { .. } | Self::Judging { .. } => Activity::Judging,
+        }
+    }
+}
+
+/// An agent that was granted to a story, with the money to run it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engagement {
+    pub agent: ItemName,
+    pub reservation: Reservation,
+}
+
+/// Why a start waits for its account, and until when if that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delay {
+    pub because: String,
+    pub until: Option<Timestamp>,
+}
+
+/// What follows once the agent is gone and its work is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "then")]
+pub enum Then {
+    Backlog,
+    Cancelled,
+    /// It was started again meanwhile.
+    Again,
+    Done {
+        commit: Sha,
+        receipt: Option<Box<Receipt>>,
+    },
+}
+
+/// A story on its way through the merge queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merge {
+    pub head: Sha,
+    pub phase: MergePhase,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum MergePhase {
+    Held,
+    Queued,
+    /// The merge gates run on what would land.
+    Testing {
+        base: Sha,
+    },
+    /// It passed and cannot land yet.
+    Waiting {
+        reason: String,
+    },
+}
+
+impl MergePhase {
+    fn activity(&self) -> Activity {
+        match self {
+            Self::Held => Activity::Held,
+            Self::Queued => Activity::Waiting {
+                what: "the merge queue".to_owned(),
+            },
+            Self::Testing { .. } => Activity::Judging,
+            Self::Waiting { reason } => Activity::Waiting {
+                what: reason.clone(),
+            },
+        }
+    }
+}
+
+/// What a person sees beside the stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "activity")]
+pub enum Activity {
+    None,
+    Waiting {
+        what: String,
+    },
+    Starting,
+    Running,
+    Judging,
+    Held,
+    Paused {
+        why: String,
+        until: Option<Timestamp>,
+    },
+}
+
+/// Why a change could not be merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum MergeFailure {
+    ConflictDetected { base: Sha, paths: Vec<String> },
+    GatesFailed { base: Sha, failed: Vec<ItemName> },
+    PushRejected { reason: String },
+}
+
+/// Why a story needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum BlockReason {
+    /// The retries are used up; what the last attempt ended with.
+    RetriesUsedUp {
+        attempts: u32,
+        last: LastTry,
+    },
+    /// The same gates failed in the same way again and again.
+    SameFailure {
+        times: u32,
+        alternating: bool,
+        failed: Vec<ItemName>,
+    },
+    Asked {
+        question: String,
+    },
+    /// The ledger refused more money.
+    Ceiling {
+        message: String,
+    },
+    CannotLaunch {
+        agent: ItemName,
+        message: String,
+    },
+    WorktreeFailed {
+        message: String,
+    },
+    ProjectUnusable {
+        message: String,
+    },
+    Aborted {
+        times: u32,
+    },
+    Lost {
+        times: u32,
+    },
+    /// The provider kept refusing.
+    Paused {
+        times: u32,
+        message: String,
+    },
+    GatesUnavailable {
+        message: String,
+    },
+    MergeFailed {
+        failure: MergeFailure,
+    },
+}
+
+/// How the attempt ended that used up the last retry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "last")]
+pub enum LastTry {
+    GatesFailed { failed: Vec<ItemName> },
+    NothingCommitted,
+    Ended { end: End },
+    ReviewFailed { findings: String },
+}
+
+/// Where a retry goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "from")]
+pub enum BlockedFrom {
+    Coding,
+    Qa,
+    Merge { head: Sha },
+    MergeFailure { failure: MergeFailure },
+}

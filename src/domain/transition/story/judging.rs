@@ -1,0 +1,200 @@
+//! The accept gates on what an attempt committed, and what follows from their verdict.
+
+use super::{Refusal, Turn, ignored};
+use crate::domain::effect::{Effect, GatesBrief, GatesNews, Run};
+use crate::domain::id::{ItemName, RunId, Sha};
+use crate::domain::project::{Moment, Role};
+use crate::domain::story::{BlockReason, LastTry, Phase, Purpose, Stage, Work};
+use crate::domain::text;
+use crate::domain::work::{Collected, GateReport};
+
+/// Gate runs of one attempt that may break down without a verdict.
+const MAX_ROUNDS: u32 = 3;
+/// The same failure this often in a row blocks early (spec 6.2).
+const SAME_FAILURES: usize = 3;
+/// Two failures taking turns this often, likewise.
+const ALTERNATING_FAILURES: usize = 4;
+/// How much of the failing output the next prompt quotes (spec 5.4).
+const FAILURE_BYTES: usize = 3_000;
+
+impl Turn {
+    pub(super) fn judge(&mut self, collected: Collected) {
+        self.story.counters.gate_rounds = 0;
+        self.run_gates(collected);
+    }
+
+    fn run_gates(&mut self, collected: Collected) {
+        let Some(rules) = self.story.rules.as_ref().map(|rules| rules.base.clone()) else {
+            return;
+        };
+        self.story.counters.gate_rounds += 1;
+        let brief = GatesBrief {
+            commit: collected.head.clone(),
+            rules,
+            moment: Moment::Accept,
+        };
+        self.effects.push(Effect::Run(Run::StartGates {
+            id: self.gates_run_id(),
+            brief,
+        }));
+        self.gates_status(&collected.head, GatesNews::Running);
+        self.enter(Phase::Judging { collected });
+    }
+
+    fn gates_run_id(&self) -> RunId {
+        RunId::Accept(
+            self.story.id.clone(),
+            self.story.attempt,
+            self.story.counters.gate_rounds,
+        )
+    }
+
+    pub(super) fn stop_judging(&mut self) {
+        self.effects.push(Effect::Run(Run::Stop {
+            id: self.gates_run_id(),
+        }));
+    }
+
+    fn judged_commit(&self, event: &'static str) -> Result<Collected, Refusal> {
+        match self.phase(event)? {
+            Phase::Judging { collected } => Ok(collected.clone()),
+            _ => ignored("no gates run"),
+        }
+    }
+
+    pub(super) fn gates_lost(&mut self, message: &str) -> Result<(), Refusal> {
+        let collected = self.judged_commit("gates_lost")?;
+        if self.story.counters.gate_rounds < MAX_ROUNDS {
+            self.run_gates(collected);
+            return Ok(());
+        }
+        self.gates_status(
+            &collected.head,
+            GatesNews::Unavailable {
+                message: message.to_owned(),
+            },
+        );
+        self.block(BlockReason::GatesUnavailable {
+            message: message.to_owned(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn gates_ended(&mut self, report: &GateReport) -> Result<(), Refusal> {
+        let collected = self.judged_commit("gates_ended")?;
+        if report.tree != collected.tree {
+            return self.gates_lost("the gates ran on another tree than the one to judge");
+        }
+        self.note_report(report);
+        self.story.judged_tree = Some(report.tree.clone());
+        self.gates_status(&report.commit, GatesNews::judged(report));
+        if report.passed() {
+            self.accept(collected.head);
+        } else {
+            self.reject(report);
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_report(&mut self, report: &GateReport) {
+        self.story.gate_runs += u32::try_from(report.executed()).unwrap_or(u32::MAX);
+        self.story.report = Some(report.clone());
+    }
+
+    fn accept(&mut self, head: Sha) {
+        self.story.failure = None;
+        self.story.fingerprints.clear();
+        let agents = self
+            .story
+            .rules
+            .iter()
+            .flat_map(|rules| &rules.project.agents);
+        let reviewed = agents.into_iter().any(|agent| agent.role == Role::Qa);
+        let repair = matches!(self.purpose(), Some(Purpose::FixUp { .. }));
+        if !reviewed || repair {
+            return self.enter_merge(head);
+        }
+        self.story.stage = Stage::Qa(Work {
+            purpose: Purpose::Review,
+            phase: Phase::Held,
+        });
+        if !self.story.wishes.held {
+            self.begin_attempt();
+        }
+    }
+
+    fn reject(&mut self, report: &GateReport) {
+        let failed: Vec<ItemName> = report
+            .failures()
+            .map(|outcome| outcome.gate.clone())
+            .collect();
+        self.story.failure = Some(failure_text(report));
+        self.remember(format!(
+            "The gates failed on your commit {}: {}.",
+            report.commit.short(),
+            names(&failed)
+        ));
+        self.story.fingerprints.push(fingerprint(report));
+        if let Some((times, alternating)) = repetition(&self.story.fingerprints) {
+            return self.block(BlockReason::SameFailure {
+                times,
+                alternating,
+                failed,
+            });
+        }
+        self.try_again(LastTry::GatesFailed { failed });
+    }
+}
+
+/// What the next prompt quotes: each failing gate and the end of what it printed.
+pub(super) fn failure_text(report: &GateReport) -> String {
+    let mut all = String::new();
+    for outcome in report.failures() {
+        all.push_str(&format!(
+            "== {} ({})\n{}\n",
+            outcome.gate,
+            outcome.verdict,
+            outcome.tail.trim_end()
+        ));
+    }
+    text::tail_at_char_boundary(&all, FAILURE_BYTES).to_owned()
+}
+
+/// Tells two failures apart by the gates that failed and their output, numbers left out: times,
+/// addresses and counters change from run to run.
+fn fingerprint(report: &GateReport) -> String {
+    let mut print = String::new();
+    for outcome in report.failures() {
+        print.push_str(outcome.gate.as_str());
+        print.push('\0');
+        print.extend(outcome.tail.chars().filter(|c| !c.is_ascii_digit()));
+        print.push('\0');
+    }
+    text::digest(&print)
+}
+
+/// How often the newest failure repeats, when that is too often.
+fn repetition(prints: &[String]) -> Option<(u32, bool)> {
+    let (newest, count) = (prints.last()?, prints.len());
+    let same = prints
+        .iter()
+        .rev()
+        .take_while(|print| *print == newest)
+        .count();
+    if same >= SAME_FAILURES {
+        return u32::try_from(same).ok().map(|times| (times, false));
+    }
+    let alternating = count >= ALTERNATING_FAILURES
+        && prints[count - ALTERNATING_FAILURES..]
+            .windows(3)
+            .all(|three| three[0] == three[2] && three[0] != three[1]);
+    alternating.then_some((4, true))
+}
+
+fn names(gates: &[ItemName]) -> String {
+    gates
+        .iter()
+        .map(ItemName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

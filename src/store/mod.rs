@@ -1,0 +1,235 @@
+//! Where everything is kept. One [`Commit`] is one transaction: events, subjects, effects and
+//! deliveries together, or nothing.
+//!
+//! The engine is the only writer of subjects; executors read what is pending. Not for: decisions,
+//! and not for the built-in forge's own tables, which only share the file.
+
+// mod sqlite;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::effect::{Act, Run, Surface};
+use crate::domain::event::{Event, SubjectId};
+use crate::domain::id::{DeliveryId, RepoName, RunId, StoryId};
+use crate::domain::transition::Subject;
+use crate::domain::work::ProcessIdentity;
+
+// pub use sqlite::SqliteStore;
+
+/// What can go wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else wrote the subject meanwhile; nothing of the commit took effect.
+    #[error("{subject} was written by somebody else meanwhile (expected version {expected})")]
+    VersionConflict { subject: String, expected: u64 },
+    /// The database cannot be opened, read or written.
+    #[error("the store at {path} cannot be used: {source}")]
+    Database { path: String, source: sqlx::Error },
+    /// What is stored cannot be understood.
+    #[error("{what} in the store cannot be read: {source}")]
+    Corrupt {
+        what: String,
+        source: serde_json::Error,
+    },
+    /// A newer huskies wrote this store.
+    #[error(
+        "the store at {path} was written by a newer huskies: install that version, or restore a backup"
+    )]
+    Newer { path: String },
+}
+
+/// All that one transaction writes, in this order of fields.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Commit {
+    pub deliveries: Vec<NewDelivery>,
+    /// Deliveries whose events this commit holds.
+    pub taken: Vec<DeliveryId>,
+    pub events: Vec<EventRecord>,
+    pub subjects: Vec<SubjectWrite>,
+    pub acts: Vec<PendingAct>,
+    pub finished_acts: Vec<EffectId>,
+    pub runs: Vec<RunWrite>,
+    pub surfaces: Vec<SurfaceWrite>,
+    pub timers: Vec<TimerWrite>,
+    /// Timers that fired, by subject and name.
+    pub fired: Vec<(SubjectId, String)>,
+}
+
+/// An accepted delivery, stored before it is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewDelivery {
+    pub id: DeliveryId,
+    pub received_at: Timestamp,
+    /// The forge's name for the event, for people.
+    pub event: String,
+    /// What follows from it; `None` for deliveries that huskies has no use for.
+    pub content: Option<Event>,
+    pub reason: Option<String>,
+}
+
+/// One line of a subject's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    pub subject: SubjectId,
+    /// The subject's version after the event; unchanged where the event was refused.
+    pub version: u64,
+    pub at: Timestamp,
+    pub event: Event,
+    /// Why it changed nothing.
+    pub refusal: Option<String>,
+}
+
+/// A subject's new state, conditional on the version it was computed from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubjectWrite {
+    pub id: SubjectId,
+    /// 0 for a subject that is not stored yet.
+    pub expected: u64,
+    pub version: u64,
+    pub state: Subject,
+}
+
+/// Names one effect: the subject and version that asked for it, and its place among the effects of
+/// that step. The same step always gives the same name, so it doubles as a marker on the forge.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EffectId(pub String);
+
+impl EffectId {
+    pub fn new(subject: &SubjectId, version: u64, place: usize) -> Self {
+        Self(format!("{subject}@{version}.{place}"))
+    }
+}
+
+/// An act that was decided and is not known to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PendingAct {
+    pub id: EffectId,
+    pub subject: SubjectId,
+    pub act: Act,
+}
+
+/// A supervised run's record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    pub id: RunId,
+    pub subject: SubjectId,
+    pub run: Run,
+    pub state: RunState,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum RunState {
+    /// Decided; whether its process was started is to be found out in its folder.
+    Requested,
+    Started {
+        process: ProcessIdentity,
+    },
+    Ended,
+}
+
+/// A change of a run's record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunWrite {
+    /// Inserted as requested; an id that is there already stays as it is.
+    Requested {
+        id: RunId,
+        subject: SubjectId,
+        run: Run,
+    },
+    Started {
+        id: RunId,
+        process: ProcessIdentity,
+    },
+    /// A stop is wanted; kept so that it survives a restart.
+    StopWanted {
+        id: RunId,
+    },
+    Ended {
+        id: RunId,
+    },
+}
+
+/// A surface's new desired state. The version counts up by one with each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SurfaceWrite {
+    pub subject: SubjectId,
+    pub surface: Surface,
+}
+
+/// A surface that is not up to date.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PendingSurface {
+    pub subject: SubjectId,
+    pub surface: Surface,
+    pub version: u64,
+    /// Where it was written before, as the forge names it, and a digest of what was written.
+    pub written: Option<Written>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// The forge's id of a comment; empty where the surface needs none.
+    pub handle: String,
+    pub digest: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimerWrite {
+    pub subject: SubjectId,
+    pub name: String,
+    pub at: Timestamp,
+    pub event: Event,
+}
+
+/// What a story list asks for.
+#[derive(Debug, Clone, Default)]
+pub struct StoryFilter {
+    pub repo: Option<RepoName>,
+}
+
+/// The store's face. Everything that is awaited is durable when it returns.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Applies `commit` in one transaction.
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+
+    /// A subject and its version; `None` before its first event.
+    async fn subject(&self, id: &SubjectId) -> Result<Option<(Subject, u64)>, StoreError>;
+    async fn stories(&self, filter: &StoryFilter) -> Result<Vec<Subject>, StoreError>;
+    /// The log of a subject, oldest first, after the `after`-th line.
+    async fn events(
+        &self,
+        id: &SubjectId,
+        after: u64,
+    ) -> Result<Vec<(u64, EventRecord)>, StoreError>;
+
+    async fn has_delivery(&self, id: &DeliveryId) -> Result<bool, StoreError>;
+    /// Deliveries whose events were not taken yet, in the order of their arrival.
+    async fn pending_deliveries(&self) -> Result<Vec<NewDelivery>, StoreError>;
+    /// Acts that are not finished, oldest first.
+    async fn pending_acts(&self) -> Result<Vec<PendingAct>, StoreError>;
+    /// Runs that have not ended; `true` with a run for which a stop is wanted.
+    async fn open_runs(&self) -> Result<Vec<(RunRecord, bool)>, StoreError>;
+    async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError>;
+    /// The runs of a story, oldest first, for people who look for its logs.
+    async fn runs_of(&self, story: &StoryId) -> Result<Vec<RunRecord>, StoreError>;
+    /// Surfaces whose newest version is not written.
+    async fn pending_surfaces(&self) -> Result<Vec<PendingSurface>, StoreError>;
+    async fn surface(
+        &self,
+        subject: &SubjectId,
+        key: &str,
+    ) -> Result<Option<PendingSurface>, StoreError>;
+    /// Records that `version` of a surface is on the forge.
+    async fn surface_written(
+        &self,
+        subject: &SubjectId,
+        key: &str,
+        version: u64,
+        written: &Written,
+    ) -> Result<(), StoreError>;
+    async fn timers(&self) -> Result<Vec<TimerWrite>, StoreError>;
+}

@@ -1,0 +1,4 @@
+//! What integration tests stand on.
+
+pub(crate) mod github_model;
+pub(crate) mod repository;
