@@ -1,4 +1,4 @@
-//! The one integration test binary.
+//! The one integration test binary: real git, processes, sockets and files throughout.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,11 +6,11 @@
 )]
 
 mod forge_contract;
+mod gate;
 mod github_forge;
 mod github_model;
+mod hook;
 mod local_forge;
-mod support;
-//! The tests that go through the real binary, in one test program.
-
 mod supervisor;
+mod support;
 mod webhook;

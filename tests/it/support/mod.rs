@@ -2,3 +2,4 @@
 
 pub(crate) mod github_model;
 pub(crate) mod local_forge;
+pub(crate) mod repository;
