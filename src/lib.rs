@@ -1,11 +1,12 @@
 //! huskies: label a GitHub issue; get a merged change, or a clear account of why not.
 
 pub mod config;
+pub mod crash;
 pub mod domain;
 pub mod engine;
+pub mod gate;
+pub mod process;
 pub mod report;
 pub mod store;
 pub mod timer;
 pub mod webhook;
-pub mod gate;
-pub mod process;
