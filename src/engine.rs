@@ -14,8 +14,8 @@ use crate::domain::event::{Event, SubjectId};
 use crate::domain::id::DeliveryId;
 use crate::domain::transition::{self, Refusal, Step, Subject};
 use crate::store::{
-    Commit, EffectId, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError, SubjectWrite, SurfaceWrite,
-    TimerWrite,
+    Commit, EffectId, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError,
+    SubjectWrite, SurfaceWrite, TimerWrite,
 };
 use crate::timer::Clock;
 
@@ -55,7 +55,10 @@ pub struct Report {
 
 impl Report {
     pub fn event(event: Event) -> Self {
-        Self { event: Some(event), ..Self::default() }
+        Self {
+            event: Some(event),
+            ..Self::default()
+        }
     }
 }
 
@@ -70,8 +73,14 @@ pub enum Work {
 }
 
 enum Message {
-    Deliver { delivery: Box<NewDelivery>, reply: oneshot::Sender<Result<Accepted, EngineError>> },
-    Report { report: Box<Report>, reply: oneshot::Sender<Result<Option<Refusal>, EngineError>> },
+    Deliver {
+        delivery: Box<NewDelivery>,
+        reply: oneshot::Sender<Result<Accepted, EngineError>>,
+    },
+    Report {
+        report: Box<Report>,
+        reply: oneshot::Sender<Result<Option<Refusal>, EngineError>>,
+    },
 }
 
 /// Talks to the engine. Cheap to copy.
@@ -85,23 +94,39 @@ impl Handle {
     /// Stores a delivery and what follows from it. Durable when it returns.
     pub async fn deliver(&self, delivery: NewDelivery) -> Result<Accepted, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Deliver { delivery: Box::new(delivery), reply };
-        self.messages.send(message).await.map_err(|_| EngineError::Stopped)?;
+        let message = Message::Deliver {
+            delivery: Box::new(delivery),
+            reply,
+        };
+        self.messages
+            .send(message)
+            .await
+            .map_err(|_| EngineError::Stopped)?;
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Stores news and what follows. The refusal says why an event changed nothing.
     pub async fn report(&self, report: Report) -> Result<Option<Refusal>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Report { report: Box::new(report), reply };
-        self.messages.send(message).await.map_err(|_| EngineError::Stopped)?;
+        let message = Message::Report {
+            report: Box::new(report),
+            reply,
+        };
+        self.messages
+            .send(message)
+            .await
+            .map_err(|_| EngineError::Stopped)?;
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Hands over a timer that is due. It stays armed in the store until that is durable.
     pub async fn fire(&self, timer: TimerWrite) {
         let fired = Some((timer.subject, timer.name));
-        let report = Report { event: Some(timer.event), fired, ..Report::default() };
+        let report = Report {
+            event: Some(timer.event),
+            fired,
+            ..Report::default()
+        };
         if let Err(error) = self.report(report).await {
             tracing::warn!(%error, "a timer could not be taken; it fires again at the next start");
         }
@@ -132,8 +157,21 @@ impl Engine {
     ) -> (Self, Handle) {
         let (sender, messages) = mpsc::channel(QUEUE);
         let (commits, seen) = watch::channel(0);
-        let engine = Self { store, clock, messages, work, commits, subjects: HashMap::new() };
-        (engine, Handle { messages: sender, commits: seen })
+        let engine = Self {
+            store,
+            clock,
+            messages,
+            work,
+            commits,
+            subjects: HashMap::new(),
+        };
+        (
+            engine,
+            Handle {
+                messages: sender,
+                commits: seen,
+            },
+        )
     }
 
     /// Runs until every [`Handle`] is gone.
@@ -151,12 +189,14 @@ impl Engine {
         let mut outcome = Ok(());
         for message in batch {
             let decided = match message {
-                Message::Deliver { delivery, reply } => {
-                    self.deliver(&mut draft, *delivery).await.map(|accepted| Answer::Deliver(reply, accepted))
-                }
-                Message::Report { report, reply } => {
-                    self.report(&mut draft, *report).await.map(|refusal| Answer::Report(reply, refusal))
-                }
+                Message::Deliver { delivery, reply } => self
+                    .deliver(&mut draft, *delivery)
+                    .await
+                    .map(|accepted| Answer::Deliver(reply, accepted)),
+                Message::Report { report, reply } => self
+                    .report(&mut draft, *report)
+                    .await
+                    .map(|refusal| Answer::Report(reply, refusal)),
             };
             match decided {
                 Ok(answer) => answers.push(answer),
@@ -172,7 +212,11 @@ impl Engine {
         }
     }
 
-    async fn deliver(&mut self, draft: &mut Draft, delivery: NewDelivery) -> Result<Accepted, StoreError> {
+    async fn deliver(
+        &mut self,
+        draft: &mut Draft,
+        delivery: NewDelivery,
+    ) -> Result<Accepted, StoreError> {
         if draft.has_delivery(&delivery.id) || self.store.has_delivery(&delivery.id).await? {
             return Ok(Accepted::Duplicate);
         }
@@ -184,7 +228,11 @@ impl Engine {
         Ok(Accepted::New)
     }
 
-    async fn report(&mut self, draft: &mut Draft, report: Report) -> Result<Option<Refusal>, StoreError> {
+    async fn report(
+        &mut self,
+        draft: &mut Draft,
+        report: Report,
+    ) -> Result<Option<Refusal>, StoreError> {
         draft.commit.finished_acts.extend(report.finished_act);
         draft.commit.runs.extend(report.run);
         draft.commit.fired.extend(report.fired);
@@ -196,11 +244,17 @@ impl Engine {
 
     /// Steps the subject of `event`, then those it tells, until nobody has anything to tell.
     /// The answer is the refusal of the first event, if it was refused.
-    async fn apply(&mut self, draft: &mut Draft, event: Event) -> Result<Option<Refusal>, StoreError> {
+    async fn apply(
+        &mut self,
+        draft: &mut Draft,
+        event: Event,
+    ) -> Result<Option<Refusal>, StoreError> {
         let mut first = None;
         let mut queue = VecDeque::from([event]);
         for place in 0..CASCADE {
-            let Some(event) = queue.pop_front() else { return Ok(first) };
+            let Some(event) = queue.pop_front() else {
+                return Ok(first);
+            };
             let (subject, version) = self.load(draft, &event.subject()).await?;
             let now = self.clock.now();
             let record = |version, refusal: Option<&Refusal>| EventRecord {
@@ -240,7 +294,11 @@ impl Engine {
     }
 
     async fn store_draft(&mut self, draft: Draft) -> Result<(), Arc<StoreError>> {
-        let Draft { mut commit, subjects, before } = draft;
+        let Draft {
+            mut commit,
+            subjects,
+            before,
+        } = draft;
         if commit == Commit::default() {
             return Ok(());
         }
@@ -248,7 +306,12 @@ impl Engine {
             .iter()
             .map(|(id, (state, version))| {
                 let expected = before.get(id).copied().unwrap_or_default();
-                SubjectWrite { id: id.clone(), expected, version: *version, state: state.clone() }
+                SubjectWrite {
+                    id: id.clone(),
+                    expected,
+                    version: *version,
+                    state: state.clone(),
+                }
             })
             .collect();
         let work = work_of(&commit);
@@ -279,7 +342,10 @@ struct Draft {
 
 impl Draft {
     fn has_delivery(&self, id: &DeliveryId) -> bool {
-        self.commit.deliveries.iter().any(|delivery| delivery.id == *id)
+        self.commit
+            .deliveries
+            .iter()
+            .any(|delivery| delivery.id == *id)
     }
 
     /// Notes a step's outcome and gives back the events it tells others.
@@ -298,11 +364,22 @@ impl Draft {
                 }
                 Effect::Run(Run::Stop { id }) => self.commit.runs.push(RunWrite::StopWanted { id }),
                 Effect::Run(run @ (Run::StartAgent { .. } | Run::StartGates { .. })) => {
-                    self.commit.runs.push(RunWrite::Requested { id: run.id().clone(), subject, run });
+                    self.commit.runs.push(RunWrite::Requested {
+                        id: run.id().clone(),
+                        subject,
+                        run,
+                    });
                 }
-                Effect::Surface(surface) => self.commit.surfaces.push(SurfaceWrite { subject, surface }),
+                Effect::Surface(surface) => {
+                    self.commit.surfaces.push(SurfaceWrite { subject, surface })
+                }
                 Effect::Timer(Timer { name, at, event }) => {
-                    self.commit.timers.push(TimerWrite { subject, name: name.to_string(), at, event });
+                    self.commit.timers.push(TimerWrite {
+                        subject,
+                        name: name.to_string(),
+                        at,
+                        event,
+                    });
                 }
             }
         }
@@ -325,7 +402,10 @@ fn work_of(commit: &Commit) -> Vec<Work> {
 /// An answer that waits until it is known whether the batch was stored.
 enum Answer {
     Deliver(oneshot::Sender<Result<Accepted, EngineError>>, Accepted),
-    Report(oneshot::Sender<Result<Option<Refusal>, EngineError>>, Option<Refusal>),
+    Report(
+        oneshot::Sender<Result<Option<Refusal>, EngineError>>,
+        Option<Refusal>,
+    ),
 }
 
 impl Answer {
@@ -342,6 +422,8 @@ fn log_refusal(event: &Event, refusal: &Refusal) {
     let (subject, name) = (event.subject(), event.name());
     match refusal {
         Refusal::Ignored { because } => tracing::debug!(%subject, event = name, because, "ignored"),
-        Refusal::Illegal { state, .. } => tracing::error!(%subject, event = name, state, "illegal event"),
+        Refusal::Illegal { state, .. } => {
+            tracing::error!(%subject, event = name, state, "illegal event")
+        }
     }
 }

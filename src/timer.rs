@@ -23,7 +23,10 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -84,6 +87,8 @@ pub async fn run(
 
 /// At most a minute at a time, so that a clock that jumps is noticed.
 fn until(clock: &dyn Clock, at: Timestamp) -> Duration {
-    let wait = at.duration_since(clock.now()).clamp(SignedDuration::ZERO, SignedDuration::from_secs(60));
+    let wait = at
+        .duration_since(clock.now())
+        .clamp(SignedDuration::ZERO, SignedDuration::from_secs(60));
     wait.unsigned_abs()
 }
