@@ -4,6 +4,7 @@ pub mod agent;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod forge;
 pub mod gate;
 pub mod process;
 pub mod report;
