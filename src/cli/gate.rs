@@ -16,7 +16,7 @@ use crate::domain::project::{Component, Gate, Land, Moment, Project};
 use crate::domain::work::{GateOutcome, GateVerdict};
 use crate::gate::output::describe;
 use crate::gate::runner::{self, GateRun};
-use crate::gate::setup::{SetupError, run_setup, run_teardown};
+use crate::gate::setup::{SetupError, SetupFailure, run_setup, run_teardown};
 use crate::gate::{Place, Progress, Watch};
 use crate::hook::export_commit;
 
@@ -93,10 +93,15 @@ pub async fn run(args: GateArgs, out: &mut Output) -> Result<ExitStatus, CliErro
             tokio::join!(judge(components, gates, place, watch), show(progress, out));
         shown.and(judged)
     };
-    let Some(outcomes) = interrupts.during(&cancel, work).await? else {
+    let Some(verdicts) = interrupts.during(&cancel, work).await? else {
         return Ok(ExitStatus::Interrupted);
     };
-    summarize(&outcomes, &subject, out)
+    for failure in &verdicts.teardown {
+        out.remark(format_args!(
+            "teardown failed, which is no verdict: {failure}"
+        ))?;
+    }
+    summarize(&verdicts.outcomes, &subject, out)
 }
 
 async fn subject(args: &GateArgs) -> Result<Subject, CliError> {
@@ -174,13 +179,19 @@ fn chosen_gates(args: &GateArgs, project: &Project) -> Result<Vec<Gate>, CliErro
     args.names.iter().map(find).collect()
 }
 
-/// The outcomes, or `None` when the run was interrupted.
+/// What the gates said, and which teardown commands failed after them.
+struct Verdicts {
+    outcomes: Vec<GateOutcome>,
+    teardown: Vec<SetupFailure>,
+}
+
+/// The verdicts, or `None` when the run was interrupted.
 async fn judge(
     components: Vec<Component>,
     gates: Vec<Gate>,
     place: Place,
     watch: Watch,
-) -> Result<Option<Vec<GateOutcome>>, CliError> {
+) -> Result<Option<Verdicts>, CliError> {
     match run_setup(&components, &place, &watch).await {
         Ok(_report) => {}
         Err(SetupError::Cancelled(_)) => return Ok(None),
@@ -205,13 +216,10 @@ async fn judge(
     let Ok(outcomes) = runner::run(&request, &watch).await else {
         return Ok(None);
     };
-    for failure in run_teardown(&components, &request.place, &watch)
-        .await
-        .unwrap_or_default()
-    {
-        tracing::warn!(%failure, "teardown failed");
-    }
-    Ok(Some(outcomes))
+    let torn_down = run_teardown(&components, &request.place, &watch).await;
+    Ok(torn_down
+        .ok()
+        .map(|teardown| Verdicts { outcomes, teardown }))
 }
 
 async fn show(mut progress: mpsc::Receiver<Progress>, out: &mut Output) -> Result<(), CliError> {

@@ -60,7 +60,9 @@ fn a_commit_is_judged_on_a_clean_checkout_with_set_up() {
     );
     assert_eq!(result["gates"].as_array().unwrap().len(), 2);
     assert_eq!(repository.git(&["status", "--porcelain"]), " M word.txt\n");
-    let said = repository.huskies(&["gate", "--commit=--upload-pack=x"]).failed(2);
+    let said = repository
+        .huskies(&["gate", "--commit=--upload-pack=x"])
+        .failed(2);
     assert!(said.contains("rev-parse"), "{said}");
 }
 
