@@ -46,7 +46,7 @@ impl App {
         let data_dir = DataDir::take(&config.data_dir)?;
         let crash = crash_points(environment)?;
         let sqlite = SqliteStore::open(&data_dir.store()).await?.with_crash_points(crash.clone());
-        let pool = sqlite.pool();
+        let pool = sqlite.pool().clone();
         let store: Arc<dyn Store> = Arc::new(sqlite);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock).await?;

@@ -13,8 +13,6 @@ pub mod gate;
 pub mod git;
 pub mod hook;
 pub mod init;
-pub mod forge;
-pub mod gate;
 pub mod process;
 pub mod report;
 pub mod store;

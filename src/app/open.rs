@@ -81,7 +81,7 @@ fn git(config: &ServerConfig, environment: &Environment) -> anyhow::Result<Git> 
 
 fn github(config: &GitHubConfig) -> anyhow::Result<Arc<Github>> {
     let settings = GithubSettings { api_url: config.api_url.clone(), token: config.token.clone() };
-    Ok(Arc::new(Github::new(settings)?))
+    Ok(Arc::new(Github::new(&settings)?))
 }
 
 async fn repository(config: &ServerConfig, repo: &RepoConfig, git: &Git) -> anyhow::Result<Repository> {
