@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use huskies::cli::{self, Output};
+use huskies::config::environment::Environment;
 use huskies::process::supervisor::Supervised;
 use huskies::supervised::run_attempt;
+use tokio::runtime::{Builder, Runtime};
 
 /// Another supervisor has the run (EX_TEMPFAIL of sysexits.h).
 const ALREADY_STARTED: u8 = 75;
@@ -24,24 +26,51 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(cli::demo::DemoArgs),
     Gate(cli::gate::GateArgs),
     Hook(cli::hook::HookArgs),
     Init(cli::init::InitArgs),
+    Logs(cli::logs::LogsArgs),
+    Serve(cli::serve::ServeArgs),
+    Story(cli::story::StoryArgs),
     /// Supervise one run (the server starts this)
     #[command(hide = true)]
-    RunAttempt {
-        folder: PathBuf,
-    },
+    RunAttempt { folder: PathBuf },
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match runtime(&arguments.command).and_then(|runtime| Ok(runtime.block_on(run(arguments)))) {
+        Ok(code) => code,
+        Err(error) => cli::finish(Err(error.into())),
+    }
+}
+
+/// Servers use every processor; everything else is over before a second thread would have started.
+fn runtime(command: &Command) -> std::io::Result<Runtime> {
+    let mut builder = match command {
+        Command::Demo(_) | Command::Serve(_) => Builder::new_multi_thread(),
+        Command::Gate(_)
+        | Command::Hook(_)
+        | Command::Init(_)
+        | Command::Logs(_)
+        | Command::Story(_)
+        | Command::RunAttempt { .. } => Builder::new_current_thread(),
+    };
+    builder.enable_all().build()
+}
+
+async fn run(arguments: Arguments) -> ExitCode {
+    let environment = Environment::of_process();
     let mut out = Output::new(arguments.json);
     cli::finish(match arguments.command {
+        Command::Demo(args) => cli::demo::run(args, &environment, &mut out).await,
         Command::Gate(args) => cli::gate::run(args, &mut out).await,
         Command::Hook(args) => cli::hook::run(args, &mut out).await,
         Command::Init(args) => cli::init::run(args, &mut out).await,
+        Command::Logs(args) => cli::logs::run(args, &environment, &mut out).await,
+        Command::Serve(args) => cli::serve::run(args, &environment).await,
+        Command::Story(args) => cli::story::run(args, &environment, &mut out).await,
         Command::RunAttempt { folder } => return supervise(folder).await,
     })
 }

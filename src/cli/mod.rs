@@ -3,10 +3,16 @@
 //! A subcommand returns; only `main` turns what it returned into the process's exit status. Results
 //! go to stdout through [`Output`], everything else to stderr.
 
+mod client;
+pub mod demo;
 pub mod gate;
 pub mod hook;
 pub mod init;
 mod interrupt;
+pub mod logs;
+mod place;
+pub mod serve;
+pub mod story;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};

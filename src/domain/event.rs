@@ -83,6 +83,14 @@ impl Event {
         }
     }
 
+    /// The attempt that a story's event is about, where it is about one.
+    pub fn attempt(&self) -> Option<u32> {
+        match self {
+            Self::Story { event, .. } => event.attempt().map(|attempt| attempt.0),
+            Self::Repo { .. } | Self::Head { .. } | Self::Account { .. } => None,
+        }
+    }
+
     /// The event's name in the log and in refusals.
     pub fn name(&self) -> &'static str {
         match self {
@@ -201,6 +209,38 @@ pub enum StoryEvent {
     Contained {
         tip: Sha,
     },
+}
+
+impl StoryEvent {
+    /// The attempt that fences it, where one does.
+    pub fn attempt(&self) -> Option<Attempt> {
+        match self {
+            Self::ProjectRead { attempt, .. }
+            | Self::ProjectUnusable { attempt, .. }
+            | Self::SlotGranted { attempt, .. }
+            | Self::Reserved { attempt, .. }
+            | Self::MoneyDelayed { attempt, .. }
+            | Self::MoneyRefused { attempt, .. }
+            | Self::WorktreeReady { attempt, .. }
+            | Self::WorktreeFailed { attempt, .. }
+            | Self::AgentStarted { attempt, .. }
+            | Self::SessionSeen { attempt, .. }
+            | Self::AgentEnded { attempt, .. }
+            | Self::WorkCollected { attempt, .. }
+            | Self::WorkNotCollected { attempt, .. }
+            | Self::GatesEnded { attempt, .. }
+            | Self::GatesLost { attempt, .. } => Some(*attempt),
+            Self::Asked { .. }
+            | Self::Admitted { .. }
+            | Self::MergeBegan { .. }
+            | Self::MergeWaits { .. }
+            | Self::MergeConflicted { .. }
+            | Self::MergeGatesFailed { .. }
+            | Self::MergeRejected { .. }
+            | Self::Landed { .. }
+            | Self::Contained { .. } => None,
+        }
+    }
 }
 
 /// The forge's answer to whether a sender may do what was asked.

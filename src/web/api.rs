@@ -39,6 +39,11 @@ pub(super) fn repo_name(owner: &str, repo: &str) -> Result<RepoName, WebError> {
     format!("{owner}/{repo}").parse().map_err(|_| WebError::not_found("a repository of that name"))
 }
 
+/// The names of all repositories, sorted.
+pub(super) async fn repos(_: Reader, State(state): Shared) -> Json<Vec<String>> {
+    Json(state.repos.keys().map(ToString::to_string).collect())
+}
+
 #[derive(Deserialize)]
 pub(super) struct StoriesQuery {
     repo: Option<RepoName>,

@@ -69,6 +69,7 @@ pub fn router(state: WebState) -> Router {
         .route("/api/stories/{owner}/{repo}/{number}/forge", get(api::local_forge))
         .route("/api/stories/{owner}/{repo}/{number}/log", get(logs::log))
         .route("/api/stories/{owner}/{repo}/{number}/{verb}", post(actions::act))
+        .route("/api/repos", get(api::repos))
         .route("/api/repos/{owner}/{repo}/issues", post(actions::new_issue))
         .with_state(Arc::new(state))
 }
