@@ -15,6 +15,7 @@ use super::output::Collector;
 use super::{Cancelled, Place, Progress, Watch};
 use crate::domain::id::ItemName;
 use crate::domain::work::GateVerdict;
+use crate::process::identity;
 use crate::process::tree::{MARK_VARIABLE, Tree};
 
 /// Between SIGTERM and SIGKILL.
@@ -112,15 +113,14 @@ impl ShellCommand<'_> {
     }
 
     async fn end(&self, mut child: Child, watch: &Watch) -> Result<GateVerdict, Cancelled> {
-        let tree = Tree {
-            root: child.id().unwrap_or_default(),
-            mark: self.mark(),
-        };
+        let tree = self.tree(&child);
         let ended = tokio::select! {
             () = watch.cancel.cancelled() => Err(Cancelled),
             ended = tokio::time::timeout(self.timeout, child.wait()) => Ok(ended),
         };
-        tree.kill(GRACE).await;
+        if let Err(unkillable) = tree.kill(GRACE).await {
+            tracing::error!(of = %self.of, %unkillable, "a command left processes");
+        }
         match ended {
             Ok(Ok(Ok(status))) => Ok(verdict_of(status)),
             Ok(Ok(Err(error))) => Ok(GateVerdict::Broken {
@@ -139,6 +139,14 @@ impl ShellCommand<'_> {
         }
     }
 
+    /// What the command started. It is found by its mark alone once it has ended by itself.
+    fn tree(&self, child: &Child) -> Tree {
+        Tree {
+            root: child.id().and_then(|pid| identity::identify(pid).ok()),
+            mark: self.mark(),
+        }
+    }
+
     async fn reap(&self, child: &mut Child) {
         if let Err(error) = child.wait().await {
             tracing::warn!(of = %self.of, %error, "an ended command could not be reaped");
@@ -146,7 +154,7 @@ impl ShellCommand<'_> {
     }
 
     async fn read(&self, mut output: pipe::Receiver, collector: &mut Collector, watch: &Watch) {
-        let mut buffer = [0; 8 * 1024];
+        let mut buffer = vec![0; 8 * 1024];
         loop {
             let read = output.read(&mut buffer).await.unwrap_or_else(|error| {
                 tracing::warn!(of = %self.of, %error, "output could not be read");
