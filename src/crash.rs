@@ -104,7 +104,10 @@ mod tests {
         };
         let points = CrashPoints::new(kill_at.parse().ok(), Some("trace".into())).unwrap();
         points.reach("first");
-        points.clone().reach("second");
+        let clone = points.clone();
+        std::thread::spawn(move || clone.reach("second"))
+            .join()
+            .unwrap();
         points.reach("third");
     }
 

@@ -2,18 +2,17 @@
 //!
 //! A kind of store gives a [`Place`] and names the functions of this file in [`hold_to_contract`].
 
-use std::time::Duration;
+mod samples;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::domain::effect::{CommitStatus, GatesBrief, GatesNews, StatusNews};
-use crate::domain::event::{RepoEvent, StoryEvent};
+use crate::domain::effect::GatesNews;
 use crate::domain::head::HeadId;
-use crate::domain::id::{Attempt, Sha};
-use crate::domain::project::Moment;
-use crate::domain::story::{Actor, Stage, Wish};
+use crate::domain::story::Stage;
+
+use samples::*;
+pub(super) use samples::{assert_steps, step, subject};
 
 /// Where one store keeps its data.
 #[async_trait]
@@ -34,157 +33,6 @@ macro_rules! hold_to_contract {
     };
 }
 pub(super) use hold_to_contract;
-
-fn noon(seconds: i64) -> Timestamp {
-    let noon: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-    noon + SignedDuration::from_secs(seconds)
-}
-
-fn story_id(text: &str) -> StoryId {
-    text.parse().unwrap()
-}
-
-pub(super) fn subject(text: &str) -> SubjectId {
-    SubjectId::Story(story_id(text))
-}
-
-fn sha(digit: char) -> Sha {
-    digit.to_string().repeat(40).parse().unwrap()
-}
-
-fn hold(id: &SubjectId) -> Event {
-    match id {
-        SubjectId::Story(story) => Event::story(
-            story,
-            StoryEvent::Asked {
-                wish: Wish::Hold,
-                by: Actor::Operator,
-            },
-        ),
-        SubjectId::Repo(_) | SubjectId::Head(_) | SubjectId::Account => {
-            Event::repo(&"octo/app".parse().unwrap(), RepoEvent::Opened)
-        }
-    }
-}
-
-/// A delivery with content for `octo/app#7`.
-fn delivery(id: &str) -> NewDelivery {
-    NewDelivery {
-        id: id.parse().unwrap(),
-        // Finer than a millisecond: nothing of an instant may be lost.
-        received_at: noon(0) + Duration::from_nanos(123_456_789),
-        event: "issues.labeled".to_owned(),
-        content: Some(hold(&subject("octo/app#7"))),
-        reason: None,
-    }
-}
-
-fn record(id: &SubjectId, version: u64) -> EventRecord {
-    EventRecord {
-        subject: id.clone(),
-        version,
-        at: noon(i64::try_from(version).unwrap()),
-        event: hold(id),
-        refusal: None,
-    }
-}
-
-fn subject_write(id: &SubjectId, expected: u64, version: u64) -> SubjectWrite {
-    SubjectWrite {
-        id: id.clone(),
-        expected,
-        version,
-        state: Subject::new(id),
-    }
-}
-
-fn act(id: &SubjectId, version: u64, place: usize) -> PendingAct {
-    PendingAct {
-        id: EffectId::new(id, version, place),
-        subject: id.clone(),
-        act: Act::RemoveLabel {
-            label: format!("{version}.{place} \"quoted\" — ünïcode \u{0}"),
-        },
-    }
-}
-
-fn gates_run(story: &StoryId, attempt: u32) -> (RunId, Run) {
-    let id = RunId::Accept(story.clone(), Attempt(attempt), 1);
-    let brief = GatesBrief {
-        commit: sha('a'),
-        rules: sha('b'),
-        moment: Moment::Accept,
-    };
-    (id.clone(), Run::StartGates { id, brief })
-}
-
-fn requested(story: &StoryId, attempt: u32) -> RunWrite {
-    let (id, run) = gates_run(story, attempt);
-    RunWrite::Requested {
-        id,
-        subject: SubjectId::Story(story.clone()),
-        run,
-    }
-}
-
-fn process(pid: u32) -> ProcessIdentity {
-    ProcessIdentity {
-        pid,
-        start_ticks: 18_000_000_000_000_000_000,
-        boot_id: "7f0e".to_owned(),
-    }
-}
-
-fn status(news: GatesNews) -> Surface {
-    Surface::Status(CommitStatus {
-        commit: sha('a'),
-        news: StatusNews::Gates(news),
-    })
-}
-
-fn surface_write(id: &SubjectId, surface: Surface) -> SurfaceWrite {
-    SurfaceWrite {
-        subject: id.clone(),
-        surface,
-    }
-}
-
-fn timer(id: &SubjectId, name: &str, at: Timestamp) -> TimerWrite {
-    TimerWrite {
-        subject: id.clone(),
-        name: name.to_owned(),
-        at,
-        event: hold(id),
-    }
-}
-
-/// The `version`-th step of a subject: a delivery that is taken, an event, a state, an act.
-pub(super) fn step(id: &SubjectId, version: u64) -> Commit {
-    let delivery = delivery(&format!("delivery-{version}"));
-    Commit {
-        taken: vec![delivery.id.clone()],
-        deliveries: vec![delivery],
-        events: vec![record(id, version)],
-        subjects: vec![subject_write(id, version - 1, version)],
-        acts: vec![act(id, version, 0)],
-        ..Commit::default()
-    }
-}
-
-/// The store holds exactly the first `version` [`step`]s, each of them whole.
-pub(super) async fn assert_steps(store: &dyn Store, id: &SubjectId, version: u64) {
-    let stored = store.subject(id).await.unwrap();
-    assert_eq!(stored.map_or(0, |(_, version)| version), version);
-    let acts: Vec<_> = (1..=version).map(|version| act(id, version, 0)).collect();
-    assert_eq!(store.pending_acts().await.unwrap(), acts);
-    let log: Vec<_> = (1..=version).map(|n| (n, record(id, n))).collect();
-    assert_eq!(store.events(id, 0).await.unwrap(), log);
-    for n in 1..=version + 1 {
-        let id = format!("delivery-{n}").parse().unwrap();
-        assert_eq!(store.has_delivery(&id).await.unwrap(), n <= version);
-    }
-    assert_eq!(store.pending_deliveries().await.unwrap(), []);
-}
 
 async fn commit_runs(store: &dyn Store, runs: Vec<RunWrite>) {
     let commit = Commit {
@@ -212,8 +60,8 @@ pub(super) async fn everything_in_one_commit_is_there_after_reopening(place: &dy
         }),
         SubjectId::Account,
     ];
-    let story = story_id("octo/app#7");
-    let (run_id, run) = gates_run(&story, 1);
+    let issue = story_id("octo/app#7");
+    let (run_id, run) = gates_run(&issue, 1);
     let mut ignored = record(&ids[0], 1);
     ignored.refusal = Some("ignored: it is late".to_owned());
     let commit = Commit {
@@ -223,7 +71,7 @@ pub(super) async fn everything_in_one_commit_is_there_after_reopening(place: &dy
         subjects: ids.iter().map(|id| subject_write(id, 0, 1)).collect(),
         acts: ids.iter().map(|id| act(id, 1, 0)).collect(),
         finished_acts: vec![],
-        runs: vec![requested(&story, 1)],
+        runs: vec![requested(&issue, 1)],
         surfaces: vec![surface_write(&ids[0], Surface::StickyComment)],
         fired: vec![],
         timers: vec![timer(&ids[1], "sync", noon(60))],
@@ -309,10 +157,10 @@ pub(super) async fn a_subject_conflicts_unless_it_is_as_expected(place: &dyn Pla
 pub(super) async fn a_subject_may_be_written_twice_in_one_commit(place: &dyn Place) {
     let (store, id) = (place.open().await, subject("octo/app#7"));
     let mut cancelled = subject_write(&id, 1, 2);
-    let Subject::Story(story) = &mut cancelled.state else {
+    let Subject::Story(state) = &mut cancelled.state else {
         unreachable!("the subject is a story");
     };
-    story.stage = Stage::Cancelled;
+    state.stage = Stage::Cancelled;
     let commit = Commit {
         subjects: vec![subject_write(&id, 0, 1), cancelled.clone()],
         ..Commit::default()
@@ -433,8 +281,8 @@ pub(super) async fn a_log_can_be_read_on_from_any_line(place: &dyn Place) {
 }
 
 pub(super) async fn a_run_is_requested_once_and_stays_ended(place: &dyn Place) {
-    let (store, story) = (place.open().await, story_id("octo/app#7"));
-    let (id, _) = gates_run(&story, 1);
+    let (store, issue) = (place.open().await, story_id("octo/app#7"));
+    let (id, _) = gates_run(&issue, 1);
     let state = async || store.run(&id).await.unwrap().map(|run| run.state);
     let started = |pid| RunWrite::Started {
         id: id.clone(),
@@ -448,13 +296,13 @@ pub(super) async fn a_run_is_requested_once_and_stays_ended(place: &dyn Place) {
     .await;
     assert_eq!(state().await, None);
 
-    commit_runs(store.as_ref(), vec![requested(&story, 1), started(2)]).await;
+    commit_runs(store.as_ref(), vec![requested(&issue, 1), started(2)]).await;
     let running = RunState::Started {
         process: process(2),
     };
     assert_eq!(state().await, Some(running.clone()));
 
-    commit_runs(store.as_ref(), vec![requested(&story, 1)]).await;
+    commit_runs(store.as_ref(), vec![requested(&issue, 1)]).await;
     assert_eq!(state().await, Some(running));
     let open = store.open_runs().await.unwrap();
     assert_eq!(
@@ -472,7 +320,7 @@ pub(super) async fn a_run_is_requested_once_and_stays_ended(place: &dyn Place) {
     let late = vec![
         RunWrite::Ended { id: id.clone() },
         started(3),
-        requested(&story, 1),
+        requested(&issue, 1),
     ];
     commit_runs(store.as_ref(), late).await;
     assert_eq!(state().await, Some(RunState::Ended));
@@ -480,22 +328,22 @@ pub(super) async fn a_run_is_requested_once_and_stays_ended(place: &dyn Place) {
 }
 
 pub(super) async fn a_story_lists_its_runs_oldest_first(place: &dyn Place) {
-    let (store, story, other) = (
+    let (store, issue, other) = (
         place.open().await,
         story_id("octo/app#7"),
         story_id("octo/app#70"),
     );
-    let requests = [(&story, 10), (&other, 1), (&story, 9), (&story, 2)];
-    let requests = requests.map(|(story, attempt)| requested(story, attempt));
+    let requests = [(&issue, 10), (&other, 1), (&issue, 9), (&issue, 2)];
+    let requests = requests.map(|(issue, attempt)| requested(issue, attempt));
     commit_runs(store.as_ref(), requests.to_vec()).await;
     let end = RunWrite::Ended {
-        id: gates_run(&story, 9).0,
+        id: gates_run(&issue, 9).0,
     };
     commit_runs(store.as_ref(), vec![end]).await;
 
     let ids = |runs: Vec<RunRecord>| runs.into_iter().map(|run| run.id).collect::<Vec<_>>();
-    let of_story = [10, 9, 2].map(|attempt| gates_run(&story, attempt).0);
-    assert_eq!(ids(store.runs_of(&story).await.unwrap()), of_story);
+    let of_story = [10, 9, 2].map(|attempt| gates_run(&issue, attempt).0);
+    assert_eq!(ids(store.runs_of(&issue).await.unwrap()), of_story);
     let open = store.open_runs().await.unwrap();
     let open = ids(open.into_iter().map(|(run, _)| run).collect());
     let [first, _, last] = of_story;

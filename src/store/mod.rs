@@ -4,6 +4,8 @@
 //! The engine is the only writer of subjects; executors read what is pending. Not for: decisions,
 //! and not for the built-in forge's own tables, which only share the file.
 
+#[cfg(test)]
+mod contract;
 mod sqlite;
 
 use async_trait::async_trait;

@@ -8,6 +8,9 @@
 mod read;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +36,10 @@ pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// How long a write waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often, and after what pause, a file that another process is just making is tried again.
+const ATTEMPTS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Reads are short and mostly served from the page cache.
 const READERS: u32 = 4;
@@ -65,7 +72,7 @@ impl SqliteStore {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        let writer = lasting(1).connect_with(writer).await?;
+        let writer = connect_writer(writer).await?;
         migrate(&writer).await?;
         let readers = lasting(READERS)
             .connect_with(options.pragma("query_only", "on"))
@@ -130,11 +137,28 @@ fn lasting(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
+/// Of two that make a new file at the same time, SQLite sends one away at once: both read it and
+/// want it alone to switch the write-ahead log on, so that waiting would last for ever
+/// (sqlite.org/c3ref/busy_handler.html).
+async fn connect_writer(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    for _ in 1..ATTEMPTS {
+        match lasting(1).connect_with(options.clone()).await {
+            Err(error) if primary_code(&error) == Some(SQLITE_BUSY) => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    lasting(1).connect_with(options).await
+}
+
 /// One transaction round all migrations: of two processes that open a new file at the same time,
 /// the second one finds it ready.
 async fn migrate(writer: &SqlitePool) -> Result<(), Failure> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    match MIGRATOR.run(&mut *transaction).await {
+    // `run` does the same, but makes every future that opens a store one that is not `Send`: its
+    // `Acquire` bound is not general enough for the compiler. sqlx keeps this way round it.
+    match MIGRATOR.run_direct(None, &mut *transaction, false).await {
         Ok(()) => Ok(transaction.commit().await?),
         Err(MigrateError::VersionMissing(_)) => Err(Failure::Newer),
         Err(MigrateError::Execute(source)) => Err(Failure::Database(source)),
@@ -176,21 +200,30 @@ impl From<sqlx::Error> for Failure {
 
 /// What a person can do about it, to follow the error's own words; empty where nobody knows.
 pub(super) fn advice(error: &sqlx::Error) -> &'static str {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    // The lowest byte of an extended code is its primary code (sqlite.org/rescode.html).
-    match code
-        .and_then(|code| code.parse::<u32>().ok())
-        .map(|code| code & 0xff)
-    {
-        Some(5 | 6) => "; another program holds it: end that program, then try again",
+    match primary_code(error) {
+        Some(SQLITE_BUSY) => "; another program holds it: end that program, then try again",
+        // SQLITE_READONLY, SQLITE_CANTOPEN
         Some(8 | 14) => "; its folder must exist and let this user write to it and to the file",
+        // SQLITE_IOERR
         Some(10) => "; the disk or its file system fails: look into the system's log",
+        // SQLITE_CORRUPT, SQLITE_NOTADB
         Some(11 | 26) => {
-            "; the file is damaged or no store: restore a backup, or move it away to begin with an empty one"
+            "; the file is damaged or no store: \
+             restore a backup, or move it away to begin with an empty one"
         }
+        // SQLITE_FULL
         Some(13) => "; the disk is full: free some space",
         Some(_) | None => "",
     }
+}
+
+const SQLITE_BUSY: u32 = 5;
+
+/// SQLite's result code without its details, which are in the higher bytes
+/// (sqlite.org/rescode.html).
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(DatabaseError::code)?;
+    code.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
 #[async_trait]
