@@ -1,0 +1,319 @@
+//! A stateful model of the part of GitHub that huskies talks to, served over a real socket.
+//!
+//! It holds one repository with its issues, labels, comments, permissions and commit statuses,
+//! enforces the limits that GitHub documents, builds the signed deliveries GitHub would send, and
+//! fails the test that made it answer a route it does not know. Tests speak to it in verbs
+//! (`github.label(7, "huskies", "ada")`), programs speak to it in HTTP.
+//! Not for: git transport, pull requests, checks (no room talks to them yet).
+//!
+//! It runs on a thread of its own, so that a test may block without stopping it.
+
+mod delivery;
+mod fault;
+mod json;
+mod routes;
+mod server;
+mod state;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+pub(crate) use delivery::{Delivery, send};
+pub(crate) use fault::{Answer, Fault};
+pub(crate) use state::{Comment, Issue, RecordedRequest, Status};
+
+use state::State;
+
+/// The token that the model accepts; every other one is answered 401.
+pub(crate) const TOKEN: &str = "ghp_model0123456789";
+/// The secret that deliveries are signed with unless a test signs them anew.
+pub(crate) const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
+/// The account that [`TOKEN`] belongs to.
+pub(crate) const OWN_LOGIN: &str = "huskies-bot";
+
+/// How long [`GithubModel::eventually`] waits before it calls the test failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// State behind one lock, and a counter of changes that tests can wait on.
+struct Shared {
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// Works even after a test panicked while holding the lock: the first panic is the one to read.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+/// A running model. Dropping it stops the server and fails the test if it was asked for anything
+/// that it does not know.
+pub(crate) struct GithubModel {
+    shared: Arc<Shared>,
+    server: server::Server,
+}
+
+impl GithubModel {
+    /// Serves an empty repository `repo` (`octo/app`) on a free port of 127.0.0.1. Every commit
+    /// counts as pushed until [`Self::serve_commits_of`] names a repository to look into.
+    pub(crate) fn start(repo: &str) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(repo)),
+            changes: watch::Sender::new(0),
+        });
+        let server = server::Server::start(&shared);
+        Self { shared, server }
+    }
+
+    /// The API's base URL, without a slash at the end: `http://127.0.0.1:PORT`. The same API is
+    /// also under `<url>/api/v3`, as on GitHub Enterprise Server.
+    pub(crate) fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// Statuses are accepted only for commits that the repository at `path` has.
+    pub(crate) fn serve_commits_of(&self, path: &Path) {
+        let path = path.to_owned();
+        self.serve_commits(move |sha| {
+            git2::Repository::open(&path)
+                .and_then(|repository| {
+                    repository
+                        .find_commit(git2::Oid::from_str(sha)?)
+                        .map(|_| ())
+                })
+                .is_ok()
+        });
+    }
+
+    /// Statuses are accepted only for commits that `knows_commit` says are there.
+    pub(crate) fn serve_commits(&self, knows_commit: impl Fn(&str) -> bool + Send + 'static) {
+        self.shared.lock().knows_commit = Box::new(knows_commit);
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.shared.lock());
+        self.shared.changed();
+        result
+    }
+}
+
+/// What people do.
+impl GithubModel {
+    /// Opens an issue and returns its number.
+    pub(crate) fn add_issue(&self, title: &str, body: &str, by: &str) -> u64 {
+        self.change(|state| state.open_issue(title, body, by))
+    }
+
+    /// Sets a label; the delivery is what GitHub would send for it.
+    pub(crate) fn label(&self, number: u64, label: &str, by: &str) -> Delivery {
+        self.change(|state| state.add_label(number, label, by))
+            .expect("the issue has this label already")
+    }
+
+    /// Takes a label away.
+    pub(crate) fn unlabel(&self, number: u64, label: &str, by: &str) -> Delivery {
+        self.change(|state| state.remove_label(number, label, by))
+            .expect("the issue does not have this label")
+    }
+
+    pub(crate) fn close(&self, number: u64, by: &str) -> Delivery {
+        self.change(|state| state.set_open(number, false, by))
+    }
+
+    pub(crate) fn reopen(&self, number: u64, by: &str) -> Delivery {
+        self.change(|state| state.set_open(number, true, by))
+    }
+
+    /// Rewrites an issue's body.
+    pub(crate) fn edit_issue(&self, number: u64, body: &str, by: &str) -> Delivery {
+        self.change(|state| state.edit_issue(number, body, by))
+    }
+
+    /// Writes a comment and returns its id.
+    pub(crate) fn comment(&self, number: u64, body: &str, by: &str) -> u64 {
+        self.change(|state| state.add_comment(number, body, by))
+    }
+
+    /// Rewrites a comment, whoever wrote it.
+    pub(crate) fn edit_comment(&self, id: u64, body: &str) {
+        self.change(|state| state.edit_comment(id, body));
+    }
+
+    pub(crate) fn delete_comment(&self, id: u64) {
+        self.change(|state| state.comments.remove(&id));
+    }
+
+    /// Gives an account one of GitHub's roles: `admin`, `maintain`, `write`, `triage`, `read` or
+    /// `none`. Accounts that were never named are unknown to GitHub; those that opened an issue or
+    /// wrote a comment may `read`.
+    pub(crate) fn set_permission(&self, login: &str, role: &str) {
+        self.change(|state| state.roles.insert(login.to_owned(), role.to_owned()));
+    }
+
+    /// A branch moved from `before` to `after`; `None` for a branch that was created or deleted.
+    /// Moves nothing: the test pushes to its repository itself.
+    pub(crate) fn push(
+        &self,
+        branch: &str,
+        before: Option<&str>,
+        after: Option<&str>,
+        by: &str,
+    ) -> Delivery {
+        self.change(|state| state.push(branch, before, after, by))
+    }
+
+    /// What GitHub sends when a webhook was just set up.
+    pub(crate) fn ping(&self) -> Delivery {
+        self.change(State::ping)
+    }
+
+    /// Any other event with a body of the test's own.
+    pub(crate) fn delivery(&self, event: &str, payload: &serde_json::Value) -> Delivery {
+        self.change(|state| state.deliver(event, payload))
+    }
+}
+
+/// What a test looks at.
+impl GithubModel {
+    pub(crate) fn issue(&self, number: u64) -> Issue {
+        self.shared
+            .lock()
+            .issues
+            .get(&number)
+            .expect("no such issue")
+            .clone()
+    }
+
+    /// The issue's labels in the order they were set.
+    pub(crate) fn labels(&self, number: u64) -> Vec<String> {
+        self.issue(number).labels
+    }
+
+    /// The issue's comments, oldest first.
+    pub(crate) fn comments(&self, number: u64) -> Vec<Comment> {
+        self.shared
+            .lock()
+            .comments
+            .values()
+            .filter(|comment| comment.issue == number)
+            .cloned()
+            .collect()
+    }
+
+    /// A commit's statuses, oldest first: the last one of a context is the one that counts.
+    pub(crate) fn statuses(&self, sha: &str) -> Vec<Status> {
+        self.shared
+            .lock()
+            .statuses
+            .iter()
+            .filter(|status| status.sha == sha)
+            .cloned()
+            .collect()
+    }
+
+    /// The statuses of every commit, oldest first.
+    pub(crate) fn all_statuses(&self) -> Vec<Status> {
+        self.shared.lock().statuses.clone()
+    }
+
+    /// Every request so far, in order, also refused ones.
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
+        self.shared.lock().requests.clone()
+    }
+
+    /// The requests that were meant to change something.
+    pub(crate) fn writes(&self) -> Vec<RecordedRequest> {
+        self.requests()
+            .into_iter()
+            .filter(|request| request.method != "GET")
+            .collect()
+    }
+
+    /// The deliveries that the token's own account caused since the last call, in order; GitHub
+    /// sends them like everybody else's.
+    pub(crate) fn take_own_deliveries(&self) -> Vec<Delivery> {
+        std::mem::take(&mut self.shared.lock().own_deliveries)
+    }
+
+    /// The model's time: begins on 2026-01-01 and moves on by a second with every change.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.lock().now
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.change(|state| state.now += by);
+    }
+
+    /// Waits until `condition` holds, looking again after every change.
+    ///
+    /// # Panics
+    /// After [`PATIENCE`], with `what` and everything that was asked of the model.
+    pub(crate) async fn eventually(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let mut changes = self.shared.changes.subscribe();
+        let wait = async {
+            while !condition(self) {
+                changes
+                    .changed()
+                    .await
+                    .expect("the model is alive while it is borrowed");
+            }
+        };
+        let outcome = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(
+            outcome.is_ok(),
+            "{what} did not come about; requests so far: {:#?}",
+            self.requests()
+        );
+    }
+}
+
+/// What goes wrong.
+impl GithubModel {
+    /// The next request with this method whose path contains `path` meets `fault`; faults of the
+    /// same requests queue up.
+    pub(crate) fn fail_next(&self, method: &str, path: &str, fault: Fault) {
+        self.change(|state| state.faults.add(method, path, fault));
+    }
+
+    /// From the request after the next `requests` on, everything is answered as over the primary
+    /// rate limit until `None`.
+    pub(crate) fn set_rate_limit_remaining(&self, requests: u32) {
+        self.change(|state| state.rate_limit_remaining = requests);
+    }
+
+    /// Takes what the model was asked and did not know; for tests of exactly that.
+    pub(crate) fn take_violations(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.lock().violations)
+    }
+
+    /// Fails the test if the model was asked for anything that it does not know. Also done when it
+    /// is dropped.
+    pub(crate) fn assert_clean(&self) {
+        let violations = self.shared.lock().violations.clone();
+        assert!(
+            violations.is_empty(),
+            "the model was asked for what it does not know: {violations:#?}"
+        );
+    }
+}
+
+impl Drop for GithubModel {
+    fn drop(&mut self) {
+        self.server.stop();
+        if !std::thread::panicking() {
+            self.assert_clean();
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The routes of GitHub's REST API that huskies uses, with the limits that GitHub documents.
+//! A route or method that is not here is answered 404 and recorded as a violation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State as Extracted};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::state::{Label, State, Status};
+use super::{OWN_LOGIN, Shared, json};
+
+/// A comment's longest body, in characters ("body is too long (maximum is 65536 characters)").
+const LONGEST_COMMENT: usize = 65_536;
+/// A status's longest description ("description is too long (maximum is 140 characters)").
+const LONGEST_DESCRIPTION: usize = 140;
+/// Statuses of one commit and context; one more is a validation error.
+const MOST_STATUSES: usize = 1_000;
+const LONGEST_LABEL: usize = 50;
+
+type Model = Extracted<Arc<Shared>>;
+type Answer = Result<Response, Refusal>;
+
+pub(super) fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/user", get(own_account))
+        .route("/repos/{owner}/{repo}", get(repository))
+        .route(
+            "/repos/{owner}/{repo}/collaborators/{login}/permission",
+            get(permission),
+        )
+        .route("/repos/{owner}/{repo}/issues/{number}", get(issue))
+        .route(
+            "/repos/{owner}/{repo}/issues/{number}/comments",
+            get(comments).post(create_comment),
+        )
+        .route(
+            "/repos/{owner}/{repo}/issues/comments/{id}",
+            patch(update_comment),
+        )
+        .route(
+            "/repos/{owner}/{repo}/issues/{number}/labels",
+            get(issue_labels).post(add_labels),
+        )
+        .route(
+            "/repos/{owner}/{repo}/issues/{number}/labels/{name}",
+            axum::routing::delete(remove_label),
+        )
+        .route("/repos/{owner}/{repo}/labels", post(create_label))
+        .route("/repos/{owner}/{repo}/labels/{name}", get(label))
+        .route("/repos/{owner}/{repo}/statuses/{sha}", post(create_status))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_route)
+        .with_state(Arc::clone(shared))
+}
+
+/// An error answer in GitHub's form.
+struct Refusal {
+    status: StatusCode,
+    message: String,
+    errors: Value,
+}
+
+impl Refusal {
+    fn not_found() -> Self {
+        Self::saying(StatusCode::NOT_FOUND, "Not Found")
+    }
+
+    fn saying(status: StatusCode, message: &str) -> Self {
+        Self {
+            status,
+            message: message.to_owned(),
+            errors: Value::Null,
+        }
+    }
+
+    fn invalid(errors: Value) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            message: "Validation Failed".to_owned(),
+            errors,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "message": self.message,
+            "documentation_url": "https://docs.github.com/rest",
+            "status": self.status.as_str(),
+        });
+        if !self.errors.is_null() {
+            body["errors"] = self.errors;
+        }
+        (self.status, Json(body)).into_response()
+    }
+}
+
+async fn unknown_route(Extracted(shared): Model, request: Request) -> Refusal {
+    shared
+        .lock()
+        .violations
+        .push(format!("{} {}", request.method(), request.uri()));
+    Refusal::not_found()
+}
+
+fn check_repo(state: &State, owner: &str, repo: &str) -> Result<(), Refusal> {
+    let (own_owner, own_repo) = state.repo.split_once('/').expect("owner/name");
+    let same = own_owner.eq_ignore_ascii_case(owner) && own_repo.eq_ignore_ascii_case(repo);
+    if same {
+        Ok(())
+    } else {
+        Err(Refusal::not_found())
+    }
+}
+
+fn check_issue(
+    state: &State,
+    (owner, repo, number): &(String, String, u64),
+) -> Result<u64, Refusal> {
+    check_repo(state, owner, repo)?;
+    if state.issues.contains_key(number) {
+        Ok(*number)
+    } else {
+        Err(Refusal::not_found())
+    }
+}
+
+/// A required, non-empty text of a request's body.
+fn required<'a>(body: &'a Value, field: &str) -> Result<&'a str, Refusal> {
+    body[field]
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| {
+            Refusal::invalid(
+                json!([{ "resource": "Request", "field": field, "code": "missing_field" }]),
+            )
+        })
+}
+
+async fn own_account() -> Json<Value> {
+    Json(json::account(OWN_LOGIN))
+}
+
+async fn repository(
+    Extracted(shared): Model,
+    Path((owner, repo)): Path<(String, String)>,
+) -> Answer {
+    let state = shared.lock();
+    check_repo(&state, &owner, &repo)?;
+    Ok(Json(json::repository(&state)).into_response())
+}
+
+async fn permission(
+    Extracted(shared): Model,
+    Path((owner, repo, login)): Path<(String, String, String)>,
+) -> Answer {
+    let state = shared.lock();
+    check_repo(&state, &owner, &repo)?;
+    let known = state
+        .roles
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(&login));
+    let Some((login, role)) = known else {
+        return Err(Refusal::saying(
+            StatusCode::NOT_FOUND,
+            &format!("{login} is not a user"),
+        ));
+    };
+    Ok(Json(json::permission(login, role)).into_response())
+}
+
+async fn issue(Extracted(shared): Model, Path(path): Path<(String, String, u64)>) -> Answer {
+    let state = shared.lock();
+    let number = check_issue(&state, &path)?;
+    Ok(Json(json::issue(&state, &state.issues[&number])).into_response())
+}
+
+async fn comments(
+    Extracted(shared): Model,
+    Path(path): Path<(String, String, u64)>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Answer {
+    let state = shared.lock();
+    let number = check_issue(&state, &path)?;
+    let all: Vec<Value> = state
+        .comments
+        .values()
+        .filter(|comment| comment.issue == number)
+        .map(|comment| json::comment(&state, comment))
+        .collect();
+    Ok(page_of(
+        &all,
+        &query,
+        &format!("https://api.github.com/repositories/1/issues/{number}/comments"),
+    ))
+}
+
+/// One page, with the `Link` header that GitHub sends when there are others.
+fn page_of(all: &[Value], query: &HashMap<String, String>, url: &str) -> Response {
+    let number_of = |name: &str| {
+        query
+            .get(name)
+            .and_then(|value| value.parse::<usize>().ok())
+    };
+    let size = number_of("per_page").unwrap_or(30).clamp(1, 100);
+    let page = number_of("page").unwrap_or(1).max(1);
+    let last = all.len().div_ceil(size).max(1);
+    let items: Vec<&Value> = all.iter().skip((page - 1) * size).take(size).collect();
+    let mut response = Json(items).into_response();
+    if page < last {
+        let link = format!(
+            "<{url}?per_page={size}&page={}>; rel=\"next\", <{url}?per_page={size}&page={last}>; rel=\"last\"",
+            page + 1
+        );
+        response
+            .headers_mut()
+            .insert("link", link.parse().expect("a link is ASCII"));
+    }
+    response
+}
+
+fn check_comment(body: &Value) -> Result<&str, Refusal> {
+    let text = required(body, "body")?;
+    if text.chars().count() > LONGEST_COMMENT {
+        return Err(Refusal::invalid(json!([{
+            "resource": "IssueComment", "field": "data", "code": "unprocessable",
+            "message": "Body is too long (maximum is 65536 characters)",
+        }])));
+    }
+    Ok(text)
+}
+
+async fn create_comment(
+    Extracted(shared): Model,
+    Path(path): Path<(String, String, u64)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = shared.lock();
+    let number = check_issue(&state, &path)?;
+    let id = state.add_comment(number, check_comment(&body)?, OWN_LOGIN);
+    let delivery = state.comment_event("created", id);
+    state.own_deliveries.push(delivery);
+    Ok((
+        StatusCode::CREATED,
+        Json(json::comment(&state, &state.comments[&id])),
+    )
+        .into_response())
+}
+
+async fn update_comment(
+    Extracted(shared): Model,
+    Path((owner, repo, id)): Path<(String, String, u64)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = shared.lock();
+    check_repo(&state, &owner, &repo)?;
+    if !state.comments.contains_key(&id) {
+        return Err(Refusal::not_found());
+    }
+    state.edit_comment(id, check_comment(&body)?);
+    let delivery = state.comment_event("edited", id);
+    state.own_deliveries.push(delivery);
+    Ok(Json(json::comment(&state, &state.comments[&id])).into_response())
+}
+
+async fn issue_labels(Extracted(shared): Model, Path(path): Path<(String, String, u64)>) -> Answer {
+    let state = shared.lock();
+    let number = check_issue(&state, &path)?;
+    Ok(Json(json::labels(&state, &state.issues[&number].labels)).into_response())
+}
+
+fn check_label(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.chars().count() > LONGEST_LABEL {
+        return Err(Refusal::invalid(
+            json!([{ "resource": "Label", "field": "name", "code": "invalid" }]),
+        ));
+    }
+    Ok(())
+}
+
+async fn add_labels(
+    Extracted(shared): Model,
+    Path(path): Path<(String, String, u64)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = shared.lock();
+    let number = check_issue(&state, &path)?;
+    let names = body["labels"].as_array().cloned().unwrap_or_default();
+    for name in names.iter().filter_map(Value::as_str) {
+        check_label(name)?;
+        let delivery = state.add_label(number, name, OWN_LOGIN);
+        state.own_deliveries.extend(delivery);
+    }
+    Ok(Json(json::labels(&state, &state.issues[&number].labels)).into_response())
+}
+
+async fn remove_label(
+    Extracted(shared): Model,
+    Path((owner, repo, number, name)): Path<(String, String, u64, String)>,
+) -> Answer {
+    let mut state = shared.lock();
+    let number = check_issue(&state, &(owner, repo, number))?;
+    let Some(delivery) = state.remove_label(number, &name, OWN_LOGIN) else {
+        return Err(Refusal::saying(
+            StatusCode::NOT_FOUND,
+            "Label does not exist",
+        ));
+    };
+    state.own_deliveries.push(delivery);
+    Ok(Json(json::labels(&state, &state.issues[&number].labels)).into_response())
+}
+
+async fn label(
+    Extracted(shared): Model,
+    Path((owner, repo, name)): Path<(String, String, String)>,
+) -> Answer {
+    let state = shared.lock();
+    check_repo(&state, &owner, &repo)?;
+    let label = state.label_named(&name).ok_or_else(Refusal::not_found)?;
+    Ok(Json(json::label(&state, label)).into_response())
+}
+
+async fn create_label(
+    Extracted(shared): Model,
+    Path((owner, repo)): Path<(String, String)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = shared.lock();
+    check_repo(&state, &owner, &repo)?;
+    let name = required(&body, "name")?;
+    check_label(name)?;
+    if state.label_named(name).is_some() {
+        let error = json!([{ "resource": "Label", "field": "name", "code": "already_exists" }]);
+        return Err(Refusal::invalid(error));
+    }
+    let label = Label {
+        name: name.to_owned(),
+        color: body["color"].as_str().unwrap_or("ededed").to_owned(),
+        description: body["description"].as_str().map(str::to_owned),
+    };
+    state.labels.push(label.clone());
+    Ok((StatusCode::CREATED, Json(json::label(&state, &label))).into_response())
+}
+
+async fn create_status(
+    Extracted(shared): Model,
+    Path((owner, repo, sha)): Path<(String, String, String)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = shared.lock();
+    check_repo(&state, &owner, &repo)?;
+    let text = |field: &str| body[field].as_str().map(str::to_owned);
+    let status = Status {
+        context: text("context").unwrap_or_else(|| "default".to_owned()),
+        state: required(&body, "state")?.to_owned(),
+        description: text("description"),
+        target_url: text("target_url"),
+        sha,
+    };
+    check_status(&state, &status)?;
+    state.statuses.push(status.clone());
+    Ok((
+        StatusCode::CREATED,
+        Json(json::status(&state, &status, OWN_LOGIN)),
+    )
+        .into_response())
+}
+
+fn check_status(state: &State, status: &Status) -> Result<(), Refusal> {
+    let refuse = |message: &str| {
+        Err(Refusal::invalid(
+            json!([{ "resource": "Status", "code": "custom", "message": message }]),
+        ))
+    };
+    let same = |other: &&Status| {
+        other.sha == status.sha && other.context.eq_ignore_ascii_case(&status.context)
+    };
+    if !["error", "failure", "pending", "success"].contains(&status.state.as_str()) {
+        return refuse("state is not included in the list");
+    }
+    if status
+        .description
+        .as_ref()
+        .is_some_and(|text| text.chars().count() > LONGEST_DESCRIPTION)
+    {
+        return refuse("description is too long (maximum is 140 characters)");
+    }
+    if status
+        .target_url
+        .as_ref()
+        .is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+    {
+        return refuse("target_url must use http(s) scheme");
+    }
+    if !(state.knows_commit)(&status.sha) {
+        let message = format!("No commit found for SHA: {}", status.sha);
+        return Err(Refusal::saying(StatusCode::UNPROCESSABLE_ENTITY, &message));
+    }
+    if state.statuses.iter().filter(same).count() >= MOST_STATUSES {
+        return refuse("This SHA and context has reached the maximum number of statuses.");
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The socket, and what happens to every request before and after its route: it is recorded,
+//! checked for a token, counted against the rate limit, and may meet a fault.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State as Extracted};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Response};
+use axum::middleware::{Next, from_fn_with_state};
+use tokio::sync::oneshot;
+
+use super::fault::{Answer, Fault};
+use super::routes;
+use super::state::{RecordedRequest, State};
+use super::{Shared, TOKEN};
+
+const RATE_LIMIT: u32 = 5_000;
+
+/// The thread that serves the model.
+pub(super) struct Server {
+    url: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(super) fn start(shared: &Arc<Shared>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("a bound socket"));
+        listener
+            .set_nonblocking(true)
+            .expect("a socket that can be polled");
+        let (stop, stopped) = oneshot::channel();
+        let router = router(shared);
+        let thread = std::thread::spawn(move || serve(listener, router, stopped));
+        Self {
+            url,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Cuts every connection and waits for the thread.
+    pub(super) fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the model's server does not panic");
+        }
+    }
+}
+
+fn serve(listener: TcpListener, router: Router, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime for the model");
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a socket that can be polled");
+        tokio::select! {
+            served = axum::serve(listener, router) => served.expect("serving goes on until it is stopped"),
+            // An error is the sender being dropped, which is how it is stopped.
+            _ = stopped => {}
+        }
+    });
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    let api = routes::router(shared).layer(from_fn_with_state(Arc::clone(shared), attend));
+    Router::new().nest("/api/v3", api.clone()).merge(api)
+}
+
+/// Everything that is the same for all routes.
+async fn attend(
+    Extracted(shared): Extracted<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .unwrap_or_default();
+    let admission = admit(&mut shared.lock(), &parts, &body);
+    let request = Request::from_parts(parts, Body::from(body));
+    let mut response = match admission {
+        Admission::Refused(answer) => answer.into_response(),
+        Admission::Admitted(None) => next.run(request).await,
+        Admission::Admitted(Some(Fault::Instead(answer))) => answer.into_response(),
+        Admission::Admitted(Some(Fault::AfterEffect(answer))) => {
+            // The effect is what counts; its own answer is what gets lost.
+            drop(next.run(request).await);
+            answer.into_response()
+        }
+    };
+    add_rate_limit(&shared.lock(), &mut response);
+    shared.changed();
+    response
+}
+
+/// Whether a request reaches its route.
+enum Admission {
+    Refused(Answer),
+    Admitted(Option<Fault>),
+}
+
+fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    state.requests.push(RecordedRequest {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        body: serde_json::from_slice(body).ok(),
+    });
+    if !parts.headers.contains_key("user-agent") {
+        return Admission::Refused(Answer::new(
+            403,
+            "Request forbidden by administrative rules.",
+        ));
+    }
+    if !is_authorized(parts) {
+        return Admission::Refused(Answer::new(401, "Bad credentials"));
+    }
+    if state.rate_limit_remaining == 0 {
+        return Admission::Refused(Answer::new(403, "API rate limit exceeded for user ID 1."));
+    }
+    state.rate_limit_remaining -= 1;
+    Admission::Admitted(state.faults.take(method, path))
+}
+
+fn is_authorized(parts: &Parts) -> bool {
+    let header = parts
+        .headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    ["Bearer ", "token "]
+        .iter()
+        .any(|scheme| header.strip_prefix(scheme) == Some(TOKEN))
+}
+
+/// A fault's own headers win.
+fn add_rate_limit(state: &State, response: &mut Response<Body>) {
+    let reset = state.now.as_second() + 3_600;
+    let headers = [
+        ("x-ratelimit-limit", i64::from(RATE_LIMIT)),
+        (
+            "x-ratelimit-remaining",
+            i64::from(state.rate_limit_remaining),
+        ),
+        ("x-ratelimit-reset", reset),
+        (
+            "x-ratelimit-used",
+            i64::from(RATE_LIMIT.saturating_sub(state.rate_limit_remaining)),
+        ),
+    ];
+    for (name, value) in headers {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from(value));
+    }
+    // The clock that `x-ratelimit-reset` is told by is the model's.
+    let date = state.now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let date = HeaderValue::try_from(date).expect("a date is ASCII");
+    response.headers_mut().entry("date").or_insert(date);
+}

@@ -1,0 +1,272 @@
+//! What the modelled GitHub remembers, and how it changes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::delivery::Delivery;
+use super::fault::Faults;
+use super::{OWN_LOGIN, json};
+
+/// An issue as it is now.
+#[derive(Debug, Clone)]
+pub(crate) struct Issue {
+    pub(crate) number: u64,
+    pub(crate) title: String,
+    pub(crate) body: String,
+    pub(crate) author: String,
+    pub(crate) open: bool,
+    pub(crate) labels: Vec<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// A comment on an issue.
+#[derive(Debug, Clone)]
+pub(crate) struct Comment {
+    pub(crate) id: u64,
+    pub(crate) issue: u64,
+    pub(crate) author: String,
+    pub(crate) body: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// One commit status as it was written; statuses are never overwritten, only followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) sha: String,
+    pub(crate) context: String,
+    pub(crate) state: String,
+    pub(crate) description: Option<String>,
+    pub(crate) target_url: Option<String>,
+}
+
+/// A request that arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordedRequest {
+    pub(crate) method: String,
+    /// Without the query, percent-encoding kept.
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    /// `None` when there was no body or it was no JSON.
+    pub(crate) body: Option<Value>,
+}
+
+/// A label of the repository.
+#[derive(Debug, Clone)]
+pub(super) struct Label {
+    pub(super) name: String,
+    pub(super) color: String,
+    pub(super) description: Option<String>,
+}
+
+/// Everything the model knows.
+pub(super) struct State {
+    pub(super) repo: String,
+    pub(super) default_branch: String,
+    pub(super) now: Timestamp,
+    pub(super) issues: BTreeMap<u64, Issue>,
+    pub(super) comments: BTreeMap<u64, Comment>,
+    pub(super) labels: Vec<Label>,
+    pub(super) roles: BTreeMap<String, String>,
+    pub(super) statuses: Vec<Status>,
+    pub(super) knows_commit: Box<dyn Fn(&str) -> bool + Send>,
+    pub(super) requests: Vec<RecordedRequest>,
+    pub(super) violations: Vec<String>,
+    pub(super) faults: Faults,
+    pub(super) rate_limit_remaining: u32,
+    pub(super) own_deliveries: Vec<Delivery>,
+    last_comment: u64,
+    last_delivery: u64,
+}
+
+impl State {
+    pub(super) fn new(repo: &str) -> Self {
+        Self {
+            repo: repo.to_owned(),
+            default_branch: "main".to_owned(),
+            now: "2026-01-01T00:00:00Z".parse().expect("a constant"),
+            issues: BTreeMap::new(),
+            comments: BTreeMap::new(),
+            labels: Vec::new(),
+            roles: BTreeMap::from([(OWN_LOGIN.to_owned(), "write".to_owned())]),
+            statuses: Vec::new(),
+            knows_commit: Box::new(|_| true),
+            requests: Vec::new(),
+            violations: Vec::new(),
+            faults: Faults::default(),
+            rate_limit_remaining: 5_000,
+            own_deliveries: Vec::new(),
+            last_comment: 1_000,
+            last_delivery: 0,
+        }
+    }
+
+    /// The time of a change that happens now.
+    fn tick(&mut self) -> Timestamp {
+        self.now += Duration::from_secs(1);
+        self.now
+    }
+
+    fn know(&mut self, login: &str) {
+        self.roles
+            .entry(login.to_owned())
+            .or_insert_with(|| "read".to_owned());
+    }
+
+    pub(super) fn open_issue(&mut self, title: &str, body: &str, by: &str) -> u64 {
+        self.know(by);
+        let now = self.tick();
+        let number = self.issues.keys().last().map_or(1, |last| last + 1);
+        let issue = Issue {
+            number,
+            title: title.to_owned(),
+            body: body.to_owned(),
+            author: by.to_owned(),
+            open: true,
+            labels: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        };
+        self.issues.insert(number, issue);
+        number
+    }
+
+    fn touch(&mut self, number: u64) -> &mut Issue {
+        let now = self.tick();
+        let issue = self.issues.get_mut(&number).expect("no such issue");
+        issue.updated_at = now;
+        issue
+    }
+
+    pub(super) fn label_named(&self, name: &str) -> Option<&Label> {
+        self.labels
+            .iter()
+            .find(|label| label.name.eq_ignore_ascii_case(name))
+    }
+
+    /// `None` when the issue has it already: GitHub tells nobody then. A label that the repository
+    /// does not have yet is created, under the spelling it is first used with.
+    pub(super) fn add_label(&mut self, number: u64, name: &str, by: &str) -> Option<Delivery> {
+        if self.label_named(name).is_none() {
+            self.labels.push(Label {
+                name: name.to_owned(),
+                color: "ededed".to_owned(),
+                description: None,
+            });
+        }
+        let name = self.label_named(name)?.name.clone();
+        if self.issues[&number].labels.contains(&name) {
+            return None;
+        }
+        self.touch(number).labels.push(name.clone());
+        Some(self.issue_event("labeled", number, by, Some(&name)))
+    }
+
+    /// `None` when the issue does not have it.
+    pub(super) fn remove_label(&mut self, number: u64, name: &str, by: &str) -> Option<Delivery> {
+        let has = |label: &String| label.eq_ignore_ascii_case(name);
+        let position = self.issues[&number].labels.iter().position(has)?;
+        let name = self.touch(number).labels.remove(position);
+        Some(self.issue_event("unlabeled", number, by, Some(&name)))
+    }
+
+    pub(super) fn set_open(&mut self, number: u64, open: bool, by: &str) -> Delivery {
+        self.touch(number).open = open;
+        self.issue_event(if open { "reopened" } else { "closed" }, number, by, None)
+    }
+
+    pub(super) fn edit_issue(&mut self, number: u64, body: &str, by: &str) -> Delivery {
+        body.clone_into(&mut self.touch(number).body);
+        self.issue_event("edited", number, by, None)
+    }
+
+    pub(super) fn add_comment(&mut self, number: u64, body: &str, by: &str) -> u64 {
+        self.know(by);
+        let now = self.touch(number).updated_at;
+        self.last_comment += 1;
+        let comment = Comment {
+            id: self.last_comment,
+            issue: number,
+            author: by.to_owned(),
+            body: body.to_owned(),
+            created_at: now,
+            updated_at: now,
+        };
+        self.comments.insert(comment.id, comment);
+        self.last_comment
+    }
+
+    pub(super) fn edit_comment(&mut self, id: u64, body: &str) {
+        let now = self.tick();
+        let comment = self.comments.get_mut(&id).expect("no such comment");
+        body.clone_into(&mut comment.body);
+        comment.updated_at = now;
+    }
+
+    fn issue_event(
+        &mut self,
+        action: &str,
+        number: u64,
+        by: &str,
+        label: Option<&str>,
+    ) -> Delivery {
+        self.know(by);
+        let mut payload = json!({
+            "action": action,
+            "issue": json::issue(self, &self.issues[&number]),
+            "repository": json::repository(self),
+            "sender": json::account(by),
+        });
+        if let Some(label) = label.and_then(|name| self.label_named(name)) {
+            payload["label"] = json::label(self, label);
+        }
+        self.deliver("issues", &payload)
+    }
+
+    pub(super) fn comment_event(&mut self, action: &str, id: u64) -> Delivery {
+        let comment = &self.comments[&id];
+        let payload = json!({
+            "action": action,
+            "issue": json::issue(self, &self.issues[&comment.issue]),
+            "comment": json::comment(self, comment),
+            "repository": json::repository(self),
+            "sender": json::account(&comment.author),
+        });
+        self.deliver("issue_comment", &payload)
+    }
+
+    pub(super) fn push(
+        &mut self,
+        branch: &str,
+        before: Option<&str>,
+        after: Option<&str>,
+        by: &str,
+    ) -> Delivery {
+        self.tick();
+        let payload = json::push(
+            self,
+            &json::PushedBranch {
+                branch,
+                before,
+                after,
+                by,
+            },
+        );
+        self.deliver("push", &payload)
+    }
+
+    pub(super) fn ping(&mut self) -> Delivery {
+        let payload = json::ping(self);
+        self.deliver("ping", &payload)
+    }
+
+    pub(super) fn deliver(&mut self, event: &str, payload: &Value) -> Delivery {
+        self.last_delivery += 1;
+        let id = format!("{:08x}-72d3-11f0-8f6e-0123456789ab", self.last_delivery);
+        Delivery::new(id, event, payload)
+    }
+}
