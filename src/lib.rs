@@ -1,3 +1,10 @@
 //! huskies: label a GitHub issue; get a merged change, or a clear account of why not.
 
+pub mod config;
 pub mod domain;
+pub mod engine;
+pub mod report;
+pub mod forge;
+pub mod store;
+pub mod timer;
+pub mod webhook;

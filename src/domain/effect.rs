@@ -111,6 +111,14 @@ pub enum Run {
     Stop { id: RunId },
 }
 
+impl Run {
+    pub fn id(&self) -> &RunId {
+        match self {
+            Self::StartAgent { id, .. } | Self::StartGates { id, .. } | Self::Stop { id } => id,
+        }
+    }
+}
+
 /// Everything that an agent's start needs. It cannot be made without a reservation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentBrief {

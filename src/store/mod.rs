@@ -4,7 +4,7 @@
 //! The engine is the only writer of subjects; executors read what is pending. Not for: decisions,
 //! and not for the built-in forge's own tables, which only share the file.
 
-mod sqlite;
+// mod sqlite;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::domain::id::{DeliveryId, RepoName, RunId, StoryId};
 use crate::domain::transition::Subject;
 use crate::domain::work::ProcessIdentity;
 
-pub use sqlite::SqliteStore;
+// pub use sqlite::SqliteStore;
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +29,14 @@ pub enum StoreError {
     Database { path: String, source: sqlx::Error },
     /// What is stored cannot be understood.
     #[error("{what} in the store cannot be read: {source}")]
-    Corrupt { what: String, source: serde_json::Error },
+    Corrupt {
+        what: String,
+        source: serde_json::Error,
+    },
     /// A newer huskies wrote this store.
-    #[error("the store at {path} was written by a newer huskies: install that version, or restore a backup")]
+    #[error(
+        "the store at {path} was written by a newer huskies: install that version, or restore a backup"
+    )]
     Newer { path: String },
 }
 
@@ -119,7 +124,9 @@ pub struct RunRecord {
 pub enum RunState {
     /// Decided; whether its process was started is to be found out in its folder.
     Requested,
-    Started { process: ProcessIdentity },
+    Started {
+        process: ProcessIdentity,
+    },
     Ended,
 }
 
@@ -127,11 +134,22 @@ pub enum RunState {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunWrite {
     /// Inserted as requested; an id that is there already stays as it is.
-    Requested { id: RunId, subject: SubjectId, run: Run },
-    Started { id: RunId, process: ProcessIdentity },
+    Requested {
+        id: RunId,
+        subject: SubjectId,
+        run: Run,
+    },
+    Started {
+        id: RunId,
+        process: ProcessIdentity,
+    },
     /// A stop is wanted; kept so that it survives a restart.
-    StopWanted { id: RunId },
-    Ended { id: RunId },
+    StopWanted {
+        id: RunId,
+    },
+    Ended {
+        id: RunId,
+    },
 }
 
 /// A surface's new desired state. The version counts up by one with each.
@@ -182,7 +200,11 @@ pub trait Store: Send + Sync {
     async fn subject(&self, id: &SubjectId) -> Result<Option<(Subject, u64)>, StoreError>;
     async fn stories(&self, filter: &StoryFilter) -> Result<Vec<Subject>, StoreError>;
     /// The log of a subject, oldest first, after the `after`-th line.
-    async fn events(&self, id: &SubjectId, after: u64) -> Result<Vec<(u64, EventRecord)>, StoreError>;
+    async fn events(
+        &self,
+        id: &SubjectId,
+        after: u64,
+    ) -> Result<Vec<(u64, EventRecord)>, StoreError>;
 
     async fn has_delivery(&self, id: &DeliveryId) -> Result<bool, StoreError>;
     /// Deliveries whose events were not taken yet, in the order of their arrival.
@@ -196,7 +218,11 @@ pub trait Store: Send + Sync {
     async fn runs_of(&self, story: &StoryId) -> Result<Vec<RunRecord>, StoreError>;
     /// Surfaces whose newest version is not written.
     async fn pending_surfaces(&self) -> Result<Vec<PendingSurface>, StoreError>;
-    async fn surface(&self, subject: &SubjectId, key: &str) -> Result<Option<PendingSurface>, StoreError>;
+    async fn surface(
+        &self,
+        subject: &SubjectId,
+        key: &str,
+    ) -> Result<Option<PendingSurface>, StoreError>;
     /// Records that `version` of a surface is on the forge.
     async fn surface_written(
         &self,

@@ -1,0 +1,428 @@
+//! The server's own configuration: a TOML file, each key also as an environment variable.
+//!
+//! `HUSKIES_` and the key's path in capitals, joined by `_`, wins over the file:
+//! `HUSKIES_LISTEN`, `HUSKIES_FORGE_GITHUB_API_URL`, `HUSKIES_REPO_0_PATH`. Lists are separated by
+//! commas. Secrets are never in the file: it names the variables that hold them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::environment::Environment;
+use super::overrides;
+use crate::domain::account::Limits;
+use crate::domain::id::{BranchName, RepoName};
+use crate::domain::money::Usd;
+
+/// GitHub's cap on webhook payloads is 25 MB (docs.github.com, "Webhook events and payloads").
+const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
+const GITHUB_API: &str = "https://api.github.com";
+
+/// Everything a server needs to run.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub github: Option<GitHubConfig>,
+    pub repos: Vec<RepoConfig>,
+    pub limits: Limits,
+    pub max_body_bytes: usize,
+    pub identity: Identity,
+    /// Variables of the server's environment that agents may see, by name.
+    pub agent_environment: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct GitHubConfig {
+    pub api_url: String,
+    pub token: SecretString,
+    /// Several while a secret is rotated. Never empty.
+    pub webhook_secrets: Vec<SecretString>,
+}
+
+#[derive(Debug, Clone)]
+pub struct RepoConfig {
+    pub name: RepoName,
+    pub source: RepoSource,
+    pub forge: ForgeKind,
+    pub base_branch: Option<BranchName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RepoSource {
+    /// An existing clone.
+    Path(PathBuf),
+    CloneUrl(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForgeKind {
+    GitHub,
+    Local,
+}
+
+/// Who commits what huskies itself writes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    pub name: String,
+    pub email: String,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            name: "huskies".to_owned(),
+            email: "huskies@localhost".to_owned(),
+        }
+    }
+}
+
+/// What is wrong with the configuration, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the configuration {path} cannot be read: {source}")]
+    Unreadable {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("the configuration {path} is not valid: {message}")]
+    Invalid { path: String, message: String },
+    #[error("{key} is not valid: {message}")]
+    Value { key: String, message: String },
+    #[error("the environment variable {name} is not set: {purpose}")]
+    MissingSecret { name: String, purpose: &'static str },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    listen: Option<String>,
+    data_dir: Option<PathBuf>,
+    #[serde(default)]
+    forge: RawForges,
+    #[serde(default, rename = "repo")]
+    repos: Vec<RawRepo>,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    webhook: RawWebhook,
+    #[serde(default)]
+    identity: Identity,
+    #[serde(default)]
+    agents: RawAgents,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawForges {
+    github: Option<RawGitHub>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawGitHub {
+    api_url: String,
+    token_env: String,
+    webhook_secret_envs: Vec<String>,
+}
+
+impl Default for RawGitHub {
+    fn default() -> Self {
+        Self {
+            api_url: GITHUB_API.to_owned(),
+            token_env: "HUSKIES_GITHUB_TOKEN".to_owned(),
+            webhook_secret_envs: vec!["HUSKIES_WEBHOOK_SECRET".to_owned()],
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRepo {
+    name: RepoName,
+    path: Option<PathBuf>,
+    clone_url: Option<String>,
+    forge: ForgeKind,
+    base_branch: Option<BranchName>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLimits {
+    per_story_usd: Option<f64>,
+    per_day_usd: Option<f64>,
+    agents: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawWebhook {
+    max_body_bytes: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawAgents {
+    environment: Vec<String>,
+}
+
+impl ServerConfig {
+    /// Reads and checks a configuration file under the overrides of the environment.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: shown.clone(),
+            source,
+        })?;
+        Self::parse(&text, &shown, environment)
+    }
+
+    /// Like [`Self::load`], for text that is at hand; `shown` names it in errors.
+    pub fn parse(text: &str, shown: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let invalid = |message: String| ConfigError::Invalid {
+            path: shown.to_owned(),
+            message,
+        };
+        let mut table: toml::Table =
+            toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
+        overrides::apply(&mut table, environment)?;
+        let raw: RawConfig = table
+            .try_into()
+            .map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+        raw.check(environment)
+    }
+
+    pub fn repo(&self, name: &RepoName) -> Option<&RepoConfig> {
+        self.repos.iter().find(|repo| repo.name == *name)
+    }
+}
+
+impl RawConfig {
+    fn check(self, environment: &Environment) -> Result<ServerConfig, ConfigError> {
+        let listen = self.listen.unwrap_or_else(|| "127.0.0.1:8377".to_owned());
+        let listen = listen.parse().map_err(|_| {
+            value_error(
+                "listen",
+                &format!("`{listen}` is not an address and port such as `127.0.0.1:8377`"),
+            )
+        })?;
+        let data_dir = self.data_dir.ok_or_else(|| {
+            value_error(
+                "data_dir",
+                "it is missing: name the folder that huskies may keep its data in",
+            )
+        })?;
+        if self.repos.is_empty() {
+            return Err(value_error(
+                "repo",
+                "it is missing: add a [[repo]] with `name`, `path` and `forge`",
+            ));
+        }
+        let repos = self
+            .repos
+            .into_iter()
+            .map(RawRepo::check)
+            .collect::<Result<Vec<_>, _>>()?;
+        refuse_doubles(&repos)?;
+        let wants_github = repos.iter().any(|repo| repo.forge == ForgeKind::GitHub);
+        let github = match self.forge.github {
+            Some(github) => Some(github.check(environment)?),
+            None if wants_github => Some(RawGitHub::default().check(environment)?),
+            None => None,
+        };
+        Ok(ServerConfig {
+            listen,
+            data_dir,
+            github,
+            repos,
+            limits: self.limits.check()?,
+            max_body_bytes: self.webhook.max_body_bytes.unwrap_or(MAX_BODY_BYTES),
+            identity: self.identity,
+            agent_environment: self.agents.environment,
+        })
+    }
+}
+
+fn refuse_doubles(repos: &[RepoConfig]) -> Result<(), ConfigError> {
+    for (place, repo) in repos.iter().enumerate() {
+        if repos[..place].iter().any(|other| other.name == repo.name) {
+            return Err(value_error(
+                "repo.name",
+                &format!("`{}` is there twice", repo.name),
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl RawGitHub {
+    fn check(self, environment: &Environment) -> Result<GitHubConfig, ConfigError> {
+        let secret = |name: &str, purpose| match environment.get(name) {
+            Some(value) => Ok(SecretString::from(value.to_owned())),
+            None => Err(ConfigError::MissingSecret {
+                name: name.to_owned(),
+                purpose,
+            }),
+        };
+        if self.webhook_secret_envs.is_empty() {
+            let message = "it names no variable: deliveries could not be told from forgeries";
+            return Err(value_error("forge.github.webhook_secret_envs", message));
+        }
+        let purpose = "set it to the secret that you gave the webhook on GitHub";
+        let token = secret(
+            &self.token_env,
+            "set it to a token that may write issues, statuses and contents",
+        )?;
+        let webhook_secrets = self
+            .webhook_secret_envs
+            .iter()
+            .map(|name| secret(name, purpose));
+        Ok(GitHubConfig {
+            webhook_secrets: webhook_secrets.collect::<Result<_, _>>()?,
+            token,
+            api_url: self.api_url,
+        })
+    }
+}
+
+impl RawRepo {
+    fn check(self) -> Result<RepoConfig, ConfigError> {
+        let source = match (self.path, self.clone_url) {
+            (Some(path), None) => RepoSource::Path(path),
+            (None, Some(url)) => RepoSource::CloneUrl(url),
+            (Some(_), Some(_)) | (None, None) => {
+                let message = format!(
+                    "`{}` needs either `path` (an existing clone) or `clone_url`",
+                    self.name
+                );
+                return Err(value_error("repo", &message));
+            }
+        };
+        Ok(RepoConfig {
+            name: self.name,
+            source,
+            forge: self.forge,
+            base_branch: self.base_branch,
+        })
+    }
+}
+
+impl RawLimits {
+    fn check(self) -> Result<Limits, ConfigError> {
+        let default = Limits::default();
+        let amount = |key: &str, dollars: Option<f64>, default: Usd| match dollars {
+            None => Ok(default),
+            Some(dollars) => Usd::from_dollars(dollars).ok_or_else(|| {
+                value_error(key, &format!("`{dollars}` is not an amount in US dollars"))
+            }),
+        };
+        let agents = self.agents.unwrap_or(default.agents);
+        if agents == 0 {
+            return Err(value_error(
+                "limits.agents",
+                "with 0 no agent could ever start",
+            ));
+        }
+        Ok(Limits {
+            per_story: amount(
+                "limits.per_story_usd",
+                self.per_story_usd,
+                default.per_story,
+            )?,
+            per_day: amount("limits.per_day_usd", self.per_day_usd, default.per_day)?,
+            agents,
+        })
+    }
+}
+
+pub(super) fn value_error(key: &str, message: &str) -> ConfigError {
+    ConfigError::Value {
+        key: key.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"
+        listen = "127.0.0.1:0"
+        data_dir = "/var/lib/huskies"
+        [forge.github]
+        api_url = "https://api.github.com"
+        token_env = "HUSKIES_GITHUB_TOKEN"
+        webhook_secret_envs = ["HUSKIES_WEBHOOK_SECRET"]
+        [[repo]]
+        name = "octo/app"
+        path = "/srv/app"
+        forge = "github"
+    "#;
+
+    fn secrets() -> Environment {
+        Environment::from_pairs([
+            ("HUSKIES_GITHUB_TOKEN", "t"),
+            ("HUSKIES_WEBHOOK_SECRET", "s"),
+        ])
+    }
+
+    fn error(text: &str) -> String {
+        ServerConfig::parse(text, "huskies.toml", &secrets())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn the_documented_file_is_read_and_secrets_stay_out_of_debug_output() {
+        let config = ServerConfig::parse(FILE, "huskies.toml", &secrets()).unwrap();
+        assert_eq!(config.repos[0].source, RepoSource::Path("/srv/app".into()));
+        assert_eq!(config.limits, Limits::default());
+        let debug = format!("{config:?}");
+        assert!(
+            debug.contains("REDACTED") && !debug.contains("\"s\""),
+            "{debug}"
+        );
+    }
+
+    #[test]
+    fn an_environment_variable_wins_over_the_file_also_for_repositories() {
+        let environment = Environment::from_pairs([
+            ("HUSKIES_GITHUB_TOKEN", "t"),
+            ("A", "1"),
+            ("B", "2"),
+            ("HUSKIES_LISTEN", "127.0.0.1:9"),
+            ("HUSKIES_FORGE_GITHUB_WEBHOOK_SECRET_ENVS", "A, B"),
+            ("HUSKIES_LIMITS_PER_STORY_USD", "2.5"),
+            ("HUSKIES_REPO_0_PATH", "/srv/other"),
+            ("HUSKIES_REPO_1_NAME", "octo/two"),
+            ("HUSKIES_REPO_1_CLONE_URL", "https://example.com/two.git"),
+            ("HUSKIES_REPO_1_FORGE", "local"),
+        ]);
+        let config = ServerConfig::parse(FILE, "huskies.toml", &environment).unwrap();
+        assert_eq!(config.listen.port(), 9);
+        assert_eq!(config.github.unwrap().webhook_secrets.len(), 2);
+        assert_eq!(config.limits.per_story, Usd::from_cents(250));
+        assert_eq!(
+            config.repos[0].source,
+            RepoSource::Path("/srv/other".into())
+        );
+        assert_eq!(config.repos[1].forge, ForgeKind::Local);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_to_do() {
+        insta::assert_snapshot!(error("listen = 'x'\ndata_dir = '/d'"), @"listen is not valid: `x` is not an address and port such as `127.0.0.1:8377`");
+        insta::assert_snapshot!(error("data_dir = '/d'"), @"repo is not valid: it is missing: add a [[repo]] with `name`, `path` and `forge`");
+        let unset = ServerConfig::parse(FILE, "huskies.toml", &Environment::default()).unwrap_err();
+        insta::assert_snapshot!(unset, @"the environment variable HUSKIES_GITHUB_TOKEN is not set: set it to a token that may write issues, statuses and contents");
+        assert!(error(&format!("colour = 1\n{FILE}")).contains("unknown field `colour`"));
+        assert!(
+            error(&FILE.replace("octo/app", "../app"))
+                .contains("repository name such as `octo/app`")
+        );
+    }
+}

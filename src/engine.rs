@@ -1,0 +1,429 @@
+//! The engine: the only writer of subjects.
+//!
+//! It takes events one after another, lets the domain decide, and stores event, subject and
+//! effects in one transaction, many events at a time when many wait (group commit). Only what is
+//! durable is handed on to the executor. Not for: carrying anything out.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::domain::effect::{Effect, Run, Timer};
+use crate::domain::event::{Event, SubjectId};
+use crate::domain::id::DeliveryId;
+use crate::domain::transition::{self, Refusal, Step, Subject};
+use crate::store::{
+    Commit, EffectId, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError,
+    SubjectWrite, SurfaceWrite, TimerWrite,
+};
+use crate::timer::Clock;
+
+/// How many messages may wait before senders have to.
+const QUEUE: usize = 1_024;
+/// How many messages share one transaction at most.
+const BATCH: usize = 256;
+/// How many events one message may lead to. More is a loop between subjects.
+const CASCADE: usize = 1_000;
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    New,
+    /// This id was accepted before; nothing changed.
+    Duplicate,
+}
+
+/// The engine could not store what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the server is shutting down")]
+    Stopped,
+    #[error(transparent)]
+    Store(#[from] Arc<StoreError>),
+}
+
+/// News from an adapter: an event, and which effect it completes.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub event: Option<Event>,
+    pub finished_act: Option<EffectId>,
+    pub run: Option<RunWrite>,
+    /// A timer that fired.
+    pub fired: Option<(SubjectId, String)>,
+}
+
+impl Report {
+    pub fn event(event: Event) -> Self {
+        Self {
+            event: Some(event),
+            ..Self::default()
+        }
+    }
+}
+
+/// Durable work for the executor and the timers.
+#[derive(Debug, Clone)]
+pub enum Work {
+    Act(PendingAct),
+    /// A run was requested, or its stop.
+    Run(RunWrite),
+    Surface(SurfaceWrite),
+    Timer(TimerWrite),
+}
+
+enum Message {
+    Deliver {
+        delivery: Box<NewDelivery>,
+        reply: oneshot::Sender<Result<Accepted, EngineError>>,
+    },
+    Report {
+        report: Box<Report>,
+        reply: oneshot::Sender<Result<Option<Refusal>, EngineError>>,
+    },
+}
+
+/// Talks to the engine. Cheap to copy.
+#[derive(Clone)]
+pub struct Handle {
+    messages: mpsc::Sender<Message>,
+    commits: watch::Receiver<u64>,
+}
+
+impl Handle {
+    /// Stores a delivery and what follows from it. Durable when it returns.
+    pub async fn deliver(&self, delivery: NewDelivery) -> Result<Accepted, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Deliver {
+            delivery: Box::new(delivery),
+            reply,
+        };
+        self.messages
+            .send(message)
+            .await
+            .map_err(|_| EngineError::Stopped)?;
+        answer.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Stores news and what follows. The refusal says why an event changed nothing.
+    pub async fn report(&self, report: Report) -> Result<Option<Refusal>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Report {
+            report: Box::new(report),
+            reply,
+        };
+        self.messages
+            .send(message)
+            .await
+            .map_err(|_| EngineError::Stopped)?;
+        answer.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Hands over a timer that is due. It stays armed in the store until that is durable.
+    pub async fn fire(&self, timer: TimerWrite) {
+        let fired = Some((timer.subject, timer.name));
+        let report = Report {
+            event: Some(timer.event),
+            fired,
+            ..Report::default()
+        };
+        if let Err(error) = self.report(report).await {
+            tracing::warn!(%error, "a timer could not be taken; it fires again at the next start");
+        }
+    }
+
+    /// Counts commits; changes whenever something durable happened.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+}
+
+/// The owner of all subjects.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    messages: mpsc::Receiver<Message>,
+    work: mpsc::UnboundedSender<Work>,
+    commits: watch::Sender<u64>,
+    /// Subjects as last committed.
+    subjects: HashMap<SubjectId, (Subject, u64)>,
+}
+
+impl Engine {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        work: mpsc::UnboundedSender<Work>,
+    ) -> (Self, Handle) {
+        let (sender, messages) = mpsc::channel(QUEUE);
+        let (commits, seen) = watch::channel(0);
+        let engine = Self {
+            store,
+            clock,
+            messages,
+            work,
+            commits,
+            subjects: HashMap::new(),
+        };
+        (
+            engine,
+            Handle {
+                messages: sender,
+                commits: seen,
+            },
+        )
+    }
+
+    /// Runs until every [`Handle`] is gone.
+    pub async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while self.messages.recv_many(&mut batch, BATCH).await > 0 {
+            self.take(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    /// Decides on a batch and stores it whole, or not at all.
+    async fn take(&mut self, batch: Vec<Message>) {
+        let mut draft = Draft::default();
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut outcome = Ok(());
+        for message in batch {
+            let decided = match message {
+                Message::Deliver { delivery, reply } => self
+                    .deliver(&mut draft, *delivery)
+                    .await
+                    .map(|accepted| Answer::Deliver(reply, accepted)),
+                Message::Report { report, reply } => self
+                    .report(&mut draft, *report)
+                    .await
+                    .map(|refusal| Answer::Report(reply, refusal)),
+            };
+            match decided {
+                Ok(answer) => answers.push(answer),
+                // Half a message must not be stored; senders whose reply is dropped learn of it.
+                Err(error) => outcome = Err(Arc::new(error)),
+            }
+        }
+        if outcome.is_ok() {
+            outcome = self.store_draft(draft).await;
+        }
+        for answer in answers {
+            answer.send(outcome.clone().map_err(EngineError::Store));
+        }
+    }
+
+    async fn deliver(
+        &mut self,
+        draft: &mut Draft,
+        delivery: NewDelivery,
+    ) -> Result<Accepted, StoreError> {
+        if draft.has_delivery(&delivery.id) || self.store.has_delivery(&delivery.id).await? {
+            return Ok(Accepted::Duplicate);
+        }
+        if let Some(event) = delivery.content.clone() {
+            self.apply(draft, event).await?;
+        }
+        draft.commit.taken.push(delivery.id.clone());
+        draft.commit.deliveries.push(delivery);
+        Ok(Accepted::New)
+    }
+
+    async fn report(
+        &mut self,
+        draft: &mut Draft,
+        report: Report,
+    ) -> Result<Option<Refusal>, StoreError> {
+        draft.commit.finished_acts.extend(report.finished_act);
+        draft.commit.runs.extend(report.run);
+        draft.commit.fired.extend(report.fired);
+        match report.event {
+            Some(event) => self.apply(draft, event).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Steps the subject of `event`, then those it tells, until nobody has anything to tell.
+    /// The answer is the refusal of the first event, if it was refused.
+    async fn apply(
+        &mut self,
+        draft: &mut Draft,
+        event: Event,
+    ) -> Result<Option<Refusal>, StoreError> {
+        let mut first = None;
+        let mut queue = VecDeque::from([event]);
+        for place in 0..CASCADE {
+            let Some(event) = queue.pop_front() else {
+                return Ok(first);
+            };
+            let (subject, version) = self.load(draft, &event.subject()).await?;
+            let now = self.clock.now();
+            let record = |version, refusal: Option<&Refusal>| EventRecord {
+                subject: event.subject(),
+                version,
+                at: now,
+                event: event.clone(),
+                refusal: refusal.map(ToString::to_string),
+            };
+            match transition::step(&subject, &event, now) {
+                Ok(step) => {
+                    draft.commit.events.push(record(version + 1, None));
+                    queue.extend(draft.applied(&event.subject(), version, step));
+                }
+                Err(refusal) => {
+                    log_refusal(&event, &refusal);
+                    // A subject that never was has no log: strangers' events leave no trace of it.
+                    if version > 0 {
+                        draft.commit.events.push(record(version, Some(&refusal)));
+                    }
+                    if place == 0 {
+                        first = Some(refusal);
+                    }
+                }
+            }
+        }
+        tracing::error!("subjects keep telling each other things; what was left was dropped");
+        Ok(first)
+    }
+
+    async fn load(&mut self, draft: &Draft, id: &SubjectId) -> Result<(Subject, u64), StoreError> {
+        if let Some(known) = draft.subjects.get(id).or_else(|| self.subjects.get(id)) {
+            return Ok(known.clone());
+        }
+        let stored = self.store.subject(id).await?;
+        Ok(stored.unwrap_or_else(|| (Subject::new(id), 0)))
+    }
+
+    async fn store_draft(&mut self, draft: Draft) -> Result<(), Arc<StoreError>> {
+        let Draft {
+            mut commit,
+            subjects,
+            before,
+        } = draft;
+        if commit == Commit::default() {
+            return Ok(());
+        }
+        commit.subjects = subjects
+            .iter()
+            .map(|(id, (state, version))| {
+                let expected = before.get(id).copied().unwrap_or_default();
+                SubjectWrite {
+                    id: id.clone(),
+                    expected,
+                    version: *version,
+                    state: state.clone(),
+                }
+            })
+            .collect();
+        let work = work_of(&commit);
+        self.store.commit(commit).await.map_err(|error| {
+            // What is cached may be what made the commit fail; the store is the truth.
+            self.subjects.clear();
+            tracing::error!(%error, "nothing of this batch was stored");
+            Arc::new(error)
+        })?;
+        self.subjects.extend(subjects);
+        for work in work {
+            // The executor only goes away at shutdown; what is stored is taken up at the next start.
+            self.work.send(work).ok();
+        }
+        self.commits.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+/// What a batch will write, and the subjects as they will be.
+#[derive(Default)]
+struct Draft {
+    commit: Commit,
+    subjects: HashMap<SubjectId, (Subject, u64)>,
+    /// The versions that the store has now.
+    before: HashMap<SubjectId, u64>,
+}
+
+impl Draft {
+    fn has_delivery(&self, id: &DeliveryId) -> bool {
+        self.commit
+            .deliveries
+            .iter()
+            .any(|delivery| delivery.id == *id)
+    }
+
+    /// Notes a step's outcome and gives back the events it tells others.
+    fn applied(&mut self, id: &SubjectId, version: u64, step: Step) -> Vec<Event> {
+        self.before.entry(id.clone()).or_insert(version);
+        let version = version + 1;
+        self.subjects.insert(id.clone(), (step.subject, version));
+        let mut told = Vec::new();
+        for (place, effect) in step.effects.into_iter().enumerate() {
+            let subject = id.clone();
+            match effect {
+                Effect::Tell(event) => told.push(event),
+                Effect::Act(act) => {
+                    let id = EffectId::new(id, version, place);
+                    self.commit.acts.push(PendingAct { id, subject, act });
+                }
+                Effect::Run(Run::Stop { id }) => self.commit.runs.push(RunWrite::StopWanted { id }),
+                Effect::Run(run @ (Run::StartAgent { .. } | Run::StartGates { .. })) => {
+                    self.commit.runs.push(RunWrite::Requested {
+                        id: run.id().clone(),
+                        subject,
+                        run,
+                    });
+                }
+                Effect::Surface(surface) => {
+                    self.commit.surfaces.push(SurfaceWrite { subject, surface })
+                }
+                Effect::Timer(Timer { name, at, event }) => {
+                    self.commit.timers.push(TimerWrite {
+                        subject,
+                        name: name.to_string(),
+                        at,
+                        event,
+                    });
+                }
+            }
+        }
+        told
+    }
+}
+
+fn work_of(commit: &Commit) -> Vec<Work> {
+    let acts = commit.acts.iter().cloned().map(Work::Act);
+    let wanted = commit.runs.iter().filter(|write| match write {
+        RunWrite::Requested { .. } | RunWrite::StopWanted { .. } => true,
+        RunWrite::Started { .. } | RunWrite::Ended { .. } => false,
+    });
+    let runs = wanted.cloned().map(Work::Run);
+    let surfaces = commit.surfaces.iter().cloned().map(Work::Surface);
+    let timers = commit.timers.iter().cloned().map(Work::Timer);
+    acts.chain(runs).chain(surfaces).chain(timers).collect()
+}
+
+/// An answer that waits until it is known whether the batch was stored.
+enum Answer {
+    Deliver(oneshot::Sender<Result<Accepted, EngineError>>, Accepted),
+    Report(
+        oneshot::Sender<Result<Option<Refusal>, EngineError>>,
+        Option<Refusal>,
+    ),
+}
+
+impl Answer {
+    /// A sender that gave up waiting needs no answer.
+    fn send(self, stored: Result<(), EngineError>) {
+        match self {
+            Self::Deliver(reply, accepted) => drop(reply.send(stored.map(|()| accepted))),
+            Self::Report(reply, refusal) => drop(reply.send(stored.map(|()| refusal))),
+        }
+    }
+}
+
+fn log_refusal(event: &Event, refusal: &Refusal) {
+    let (subject, name) = (event.subject(), event.name());
+    match refusal {
+        Refusal::Ignored { because } => tracing::debug!(%subject, event = name, because, "ignored"),
+        Refusal::Illegal { state, .. } => {
+            tracing::error!(%subject, event = name, state, "illegal event")
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Every string that a person reads on the forge is made here: story in, Markdown out.
+//!
+//! Pure. What comes from people, agents or gates is quoted so that it cannot ping anybody, close
+//! an issue or break out of its fence, and is cut to size. Not for: the command line's output.
+
+mod quote;
+mod words;
+
+use std::fmt::Write;
+
+use crate::domain::effect::{Announcement, GatesNews, MergeNews, StatusNews};
+use crate::domain::id::{ItemName, StoryId};
+use crate::domain::story::{Activity, BacklogNote, MergeFailure, Stage, Story};
+use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
+use crate::store::EffectId;
+
+pub use quote::Masker;
+use quote::{code, fence};
+pub use words::block_reason;
+use words::{activity, failure_sentence, list};
+
+/// How much of a failing gate's output a comment quotes.
+const QUOTED_BYTES: usize = 2_000;
+/// How many paths or gates a sentence names before it counts the rest.
+const NAMED: usize = 10;
+
+/// The first line of the sticky comment, by which it is found again.
+pub fn story_marker(story: &StoryId) -> String {
+    format!("<!-- huskies:story {story} -->")
+}
+
+/// The first line of an announcement, by which it is found again.
+pub fn announcement_marker(id: &EffectId) -> String {
+    format!("<!-- huskies:act {} -->", id.0)
+}
+
+/// The one comment that is edited in place: state, what happened, what you can do, cost.
+pub fn sticky_comment(story: &Story) -> String {
+    let mut text = format!(
+        "{}\n### huskies: {}\n\n",
+        story_marker(&story.id),
+        heading(story)
+    );
+    let happened = what_happened(story);
+    if !happened.is_empty() {
+        let _ = write!(text, "**What happened.** {happened}\n\n");
+    }
+    if let Some(report) = &story.report {
+        text.push_str(&gate_table(report));
+    }
+    let _ = write!(text, "**What you can do.** {}\n\n", what_you_can_do(story));
+    for login in &story.refused {
+        let _ = writeln!(
+            text,
+            "{}: thank you, but starting or moving a story needs write permission on this repository.\n",
+            code(login)
+        );
+    }
+    let _ = write!(text, "<sub>{}</sub>\n", footer(story));
+    text
+}
+
+fn heading(story: &Story) -> String {
+    let attempt = story.attempt;
+    match &story.stage {
+        Stage::Backlog { .. } => "in the backlog".to_owned(),
+        Stage::Coding(_) => format!("coding, attempt {attempt}{}", activity(&story.activity())),
+        Stage::Qa(_) => format!("in review by an agent{}", activity(&story.activity())),
+        Stage::Merge(_) => format!("merging{}", activity(&story.activity())),
+        Stage::MergeFailure { .. } => {
+            format!("repairing a failed merge{}", activity(&story.activity()))
+        }
+        Stage::Blocked { .. } => "blocked".to_owned(),
+        Stage::Done { .. } => "done".to_owned(),
+        Stage::Cancelled => "cancelled".to_owned(),
+    }
+}
+
+fn what_happened(story: &Story) -> String {
+    match &story.stage {
+        Stage::Backlog { note: None } => String::new(),
+        Stage::Backlog {
+            note: Some(BacklogNote::Stopped),
+        } => "Somebody stopped the story. Its agent is gone; everything it had done is kept."
+            .to_owned(),
+        Stage::Backlog {
+            note: Some(BacklogNote::UnknownAgent { wanted, known }),
+        } => format!(
+            "The label asks for the agent {}, and there is none of that name. The project file names {}.",
+            code(wanted),
+            list(known.iter().map(ItemName::as_str), NAMED)
+        ),
+        Stage::Coding(_) | Stage::Qa(_) => match (&story.report, story.counters.retries) {
+            (Some(report), 1..) if !report.passed() => format!(
+                "{} failed; an agent tries again (retry {} of {}).",
+                gates(report.failures()),
+                story.counters.retries,
+                story
+                    .rules
+                    .as_ref()
+                    .map_or(0, |rules| rules.project.max_retries)
+            ),
+            (_, 1..) => format!("An agent tries again (retry {}).", story.counters.retries),
+            (_, 0) => "An agent works on it in a worktree of its own.".to_owned(),
+        },
+        Stage::Merge(_) => {
+            "The gates passed. The change is on its way to the base branch.".to_owned()
+        }
+        Stage::MergeFailure { failure, .. } => {
+            format!("{} An agent repairs it.", failure_sentence(failure))
+        }
+        Stage::Blocked { reason, .. } => block_reason(reason),
+        Stage::Done {
+            commit,
+            receipt: Some(receipt),
+        } => landed(commit.short(), receipt),
+        Stage::Done {
+            commit,
+            receipt: None,
+        } => {
+            format!(
+                "The base branch contains its commits already, as of {}.",
+                code(commit.short())
+            )
+        }
+        Stage::Cancelled => "The issue was closed. Everything that was done is kept.".to_owned(),
+    }
+}
+
+fn landed(commit: &str, receipt: &Receipt) -> String {
+    format!(
+        "Landed as {} on {}. What landed is the tree {} that {} tested.",
+        code(commit),
+        code(receipt.base.short()),
+        code(receipt.tree.short()),
+        gates(receipt.gates.iter())
+    )
+}
+
+fn gates<'a>(outcomes: impl Iterator<Item = &'a GateOutcome>) -> String {
+    list(outcomes.map(|outcome| outcome.gate.as_str()), NAMED)
+}
+
+fn gate_table(report: &GateReport) -> String {
+    let mut text = format!(
+        "| gate on {} | verdict | time |\n|---|---|---|\n",
+        code(report.commit.short())
+    );
+    for outcome in &report.outcomes {
+        let verdict = match outcome.verdict {
+            GateVerdict::Passed => "passed".to_owned(),
+            GateVerdict::Skipped => "skipped: none of its paths changed".to_owned(),
+            GateVerdict::Failed { .. }
+            | GateVerdict::TimedOut { .. }
+            | GateVerdict::Broken { .. } => {
+                format!("**{}**", code(&outcome.verdict.to_string()))
+            }
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {verdict} | {:.1} s |",
+            code(outcome.gate.as_str()),
+            outcome.duration.as_secs_f64()
+        );
+    }
+    text.push('\n');
+    for outcome in report.failures() {
+        let tail =
+            crate::domain::text::tail_at_char_boundary(outcome.tail.trim_end(), QUOTED_BYTES);
+        let _ = write!(
+            text,
+            "<details><summary>End of the output of {}</summary>\n\n{}\n</details>\n\n",
+            code(outcome.gate.as_str()),
+            fence(tail)
+        );
+    }
+    text
+}
+
+fn what_you_can_do(story: &Story) -> &'static str {
+    match &story.stage {
+        Stage::Backlog { .. } => "Set the start label to begin.",
+        Stage::Coding(_) | Stage::Qa(_) | Stage::Merge(_) | Stage::MergeFailure { .. }
+            if story.activity() == Activity::Held =>
+        {
+            "It is held: remove the hold label to go on."
+        }
+        Stage::Coding(_) | Stage::Qa(_) | Stage::Merge(_) | Stage::MergeFailure { .. } => {
+            "Nothing is needed. Remove the start label to stop it (the work is kept), or close the issue to cancel it."
+        }
+        Stage::Blocked { .. } => {
+            "Mend what is named above, then set the retry label: it goes on from where it was. Remove the start label \
+             to put it back."
+        }
+        Stage::Done { .. } => "Nothing is left to do.",
+        Stage::Cancelled => {
+            "Reopen the issue and set the start label again to go on from the kept work."
+        }
+    }
+}
+
+fn footer(story: &Story) -> String {
+    let branch = story.branch.as_ref().map_or_else(String::new, |branch| {
+        format!(" · branch {}", code(branch.as_str()))
+    });
+    let times =
+        |count: u32, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    format!(
+        "{} · {} · {}{branch} · not sandboxed yet: agents and gates run with the server's rights",
+        times(story.attempt.0, "attempt"),
+        times(story.gate_runs, "gate run"),
+        story.spent
+    )
+}
+
+/// A comment of its own for what a person should see now.
+pub fn announcement(id: &EffectId, story: &StoryId, announcement: &Announcement) -> String {
+    let marker = announcement_marker(id);
+    let text = match announcement {
+        Announcement::Blocked { reason } => format!(
+            "**huskies is blocked on this.** {}\n\nMend it and set the retry label, or remove the start label.",
+            block_reason(reason)
+        ),
+        Announcement::Conflict { failure } => {
+            format!(
+                "**huskies could not merge this.** {} An agent tries to repair it once.",
+                failure_sentence(failure)
+            )
+        }
+        Announcement::Done {
+            commit,
+            receipt: Some(receipt),
+        } => {
+            format!("**Done.** {}", landed(commit.short(), receipt))
+        }
+        Announcement::Done {
+            commit,
+            receipt: None,
+        } => {
+            format!(
+                "**Done.** The base branch contains the commits of {} as of {}.",
+                code(&story.to_string()),
+                code(commit.short())
+            )
+        }
+    };
+    format!("{marker}\n{text}\n")
+}
+
+/// The words of a commit status. The forge's room cuts them to its limit.
+pub fn status_description(news: &StatusNews) -> String {
+    match news {
+        StatusNews::Gates(gates) => gates_description(gates),
+        StatusNews::Merge(merge) => merge_description(merge),
+    }
+}
+
+fn gates_description(news: &GatesNews) -> String {
+    match news {
+        GatesNews::Running => "The gates are running.".to_owned(),
+        GatesNews::Judged {
+            passed,
+            skipped,
+            failed,
+        } if failed.is_empty() => {
+            let skipped = if *skipped == 0 {
+                String::new()
+            } else {
+                format!(", {skipped} skipped")
+            };
+            format!("{passed} passed{skipped}.")
+        }
+        GatesNews::Judged { failed, .. } => {
+            format!(
+                "Failed: {}.",
+                failed
+                    .iter()
+                    .map(ItemName::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
+        }
+        GatesNews::Unavailable { message } => format!("The gates could not run: {message}"),
+        GatesNews::Superseded => "Stopped before a verdict.".to_owned(),
+    }
+}
+
+fn merge_description(news: &MergeNews) -> String {
+    match news {
+        MergeNews::Queued => "In the merge queue.".to_owned(),
+        MergeNews::Held => "Held by a label; remove it to go on.".to_owned(),
+        MergeNews::Testing { base } => format!("Testing what would land on {}.", base.short()),
+        MergeNews::Waiting { reason } => format!("Passed; waiting: {reason}"),
+        MergeNews::Landed { commit } => format!("Landed as {}.", commit.short()),
+        MergeNews::Failed { failure } => match failure {
+            MergeFailure::ConflictDetected { paths, .. } => {
+                format!("Conflict in {}.", paths.join(", "))
+            }
+            MergeFailure::GatesFailed { failed, .. } => format!(
+                "Failed when merged: {}.",
+                failed
+                    .iter()
+                    .map(ItemName::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            MergeFailure::PushRejected { reason } => format!("The push was rejected: {reason}"),
+        },
+        MergeNews::Blocked => "Blocked: a person is needed, see the issue.".to_owned(),
+        MergeNews::Withdrawn => "Taken out of the merge queue.".to_owned(),
+    }
+}
+
+/// A reason fit for one line of the command line or the API: why a story waits or stopped.
+pub fn reason(story: &Story) -> Option<String> {
+    match &story.stage {
+        Stage::Blocked { reason, .. } => Some(plain(&block_reason(reason))),
+        Stage::MergeFailure { failure, .. } => Some(plain(&failure_sentence(failure))),
+        Stage::Backlog { note: Some(_) } => Some(plain(&what_happened(story))),
+        Stage::Backlog { note: None } | Stage::Done { .. } | Stage::Cancelled => None,
+        Stage::Coding(_) | Stage::Qa(_) | Stage::Merge(_) => match story.activity() {
+            Activity::Waiting { what } => Some(format!("waiting for {what}")),
+            Activity::Paused { why, .. } => Some(why),
+            Activity::Held => Some("held by a label".to_owned()),
+            Activity::None | Activity::Starting | Activity::Running | Activity::Judging => None,
+        },
+    }
+}
+
+/// Markdown's code marks mean nothing on a terminal.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
+#[cfg(test)]
+mod tests;

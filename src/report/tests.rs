@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use super::*;
+use crate::domain::story::{BlockReason, BlockedFrom, LastTry};
+
+fn sha(digit: char) -> crate::domain::id::Sha {
+    digit.to_string().repeat(40).parse().unwrap()
+}
+
+fn story(stage: Stage) -> Story {
+    let mut story = Story::new("octo/app#42".parse().unwrap());
+    story.branch = Some("feature/story-42-fix-the-door".parse().unwrap());
+    story.attempt = crate::domain::id::Attempt(2);
+    story.stage = stage;
+    story
+}
+
+fn failing_report(tail: &str) -> GateReport {
+    GateReport {
+        commit: sha('a'),
+        tree: sha('b'),
+        outcomes: vec![
+            GateOutcome {
+                gate: "test".parse().unwrap(),
+                verdict: GateVerdict::Failed { status: 1 },
+                duration: Duration::from_millis(1_250),
+                tail: tail.to_owned(),
+            },
+            GateOutcome {
+                gate: "docs".parse().unwrap(),
+                verdict: GateVerdict::Skipped,
+                duration: Duration::ZERO,
+                tail: String::new(),
+            },
+        ],
+    }
+}
+
+#[test]
+fn a_blocked_story_says_what_happened_and_what_to_do() {
+    let failed = vec!["test".parse().unwrap()];
+    let mut story = story(Stage::Blocked {
+        reason: BlockReason::RetriesUsedUp {
+            attempts: 4,
+            last: LastTry::GatesFailed { failed },
+        },
+        from: BlockedFrom::Coding,
+    });
+    story.report = Some(failing_report("```\n@everyone closes #1"));
+    story.refused.insert("stranger".to_owned());
+    insta::assert_snapshot!(sticky_comment(&story), @"");
+}
+
+#[test]
+fn a_done_story_shows_its_receipt() {
+    let receipt = Receipt {
+        base: sha('1'),
+        head: sha('2'),
+        commit: sha('3'),
+        tree: sha('4'),
+        gates: failing_report("").outcomes,
+    };
+    let done = Announcement::Done {
+        commit: sha('3'),
+        receipt: Some(Box::new(receipt)),
+    };
+    let id = EffectId("octo/app#42@7.1".to_owned());
+    insta::assert_snapshot!(announcement(&id, &"octo/app#42".parse().unwrap(), &done), @"");
+}
+
+#[test]
+fn every_status_says_its_news_in_a_few_words() {
+    let conflict = MergeFailure::ConflictDetected {
+        base: sha('1'),
+        paths: vec!["src/a.rs".to_owned()],
+    };
+    let news = [
+        StatusNews::Gates(GatesNews::Running),
+        StatusNews::Gates(GatesNews::judged(&failing_report(""))),
+        StatusNews::Gates(GatesNews::Judged {
+            passed: 2,
+            skipped: 1,
+            failed: vec![],
+        }),
+        StatusNews::Merge(MergeNews::Testing { base: sha('1') }),
+        StatusNews::Merge(MergeNews::Failed { failure: conflict }),
+        StatusNews::Merge(MergeNews::Landed { commit: sha('3') }),
+    ];
+    let lines = news.map(|news| {
+        format!(
+            "{} {}: {}",
+            news.context(),
+            news.state().name(),
+            status_description(&news)
+        )
+    });
+    insta::assert_snapshot!(lines.join("\n"), @"");
+}
+
+#[test]
+fn nothing_quoted_in_a_comment_can_ping_or_reference() {
+    let hostile = "@octocat fixes #7 ``` <img src=x> </details>";
+    let mut story = story(Stage::Blocked {
+        reason: BlockReason::Asked {
+            question: hostile.to_owned(),
+        },
+        from: BlockedFrom::Coding,
+    });
+    story.report = Some(failing_report(hostile));
+    let text = sticky_comment(&story);
+    for line in text.lines().filter(|line| line.contains("@octocat")) {
+        let fenced = line == hostile;
+        assert!(fenced || line.contains("`@octocat"), "{line}");
+    }
+}

@@ -1,0 +1,166 @@
+//! Sentences about why something waits, failed or stopped.
+
+use super::NAMED;
+use super::quote::code;
+use crate::domain::id::ItemName;
+use crate::domain::story::{Activity, BlockReason, LastTry, MergeFailure};
+use crate::domain::work::{End, Limit};
+
+/// `a`, `b` and 3 more.
+pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> String {
+    let names: Vec<String> = names.map(code).collect();
+    let (shown, rest) = names.split_at(names.len().min(most));
+    let shown = shown.join(", ");
+    match (shown.is_empty(), rest.len()) {
+        (true, _) => "nothing".to_owned(),
+        (false, 0) => shown,
+        (false, more) => format!("{shown} and {more} more"),
+    }
+}
+
+fn item_names(names: &[ItemName]) -> String {
+    list(names.iter().map(ItemName::as_str), NAMED)
+}
+
+/// Behind a heading: `, waiting for a free agent`.
+pub(super) fn activity(activity: &Activity) -> String {
+    match activity {
+        Activity::None => String::new(),
+        Activity::Waiting { what } => format!(", waiting for {what}"),
+        Activity::Starting => ", starting".to_owned(),
+        Activity::Running => ", an agent is running".to_owned(),
+        Activity::Judging => ", the gates are running".to_owned(),
+        Activity::Held => ", held".to_owned(),
+        Activity::Paused { why, until: None } => format!(", paused: {}", code(why)),
+        Activity::Paused {
+            why,
+            until: Some(until),
+        } => format!(", paused until {until}: {}", code(why)),
+    }
+}
+
+pub(super) fn failure_sentence(failure: &MergeFailure) -> String {
+    match failure {
+        MergeFailure::ConflictDetected { base, paths } => format!(
+            "The change conflicts with the base branch at {} in {}.",
+            code(base.short()),
+            list(paths.iter().map(String::as_str), NAMED)
+        ),
+        MergeFailure::GatesFailed { base, failed } => format!(
+            "Merged with the base branch at {}, {} failed.",
+            code(base.short()),
+            item_names(failed)
+        ),
+        MergeFailure::PushRejected { reason } => {
+            format!(
+                "The change passed its gates, and could not be landed: {}.",
+                code(reason)
+            )
+        }
+    }
+}
+
+/// Why a story is blocked, and what would mend it.
+pub fn block_reason(reason: &BlockReason) -> String {
+    match reason {
+        BlockReason::RetriesUsedUp { attempts, last } => {
+            format!("All {attempts} tries are used up. {}", last_try(last))
+        }
+        BlockReason::SameFailure {
+            times,
+            alternating: false,
+            failed,
+        } => {
+            format!(
+                "{} failed in the same way {times} times in a row; another try would not help.",
+                item_names(failed)
+            )
+        }
+        BlockReason::SameFailure {
+            alternating: true,
+            failed,
+            ..
+        } => {
+            format!(
+                "Two failures take turns without anything new, the last in {}.",
+                item_names(failed)
+            )
+        }
+        BlockReason::Asked { question } => format!("The agent asks: {}", code(question)),
+        BlockReason::Ceiling { message } => {
+            format!(
+                "The money ceiling is reached: {message}. Raise it in the server's [limits] to go on."
+            )
+        }
+        BlockReason::CannotLaunch { agent, message } => format!(
+            "The agent {} cannot be launched: {}. Mend its entry in `.huskies/project.toml` or install what it needs.",
+            code(agent.as_str()),
+            code(message)
+        ),
+        BlockReason::WorktreeFailed { message } => {
+            format!("The worktree could not be used: {}.", code(message))
+        }
+        BlockReason::ProjectUnusable { message } => {
+            format!("The project file cannot be used: {}.", code(message))
+        }
+        BlockReason::Aborted { times } => {
+            format!(
+                "The agent was aborted {times} times in a row before it had begun. Look into the server's logs."
+            )
+        }
+        BlockReason::Lost { times } => format!(
+            "The agent's process was lost {times} times in a row. Look whether the machine runs out of memory."
+        ),
+        BlockReason::Paused { times, message } => {
+            format!(
+                "The model's provider refused {times} times in a row: {}.",
+                code(message)
+            )
+        }
+        BlockReason::GatesUnavailable { message } => {
+            format!("The gates could not be run: {}.", code(message))
+        }
+        BlockReason::MergeFailed { failure } => failure_sentence(failure),
+    }
+}
+
+fn last_try(last: &LastTry) -> String {
+    match last {
+        LastTry::GatesFailed { failed } => {
+            format!("In the last one {} failed.", item_names(failed))
+        }
+        LastTry::NothingCommitted => "The last one ended without a new commit.".to_owned(),
+        LastTry::ReviewFailed { findings } => format!(
+            "A reviewer did not accept the last one: {}.",
+            code(findings)
+        ),
+        LastTry::Ended { end } => end_sentence(end),
+    }
+}
+
+fn end_sentence(end: &End) -> String {
+    match end {
+        End::Finished => "The last one ended by itself.".to_owned(),
+        End::Asked { question } => format!("The agent asked: {}", code(question)),
+        End::LimitReached {
+            limit: Limit::Turns,
+        } => "The last one reached its limit of turns.".to_owned(),
+        End::LimitReached {
+            limit: Limit::Budget,
+        } => "The last one reached its budget.".to_owned(),
+        End::RateLimited { message, .. } | End::AccountTrouble { message } => {
+            format!("The provider refused the last one: {}.", code(message))
+        }
+        End::Aborted => "The last one was aborted.".to_owned(),
+        End::ResumeRefused { message } | End::CannotLaunch { message } => {
+            format!("The last one could not start: {}.", code(message))
+        }
+        End::Crashed { message } => format!("The last one broke off: {}.", code(message)),
+        End::Stalled { after } => format!(
+            "The last one showed no sign of life for {} s.",
+            after.as_secs()
+        ),
+        End::Lost { message } => format!("The last one was lost: {}.", code(message)),
+        End::Stopped => "The last one was stopped.".to_owned(),
+    }
+}
