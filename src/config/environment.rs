@@ -2,6 +2,44 @@
 
 use std::collections::BTreeMap;
 
+use crate::process::tree::MARK_VARIABLE;
+
+/// What is passed on when it is set: where programs, homes and caches are, the locale, the
+/// certificates. Nothing on this list is a secret by its purpose.
+const PASSED_ON: [&str; 28] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "XDG_CACHE_HOME",
+    "XDG_RUNTIME_DIR",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "GOROOT",
+    "GOPATH",
+    "GOCACHE",
+    "GOMODCACHE",
+    "JAVA_HOME",
+    "NVM_DIR",
+    "PNPM_HOME",
+    "PYENV_ROOT",
+    "RBENV_ROOT",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "NIX_PROFILES",
+];
+
+/// The same everywhere: no colours and pagers, and tools behave as they do in CI.
+const FIXED: [(&str, &str); 3] = [("TERM", "dumb"), ("CI", "1"), ("NO_COLOR", "1")];
+
 /// Environment variables by name. Values that are no UTF-8 are left out.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -49,5 +87,37 @@ impl Environment {
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The environment for a project's own commands (gates, set-up), taken from this process's: an
+/// explicit list, so that a verdict does not depend on who started it, no secret leaks into a
+/// repository's commands, and no `GIT_*` variable of a surrounding git command reaches a gate.
+pub fn for_project_commands() -> Vec<(String, String)> {
+    select(&Environment::of_process())
+}
+
+/// The mark of the supervised run that this process is part of, when it is part of one.
+pub fn run_mark() -> Option<String> {
+    Environment::of_process().get(MARK_VARIABLE).map(str::to_owned)
+}
+
+fn select(environment: &Environment) -> Vec<(String, String)> {
+    let mut selected = environment.only(&PASSED_ON);
+    selected.extend(FIXED.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    selected
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_variables_are_passed_on() {
+        let environment =
+            Environment::from_pairs([("PATH", "/usr/bin"), ("GIT_INDEX_FILE", "leaked"), ("GITHUB_TOKEN", "leaked")]);
+        let environment = select(&environment);
+        let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["PATH", "TERM", "CI", "NO_COLOR"]);
     }
 }

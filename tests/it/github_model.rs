@@ -314,8 +314,17 @@ async fn a_role_is_told_in_both_of_githubs_words() {
     model.set_permission("mia", "maintain");
     let path = "/repos/octo/app/collaborators/mia/permission";
     let (_, answer) = ask(&model, Method::GET, path, None).await;
-    assert_eq!((&answer["permission"], &answer["role_name"]), (&json!("write"), &json!("maintain")));
-    assert_eq!((model.requests()[0].path.as_str(), &model.requests()[0].query), (path, &None));
+    assert_eq!(
+        (&answer["permission"], &answer["role_name"]),
+        (&json!("write"), &json!("maintain"))
+    );
+    assert_eq!(
+        (
+            model.requests()[0].path.as_str(),
+            &model.requests()[0].query
+        ),
+        (path, &None)
+    );
     let stranger = "/repos/octo/app/collaborators/stranger/permission";
     assert_eq!(ask(&model, Method::GET, stranger, None).await.0, 404);
 }

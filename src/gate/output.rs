@@ -1,0 +1,186 @@
+//! What is kept of a command's output: the last bytes, as text that a person, a prompt or a comment
+//! can take.
+//!
+//! Not for: fencing, masking or cutting to a forge's size; that is the report's business.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+
+use crate::domain::work::{GateOutcome, GateVerdict};
+
+/// A line longer than this is passed on in pieces, so that output without line ends cannot fill the
+/// memory.
+const MAX_LINE: usize = 8 * 1024;
+
+/// Collects output: a capped tail of all of it, and its lines as they are completed.
+pub(super) struct Collector {
+    cap: usize,
+    tail: VecDeque<u8>,
+    cut: bool,
+    line: Vec<u8>,
+}
+
+impl Collector {
+    pub(super) fn new(cap: usize) -> Self {
+        Self {
+            cap,
+            tail: VecDeque::new(),
+            cut: false,
+            line: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes and returns the lines that they complete.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.tail.extend(bytes);
+        let surplus = self.tail.len().saturating_sub(self.cap);
+        self.cut |= surplus > 0;
+        self.tail.drain(..surplus);
+        let mut lines = Vec::new();
+        for byte in bytes {
+            if *byte != b'\n' {
+                self.line.push(*byte);
+            }
+            if *byte == b'\n' || self.line.len() >= MAX_LINE {
+                lines.push(readable(&std::mem::take(&mut self.line)));
+            }
+        }
+        lines
+    }
+
+    /// The last line, when it was not ended.
+    pub(super) fn rest(&mut self) -> Option<String> {
+        (!self.line.is_empty()).then(|| readable(&std::mem::take(&mut self.line)))
+    }
+
+    /// The kept tail as text. Where the beginning was cut off it starts with a whole line, if there
+    /// is one.
+    pub(super) fn into_tail(self) -> String {
+        let bytes: Vec<u8> = self.tail.into();
+        let start = match bytes.iter().position(|byte| *byte == b'\n') {
+            Some(end_of_line) if self.cut && end_of_line + 1 < bytes.len() => end_of_line + 1,
+            _ => 0,
+        };
+        readable(&bytes[start..]).trim_end().to_owned()
+    }
+}
+
+/// Text without escape sequences and control characters; tabs become spaces, a carriage return
+/// ends a line (progress bars would otherwise run together).
+fn readable(bytes: &[u8]) -> String {
+    let mut plain = Vec::with_capacity(bytes.len());
+    for (index, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'\t' => plain.extend(b"    "),
+            b'\r' if matches!(bytes.get(index + 1), None | Some(b'\n')) => {}
+            b'\r' => plain.push(b'\n'),
+            other => plain.push(*other),
+        }
+    }
+    String::from_utf8_lossy(&strip_ansi_escapes::strip(plain)).into_owned()
+}
+
+/// Every failing gate with its verdict and the end of its output, for prompts and comments. Empty
+/// when none failed. Not cut: whoever quotes it knows how much room there is.
+pub fn failure_tail(outcomes: &[GateOutcome]) -> String {
+    let mut text = String::new();
+    for outcome in outcomes
+        .iter()
+        .filter(|outcome| outcome.verdict.is_failure())
+    {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let verdict = describe(&outcome.verdict);
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(text, "gate `{}` {verdict}", outcome.gate);
+        if !outcome.tail.is_empty() {
+            text.push_str(&outcome.tail);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// A verdict as the predicate of a sentence.
+pub fn describe(verdict: &GateVerdict) -> String {
+    match verdict {
+        GateVerdict::Passed => "passed".to_owned(),
+        GateVerdict::Failed { status } => format!("failed with exit status {status}"),
+        GateVerdict::TimedOut { after } => {
+            format!("was stopped after its time limit of {} s", after.as_secs())
+        }
+        GateVerdict::Broken { message } => format!("could not be run: {message}"),
+        GateVerdict::Skipped => "was skipped: none of its paths changed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_the_last_bytes_are_kept_and_they_begin_with_a_whole_line() {
+        let mut collector = Collector::new(12);
+        collector.take(b"first line\nsecond\nthird\n");
+        assert_eq!(collector.into_tail(), "third");
+    }
+
+    #[test]
+    fn a_cut_line_without_an_end_is_kept_rather_than_nothing() {
+        let mut collector = Collector::new(4);
+        collector.take(b"abcdefgh\n");
+        assert_eq!(collector.into_tail(), "fgh");
+    }
+
+    #[test]
+    fn escape_sequences_go_and_layout_stays() {
+        let mut collector = Collector::new(1000);
+        collector.take("\x1b[31mred\x1b[0m\tcell\r\n10%\r20%\r\nµ\u{7}".as_bytes());
+        assert_eq!(collector.into_tail(), "red    cell\n10%\n20%\nµ");
+    }
+
+    #[test]
+    fn lines_come_when_they_are_complete_also_over_several_reads() {
+        let mut collector = Collector::new(1000);
+        assert_eq!(collector.take(b"a\nb"), ["a"]);
+        assert_eq!(collector.take(b"c\nd"), ["bc"]);
+        assert_eq!(collector.rest().as_deref(), Some("d"));
+        assert_eq!(collector.rest(), None);
+    }
+
+    #[test]
+    fn output_without_line_ends_comes_in_pieces() {
+        let mut collector = Collector::new(10);
+        assert_eq!(collector.take(&vec![b'x'; 3 * MAX_LINE]).len(), 3);
+    }
+
+    #[test]
+    fn the_failure_text_names_each_failing_gate_with_its_output() {
+        let outcome = |gate: &str, verdict, tail: &str| GateOutcome {
+            gate: gate.parse().unwrap(),
+            verdict,
+            duration: Duration::from_secs(1),
+            tail: tail.to_owned(),
+        };
+        let outcomes = [
+            outcome("fmt", GateVerdict::Passed, "fine"),
+            outcome("test", GateVerdict::Failed { status: 101 }, "1 failed"),
+            outcome(
+                "slow",
+                GateVerdict::TimedOut {
+                    after: Duration::from_mins(10),
+                },
+                "",
+            ),
+        ];
+        insta::assert_snapshot!(failure_tail(&outcomes), @r#"
+        gate `test` failed with exit status 101
+        1 failed
+
+        gate `slow` was stopped after its time limit of 600 s
+        "#);
+        assert_eq!(failure_tail(&outcomes[..1]), "");
+    }
+}

@@ -1,0 +1,3 @@
+//! Processes that huskies started, and everything that they started.
+
+pub mod tree;
