@@ -62,10 +62,7 @@ async fn the_api_shows_the_story_and_its_events() {
         .iter()
         .map(|event| event["seq"].as_u64().unwrap())
         .collect();
-    assert!(
-        numbers.is_sorted_by(|one, next| one < next),
-        "{numbers:?}"
-    );
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
     let names: Vec<&str> = events
         .iter()
         .filter_map(|event| event["name"].as_str())

@@ -46,7 +46,9 @@ async fn a_sender_without_write_permission_starts_nothing_and_is_told_once() {
 #[tokio::test]
 async fn roles_below_write_are_refused_and_those_above_are_not() {
     let stage = Stage::new();
-    stage.agent.always("echo Hello > greeting.txt; date +%N >> greeting.txt; commit Greet");
+    stage
+        .agent
+        .always("echo Hello > greeting.txt; date +%N >> greeting.txt; commit Greet");
     let accounts = [("ann", "admin"), ("mia", "maintain"), ("tom", "triage")];
     for (login, role) in accounts {
         stage.github.set_permission(login, role);

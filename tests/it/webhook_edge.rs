@@ -53,9 +53,20 @@ async fn a_wrong_or_missing_signature_is_refused_before_anything_is_read() {
     let forged = stale.clone().signed_with("a guess");
     let mut unreadable = stale.clone();
     unreadable.body = b"{".to_vec();
-    for refused in [unsigned, stale, garbage, of_another_hash, forged, unreadable] {
+    for refused in [
+        unsigned,
+        stale,
+        garbage,
+        of_another_hash,
+        forged,
+        unreadable,
+    ] {
         let answer = scene.server.deliver(&refused).await;
-        assert_eq!(answer.status, 401, "{:?}: {}", refused.signature, answer.body);
+        assert_eq!(
+            answer.status, 401,
+            "{:?}: {}",
+            refused.signature, answer.body
+        );
     }
     assert_nothing_happened(&scene).await;
 }
@@ -159,11 +170,7 @@ async fn events_and_actions_that_nobody_knows_are_ignored_with_a_reason() {
         let delivery = scene.github.delivery(event, payload);
         let answer = scene.server.deliver(&delivery).await;
         assert_eq!(answer.status, 202);
-        assert_eq!(
-            answer.body["status"], "ignored",
-            "{event}: {}",
-            answer.body
-        );
+        assert_eq!(answer.body["status"], "ignored", "{event}: {}", answer.body);
         let reason = answer.body["reason"].as_str().unwrap_or_default();
         assert!(!reason.is_empty(), "{}", answer.body);
     }
@@ -190,7 +197,11 @@ async fn a_thousand_duplicates_start_one_story() {
     assert_eq!(again.body["status"], "duplicate", "after the end too");
     assert_eq!(scene.events(story).await, events);
     assert_eq!(scene.agent.starts(), ["octo/app#1 1"]);
-    assert_eq!(scene.remote.log(BASE).len(), 2, "one commit beside the seed");
+    assert_eq!(
+        scene.remote.log(BASE).len(),
+        2,
+        "one commit beside the seed"
+    );
 }
 
 #[tokio::test]

@@ -131,6 +131,14 @@ impl TestRemote {
         git(&self.bare, &["rev-parse", &format!("refs/heads/{branch}")])
     }
 
+    /// Moves a branch to a commit that the remote has already.
+    pub(crate) fn fast_forward(&self, branch: &str, commit: &str) {
+        git(
+            &self.bare,
+            &["update-ref", &format!("refs/heads/{branch}"), commit],
+        );
+    }
+
     pub(crate) fn branches(&self) -> Vec<String> {
         git(
             &self.bare,

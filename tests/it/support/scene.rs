@@ -186,9 +186,8 @@ impl Scene {
             // The server has not heard of the story yet: it says so at once.
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        let numbers = events_of(&answer.body)
-            .iter()
-            .filter_map(|event| event["seq"].as_u64());
+        let events = events_of(&answer.body);
+        let numbers = events.iter().filter_map(|event| event["seq"].as_u64());
         numbers.max().unwrap_or(seen)
     }
 
