@@ -40,13 +40,13 @@ async fn in_conflict(repair: &str) -> (Scene, u64, crate::support::pause::Held) 
         at_work.let_go();
         second
     };
-    let held = mend.reached().await;
-    (scene, second, held)
+    let standing = mend.reached().await;
+    (scene, second, standing)
 }
 
 #[tokio::test]
 async fn a_conflict_names_its_paths_and_is_repaired_by_one_fix_up() {
-    let (scene, story, held) = in_conflict(REPAIR).await;
+    let (scene, story, standing) = in_conflict(REPAIR).await;
     let failed = scene.wait_for_stage(story, "merge_failure").await;
     let reason = failed["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("greeting.txt"), "{failed}");
@@ -63,7 +63,7 @@ async fn a_conflict_names_its_paths_and_is_repaired_by_one_fix_up() {
         })
         .await;
     let first = scene.remote.tip(BASE);
-    held.let_go();
+    standing.let_go();
     let done = scene.wait_for_stage(story, "done").await;
     greeting::assert_landed_on(&scene, story, &first, &done);
     assert_eq!(
@@ -76,9 +76,9 @@ async fn a_conflict_names_its_paths_and_is_repaired_by_one_fix_up() {
 #[tokio::test]
 async fn a_repair_that_leaves_the_conflict_blocks_the_story() {
     let still = "echo 'Hello from two, again' > greeting.txt; commit 'Insist'";
-    let (scene, story, held) = in_conflict(still).await;
+    let (scene, story, standing) = in_conflict(still).await;
     let first = scene.remote.tip(BASE);
-    held.let_go();
+    standing.let_go();
     let blocked = scene.wait_for_stage(story, "blocked").await;
     let reason = blocked["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("greeting.txt"), "{blocked}");
@@ -101,9 +101,9 @@ tip=$(grep -o 'git merge [0-9a-f]\{40\}' "$HUSKIES_PROMPT_FILE" | head -n 1 | cu
 git -c user.name=Agent -c user.email=agent@example.com merge "$tip" || true
 commit 'Merge with markers'
 "#;
-    let (scene, story, held) = in_conflict(markers).await;
+    let (scene, story, standing) = in_conflict(markers).await;
     let first = scene.remote.tip(BASE);
-    held.let_go();
+    standing.let_go();
     scene
         .wait_for(story, "an end without landing", |story| {
             story["stage"] == "blocked" || story["stage"] == "done"

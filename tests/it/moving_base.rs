@@ -30,8 +30,8 @@ async fn in_the_merge_gate() -> (Scene, u64, Held) {
             .gate_on("greets", &gate, &["merge"]);
     let scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
-    let held = pause.reached().await;
-    (scene, story, held)
+    let standing = pause.reached().await;
+    (scene, story, standing)
 }
 
 /// The story landed on top of what came from outside, as tested there.
@@ -56,7 +56,7 @@ fn assert_landed_on_the_new_tip(scene: &Scene, story: u64, outside: &str, done: 
 
 #[tokio::test]
 async fn a_base_push_during_the_merge_gates_starts_the_merge_over() {
-    let (scene, story, held) = in_the_merge_gate().await;
+    let (scene, story, standing) = in_the_merge_gate().await;
     let outside = scene.push_to_base("outside.txt", "outside\n").await;
     scene
         .wait_for_github("the merge is tested on the new tip", |github| {
@@ -65,37 +65,37 @@ async fn a_base_push_during_the_merge_gates_starts_the_merge_over() {
                 .is_some_and(|text| text.contains(&outside[..10]))
         })
         .await;
-    held.let_go();
+    standing.let_go();
     let done = scene.wait_for_stage(story, "done").await;
     assert_landed_on_the_new_tip(&scene, story, &outside, &done);
 }
 
 #[tokio::test]
 async fn a_base_that_moved_unannounced_is_noticed_when_landing() {
-    let (scene, story, held) = in_the_merge_gate().await;
+    let (scene, story, standing) = in_the_merge_gate().await;
     let outside = scene
         .remote
         .commit_on_base("outside.txt", "outside\n", "Unannounced");
-    held.let_go();
+    standing.let_go();
     let done = scene.wait_for_stage(story, "done").await;
     assert_landed_on_the_new_tip(&scene, story, &outside, &done);
 }
 
 #[tokio::test]
 async fn a_base_push_that_conflicts_during_the_merge_gates_is_a_conflict() {
-    let (scene, story, held) = in_the_merge_gate().await;
+    let (scene, story, standing) = in_the_merge_gate().await;
     let pause = scene.agent.pause("mend");
     scene.agent.turn(2, &pause.shell());
     let outside = scene.push_to_base("greeting.txt", "Good morning\n").await;
     pause.reached().await.let_go();
-    held.let_go();
+    standing.let_go();
     let stuck = scene.wait_for_stage(story, "blocked").await;
     assert_eq!(scene.remote.tip(BASE), outside, "{stuck}");
 }
 
 #[tokio::test]
 async fn a_story_whose_change_somebody_else_pushed_is_done() {
-    let (scene, story, held) = in_the_merge_gate().await;
+    let (scene, story, standing) = in_the_merge_gate().await;
     let head = scene.agent.commits(story)[0].clone();
     let before = scene.remote.tip(BASE);
     scene.remote.fast_forward(BASE, &head);
@@ -104,7 +104,7 @@ async fn a_story_whose_change_somebody_else_pushed_is_done() {
     let done = scene.wait_for_stage(story, "done").await;
     assert_eq!(done["commit"], head.as_str());
     assert_eq!(scene.remote.tip(BASE), head);
-    held.let_go();
+    standing.let_go();
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn somebody_who_may_not_cannot_stop_what_runs() {
     let project = greeting::project(&stage);
     let scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
-    let held = pause.reached().await;
+    let standing = pause.reached().await;
     let unlabel = scene.github.unlabel(story, "huskies", "eve");
     scene.accepted(&unlabel).await;
     let close = scene.github.close(story, "eve");
@@ -94,7 +94,7 @@ async fn somebody_who_may_not_cannot_stop_what_runs() {
                 .any(|comment| comment.body.contains("eve"))
         })
         .await;
-    held.let_go();
+    standing.let_go();
     scene.wait_for_stage(story, "done").await;
     assert_eq!(scene.agent.starts().len(), 1);
 }

@@ -29,12 +29,12 @@ async fn in_mid_run() -> (Scene, u64, Held) {
     let project = greeting::project(&stage);
     let scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
-    let held = pause.reached().await;
+    let standing = pause.reached().await;
     eventually("both processes have said who they are", || {
         scene.agent.lines("pids").len() == 2
     })
     .await;
-    (scene, story, held)
+    (scene, story, standing)
 }
 
 fn assert_nobody_is_left(scene: &Scene) {
@@ -61,7 +61,7 @@ fn assert_work_is_kept(scene: &Scene, story: u64) {
 
 #[tokio::test]
 async fn an_unlabelled_story_loses_its_agent_keeps_its_work_and_goes_on_from_it() {
-    let (scene, story, _held) = in_mid_run().await;
+    let (scene, story, _standing) = in_mid_run().await;
     let seed = scene.remote.tip(BASE);
     scene.unlabel(story).await;
     scene.wait_for_stage(story, "backlog").await;
@@ -86,7 +86,7 @@ async fn an_unlabelled_story_loses_its_agent_keeps_its_work_and_goes_on_from_it(
 
 #[tokio::test]
 async fn a_closed_issue_cancels_its_story_and_keeps_the_work() {
-    let (scene, story, _held) = in_mid_run().await;
+    let (scene, story, _standing) = in_mid_run().await;
     let close = scene.github.close(story, WRITER);
     scene.accepted(&close).await;
     scene.wait_for_stage(story, "cancelled").await;
@@ -103,7 +103,7 @@ async fn a_closed_issue_cancels_its_story_and_keeps_the_work() {
 
 #[tokio::test]
 async fn a_reopened_and_labelled_issue_goes_on_from_the_kept_work() {
-    let (scene, story, _held) = in_mid_run().await;
+    let (scene, story, _standing) = in_mid_run().await;
     let close = scene.github.close(story, WRITER);
     scene.accepted(&close).await;
     scene.wait_for_stage(story, "cancelled").await;
@@ -120,7 +120,7 @@ async fn a_reopened_and_labelled_issue_goes_on_from_the_kept_work() {
 
 #[tokio::test]
 async fn a_story_stopped_and_started_again_at_once_has_one_agent() {
-    let (scene, story, _held) = in_mid_run().await;
+    let (scene, story, _standing) = in_mid_run().await;
     scene.agent.turn(2, greeting::RIGHT);
     scene.unlabel(story).await;
     scene.label(story).await;
@@ -138,12 +138,12 @@ async fn a_server_that_is_asked_to_end_leaves_its_agent_running_and_meets_it_aga
     let project = greeting::project(&stage);
     let mut scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
-    let held = pause.reached().await;
+    let standing = pause.reached().await;
     let status = scene.server.stop().await;
     assert!(status.success(), "{status}\n{}", scene.server.log());
     assert!(!sweep::processes_of(scene.folder()).is_empty());
     scene.server.restart().await;
-    held.let_go();
+    standing.let_go();
     scene.wait_for_stage(story, "done").await;
     assert_eq!(scene.agent.starts(), ["octo/app#1 1"]);
 }
@@ -163,9 +163,9 @@ async fn an_agent_that_ends_while_no_server_is_there_is_not_started_again() {
     let project = greeting::project(&stage);
     let mut scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
-    let held = pause.reached().await;
+    let standing = pause.reached().await;
     scene.server.kill_9().await;
-    held.let_go();
+    standing.let_go();
     scene.agent.wait_for_line("ended").await;
     scene.server.restart().await;
     scene.wait_for_stage(story, "done").await;
