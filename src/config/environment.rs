@@ -99,7 +99,9 @@ pub fn for_project_commands() -> Vec<(String, String)> {
 
 /// The mark of the supervised run that this process is part of, when it is part of one.
 pub fn run_mark() -> Option<String> {
-    Environment::of_process().get(MARK_VARIABLE).map(str::to_owned)
+    Environment::of_process()
+        .get(MARK_VARIABLE)
+        .map(str::to_owned)
 }
 
 fn select(environment: &Environment) -> Vec<(String, String)> {
@@ -114,8 +116,11 @@ mod tests {
 
     #[test]
     fn only_listed_variables_are_passed_on() {
-        let environment =
-            Environment::from_pairs([("PATH", "/usr/bin"), ("GIT_INDEX_FILE", "leaked"), ("GITHUB_TOKEN", "leaked")]);
+        let environment = Environment::from_pairs([
+            ("PATH", "/usr/bin"),
+            ("GIT_INDEX_FILE", "leaked"),
+            ("GITHUB_TOKEN", "leaked"),
+        ]);
         let environment = select(&environment);
         let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["PATH", "TERM", "CI", "NO_COLOR"]);

@@ -1,14 +1,24 @@
-//! Pure helpers for quoting text: cutting it to size and recognising it again.
+//! Pure work on quoted text: cutting it to size without breaking it, and recognising it again.
 
 use sha2::{Digest, Sha256};
 
-/// The end of `text`, at most `bytes` long, never cut inside a character.
-pub fn tail_at_char_boundary(text: &str, bytes: usize) -> &str {
-    let mut start = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
+/// The last `max_bytes` bytes of `text`, fewer where the cut would fall inside a character.
+pub fn tail_at_char_boundary(text: &str, max_bytes: usize) -> &str {
+    let start = text.len().saturating_sub(max_bytes);
+    let start = (start..=text.len())
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(text.len());
     &text[start..]
+}
+
+/// The first `max_bytes` bytes of `text`, fewer where the cut would fall inside a character.
+pub fn head_at_char_boundary(text: &str, max_bytes: usize) -> &str {
+    let end = max_bytes.min(text.len());
+    let end = (0..=end)
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(0);
+    &text[..end]
 }
 
 /// A short digest to recognise a text by; not for security.
@@ -19,11 +29,25 @@ pub fn digest(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn a_tail_never_cuts_a_character() {
+    fn a_character_that_would_be_cut_is_left_out() {
         assert_eq!(tail_at_char_boundary("aé", 1), "");
         assert_eq!(tail_at_char_boundary("aé", 2), "é");
-        assert_eq!(tail_at_char_boundary("aé", 9), "aé");
+        assert_eq!(head_at_char_boundary("éa", 1), "");
+        assert_eq!(head_at_char_boundary("éa", 9), "éa");
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_text_is_an_end_of_the_text_and_as_long_as_it_may_be(text in any::<String>(), max in 0_usize..40) {
+            let tail = tail_at_char_boundary(&text, max);
+            prop_assert!(text.ends_with(tail) && tail.len() <= max);
+            prop_assert!(tail.len() + 3 >= max.min(text.len()));
+            let head = head_at_char_boundary(&text, max);
+            prop_assert!(text.starts_with(head) && head.len() <= max);
+            prop_assert!(head.len() + 3 >= max.min(text.len()));
+        }
     }
 }

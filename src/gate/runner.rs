@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::shell::ShellCommand;
@@ -29,14 +29,9 @@ pub fn default_parallel() -> NonZeroUsize {
 
 /// Runs every gate, also after one has failed, and returns their outcomes in the order of the gates.
 pub async fn run(request: &GateRun, watch: &Watch) -> Result<Vec<GateOutcome>, Cancelled> {
-    let outcomes = request
-        .gates
-        .iter()
-        .map(|gate| run_gate(gate, request, watch));
-    let outcomes: Vec<_> = futures::stream::iter(outcomes)
-        .buffered(request.parallel.get())
-        .collect()
-        .await;
+    let gates: Vec<_> = request.gates.iter().map(|gate| run_gate(gate, request, watch).boxed()).collect();
+    let outcomes = futures::stream::iter(gates).buffered(request.parallel.get());
+    let outcomes: Vec<_> = outcomes.collect().await;
     outcomes.into_iter().collect()
 }
 

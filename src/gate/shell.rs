@@ -15,6 +15,7 @@ use super::output::Collector;
 use super::{Cancelled, Place, Progress, Watch};
 use crate::domain::id::ItemName;
 use crate::domain::work::GateVerdict;
+use crate::process::identity;
 use crate::process::tree::{MARK_VARIABLE, Tree};
 
 /// Between SIGTERM and SIGKILL.
@@ -112,15 +113,14 @@ impl ShellCommand<'_> {
     }
 
     async fn end(&self, mut child: Child, watch: &Watch) -> Result<GateVerdict, Cancelled> {
-        let tree = Tree {
-            root: child.id().unwrap_or_default(),
-            mark: self.mark(),
-        };
+        let tree = self.tree(&child);
         let ended = tokio::select! {
             () = watch.cancel.cancelled() => Err(Cancelled),
             ended = tokio::time::timeout(self.timeout, child.wait()) => Ok(ended),
         };
-        tree.kill(GRACE).await;
+        if let Err(unkillable) = tree.kill(GRACE).await {
+            tracing::error!(of = %self.of, %unkillable, "a command left processes");
+        }
         match ended {
             Ok(Ok(Ok(status))) => Ok(verdict_of(status)),
             Ok(Ok(Err(error))) => Ok(GateVerdict::Broken {
@@ -136,6 +136,14 @@ impl ShellCommand<'_> {
                 self.reap(&mut child).await;
                 Err(Cancelled)
             }
+        }
+    }
+
+    /// What the command started. It is found by its mark alone once it has ended by itself.
+    fn tree(&self, child: &Child) -> Tree {
+        Tree {
+            root: child.id().and_then(|pid| identity::identify(pid).ok()),
+            mark: self.mark(),
         }
     }
 

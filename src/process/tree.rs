@@ -1,231 +1,259 @@
-//! A process and everything that it started, also what moved to a session of its own or lost its
-//! parent: found by descent in `/proc` and by a mark in the environment that children inherit.
+//! Everything that one run started, and ending all of it.
 //!
-//! Not for: starting processes, or waiting for their exit status.
+//! A signal to a process group is not enough: agents give their tools sessions of their own, and
+//! wrappers leave the real program running when they die. So a run's processes are recognised in
+//! two ways: by descent from its root, and by a mark in the environment that children inherit.
+//! A process that leaves both (cleared environment *and* an ended parent) is still a descendant of
+//! the run's supervisor, which is a child subreaper; only one that does so after its supervisor was
+//! killed is out of reach. A PID namespace will close that gap.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
-use std::time::Duration;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-/// The environment variable that carries the marks of the runs that a process belongs to, separated
-/// by spaces, outermost first. A run inside another one (a commit's gates inside an agent's attempt)
-/// adds its own, so that ending the inner one spares the outer one but not the other way round.
+use super::identity::{self, Stat};
+use crate::domain::work::ProcessIdentity;
+
+/// The environment variable that every process of a run inherits: the marks of the runs it is part
+/// of, separated by spaces. A gate carries the mark of its set of gates and one of its own.
 pub const MARK_VARIABLE: &str = "HUSKIES_RUN_MARK";
 
-/// How often the process table is read again while processes are ending.
-const POLL: Duration = Duration::from_millis(20);
+/// How long SIGKILL is repeated before the rest is called unkillable (uninterruptible sleep).
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// How often `/proc` is read while something is expected to end.
+const POLL: Duration = Duration::from_millis(10);
 
-/// How many rounds of SIGKILL are sent. What is still there after two seconds hangs in the kernel.
-const KILL_ROUNDS: u32 = 100;
-
-/// One run's processes.
+/// The processes of one run: what descends from `root` (itself included), and what carries `mark`.
+/// The process that asks is never a member.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    /// The process that the run began with. It counts only while it is a child of this process or
-    /// carries the mark, so that a process that got its number later is safe.
-    pub root: u32,
-    /// This run's own mark, without spaces.
+    /// `None` when only the mark is known.
+    pub root: Option<ProcessIdentity>,
     pub mark: String,
 }
 
+/// Some processes of a tree could not be ended.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "processes {pids:?} survived SIGKILL for {KILL_LIMIT:?}: they hang in the kernel; look at `ps -o pid,stat,wchan` and at the file systems they use"
+)]
+pub struct Unkillable {
+    pub pids: Vec<u32>,
+}
+
 impl Tree {
-    /// Ends every member: SIGTERM, then SIGKILL for what is left after `grace`. Returns when none is
-    /// left (zombies do not count), at once when there is none.
-    pub async fn kill(&self, grace: Duration) {
-        if self.signal_members(Signal::TERM).await == 0 {
-            return;
-        }
-        let mut waited = Duration::ZERO;
-        while waited < grace {
-            tokio::time::sleep(POLL).await;
-            waited += POLL;
-            if self.members().await.is_empty() {
-                return;
-            }
-        }
-        for _ in 0..KILL_ROUNDS {
-            if self.signal_members(Signal::KILL).await == 0 {
-                return;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        tracing::warn!(
-            root = self.root,
-            mark = self.mark,
-            "processes survive SIGKILL"
-        );
-    }
-
-    /// The living processes of this run.
-    pub async fn members(&self) -> Vec<u32> {
+    /// Ends every member: SIGTERM to all, and once `grace` is over SIGKILL until none is left.
+    /// Returns as soon as all are gone.
+    pub async fn kill(&self, grace: Duration) -> Result<(), Unkillable> {
         let tree = self.clone();
-        match tokio::task::spawn_blocking(move || tree.scan(&read_processes())).await {
-            Ok(members) => members,
-            Err(error) => {
-                tracing::error!(%error, "the process table could not be read");
-                Vec::new()
-            }
+        match tokio::task::spawn_blocking(move || tree.kill_blocking(grace)).await {
+            Ok(outcome) => outcome,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         }
     }
 
-    async fn signal_members(&self, signal: Signal) -> usize {
-        let members = self.members().await;
-        for pid in &members {
-            let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw);
-            if let Some(Err(error)) = pid.map(|pid| kill_process(pid, signal)) {
-                tracing::debug!(%error, ?pid, "a process was gone before its signal");
-            }
+    /// As [`Tree::kill`], on the current thread.
+    pub fn kill_blocking(&self, grace: Duration) -> Result<(), Unkillable> {
+        let begun = Instant::now();
+        let asked = self.members();
+        signal_all(&asked, Signal::TERM);
+        while asked.iter().any(|(&pid, &start)| is_running(pid, start)) && begun.elapsed() < grace {
+            thread::sleep(POLL);
         }
-        members.len()
-    }
-
-    fn scan(&self, processes: &HashMap<u32, Process>) -> Vec<u32> {
-        let own = std::process::id();
-        let mut members: HashSet<u32> = processes
-            .iter()
-            .filter(|(_, process)| process.carries(&self.mark))
-            .map(|(pid, _)| *pid)
-            .collect();
-        if processes
-            .get(&self.root)
-            .is_some_and(|root| root.parent == own)
-        {
-            members.insert(self.root);
-        }
+        let begun = Instant::now();
         loop {
-            let found: Vec<u32> = processes
-                .iter()
-                .filter(|(pid, process)| {
-                    members.contains(&process.parent) && !members.contains(pid)
-                })
-                .map(|(pid, _)| *pid)
+            let frozen = self.freeze();
+            if frozen.is_empty() {
+                return Ok(());
+            }
+            signal_all(&frozen, Signal::KILL);
+            if begun.elapsed() > KILL_LIMIT {
+                return Err(Unkillable {
+                    pids: frozen.into_keys().collect(),
+                });
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Whether anything of the run is alive.
+    pub fn is_empty(&self) -> bool {
+        self.members().is_empty()
+    }
+
+    /// Stops members until a look at `/proc` finds no new one: what is stopped cannot fork away
+    /// from the SIGKILL that follows.
+    fn freeze(&self) -> Members {
+        let mut frozen = Members::new();
+        for _ in 0..100 {
+            let members = self.members();
+            let new: Members = members
+                .into_iter()
+                .filter(|member| frozen.get(&member.0) != Some(&member.1))
                 .collect();
-            if found.is_empty() {
+            if new.is_empty() {
                 break;
             }
-            members.extend(found);
+            signal_all(&new, Signal::STOP);
+            frozen.extend(new);
         }
-        let living = |pid: &u32| processes.get(pid).is_some_and(|process| !process.zombie);
-        members
-            .into_iter()
-            .filter(|pid| *pid != own && living(pid))
-            .collect()
+        frozen.retain(|&pid, &mut start| is_running(pid, start));
+        frozen
+    }
+
+    /// The live members by pid, with the start time each had when it was seen.
+    fn members(&self) -> Members {
+        let processes = processes();
+        let mut members: HashSet<u32> = processes
+            .keys()
+            .copied()
+            .filter(|&pid| self.carries_mark(pid))
+            .collect();
+        let root = self.root.as_ref().filter(|root| {
+            let now = processes.get(&root.pid);
+            now.is_some_and(|stat| stat.start_ticks == root.start_ticks)
+        });
+        members.extend(root.map(|root| root.pid));
+        add_descendants(&mut members, &processes);
+        members.remove(&std::process::id());
+        let live = |pid| {
+            processes
+                .get(&pid)
+                .filter(|stat| !stat.is_over())
+                .map(|stat| (pid, stat.start_ticks))
+        };
+        members.into_iter().filter_map(live).collect()
+    }
+
+    fn carries_mark(&self, pid: u32) -> bool {
+        let name = format!("{MARK_VARIABLE}=");
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+            environment
+                .split(|&byte| byte == 0)
+                .filter_map(|entry| entry.strip_prefix(name.as_bytes()))
+                .flat_map(|marks| marks.split(|&byte| byte == b' '))
+                .any(|mark| mark == self.mark.as_bytes())
+        })
     }
 }
 
-/// What the process table says about one process.
-struct Process {
-    parent: u32,
-    zombie: bool,
-    marks: String,
-}
+/// Start times by pid.
+type Members = HashMap<u32, u64>;
 
-impl Process {
-    fn carries(&self, mark: &str) -> bool {
-        self.marks.split(' ').any(|own| own == mark)
+fn signal_all(members: &Members, signal: Signal) {
+    for (&pid, &start_ticks) in members {
+        // A member that is gone by now needs no signal.
+        identity::signal(pid, start_ticks, signal);
     }
 }
 
-/// Reads `/proc`; processes that end meanwhile or belong to somebody else are left out.
-fn read_processes() -> HashMap<u32, Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
+fn is_running(pid: u32, start_ticks: u64) -> bool {
+    identity::read_stat(pid).is_ok_and(|stat| stat.start_ticks == start_ticks && !stat.is_over())
+}
+
+fn processes() -> HashMap<u32, Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else {
         return HashMap::new();
     };
     entries
-        .flatten()
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            Some((pid, read_process(&entry.path())?))
-        })
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, identity::read_stat(pid).ok()?)))
         .collect()
 }
 
-fn read_process(folder: &Path) -> Option<Process> {
-    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
-    // proc_pid_stat(5): the name in parentheses may hold anything, also spaces and parentheses.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let zombie = matches!(fields.next()?, "Z" | "X");
-    let parent = fields.next()?.parse().ok()?;
-    let environ = std::fs::read(folder.join("environ")).unwrap_or_default();
-    let prefix = format!("{MARK_VARIABLE}=");
-    let marks = environ
-        .split(|byte| *byte == 0)
-        .find_map(|entry| entry.strip_prefix(prefix.as_bytes()))
-        .map(|value| String::from_utf8_lossy(value).into_owned())
-        .unwrap_or_default();
-    Some(Process {
-        parent,
-        zombie,
-        marks,
-    })
+fn add_descendants(members: &mut HashSet<u32>, processes: &HashMap<u32, Stat>) {
+    loop {
+        let children: Vec<u32> = processes
+            .iter()
+            .filter(|(pid, stat)| members.contains(&stat.parent) && !members.contains(pid))
+            .map(|(&pid, _)| pid)
+            .collect();
+        if children.is_empty() {
+            return;
+        }
+        members.extend(children);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncBufReadExt, BufReader};
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
 
-    async fn start(script: &str, marks: &str) -> (tokio::process::Child, Vec<u32>) {
-        let mut child = tokio::process::Command::new("sh")
+    /// Starts a script with the mark set and waits until it has printed a line.
+    fn start(mark: &str, script: &str) -> (Child, String) {
+        let mut child = Command::new("sh")
             .args(["-c", script])
-            .env(MARK_VARIABLE, marks)
-            .stdout(std::process::Stdio::piped())
-            .kill_on_drop(true)
+            .env(MARK_VARIABLE, mark)
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.next_line().await.unwrap().unwrap();
-        let pids = line.split(' ').map(|pid| pid.parse().unwrap()).collect();
-        (child, pids)
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        (child, line.trim().to_owned())
     }
 
-    /// Several test runs may share the machine.
-    fn unique(name: &str) -> String {
-        format!("{name}-{}", std::process::id())
+    fn tree(child: &Child, mark: &str) -> Tree {
+        Tree {
+            root: Some(identity::identify(child.id()).unwrap()),
+            mark: mark.to_owned(),
+        }
     }
 
-    fn lives(pid: u32) -> bool {
-        read_process(&Path::new("/proc").join(pid.to_string()))
-            .is_some_and(|process| !process.zombie)
+    #[test]
+    fn a_process_that_forgets_its_mark_is_found_by_descent() {
+        let (mut child, _) = start("tree-descent", "env -i sh -c 'echo up; sleep 600' ; true");
+        let tree = tree(&child, "tree-descent");
+        assert!(tree.members().len() >= 2);
+        tree.kill_blocking(Duration::from_secs(5)).unwrap();
+        assert!(tree.is_empty());
+        child.wait().unwrap();
     }
 
-    #[tokio::test]
-    async fn members_in_their_own_session_that_ignore_sigterm_are_ended_too() {
-        let script = "trap '' TERM; setsid sleep 1000 & echo $$ $!; wait; wait";
-        let mark = unique("own-session");
-        let (child, pids) = start(script, &mark).await;
-        let tree = Tree {
-            root: child.id().unwrap(),
-            mark,
+    #[test]
+    fn a_stray_that_left_its_parent_and_session_is_found_by_its_mark() {
+        let (mut child, pid) = start("tree-stray", "setsid sh -c 'sleep 600 & echo $!' &");
+        child.wait().unwrap();
+        let stray = identity::identify(pid.parse().unwrap()).unwrap();
+        let gone = ProcessIdentity {
+            pid: child.id(),
+            start_ticks: 1,
+            boot_id: String::new(),
         };
-        tree.kill(Duration::from_millis(100)).await;
-        assert!(pids.iter().all(|pid| !lives(*pid)), "{pids:?}");
+        Tree {
+            root: Some(gone),
+            mark: "tree-stray".to_owned(),
+        }
+        .kill_blocking(Duration::ZERO)
+        .unwrap();
+        assert!(!identity::is_alive(&stray));
     }
 
-    #[tokio::test]
-    async fn an_orphan_is_found_by_its_mark_and_an_outer_run_is_spared() {
-        let (outer, inner) = (unique("outer"), unique("inner"));
-        let marks = format!("{outer} {inner}");
-        let (mut child, pids) = start("sleep 1000 >/dev/null & echo $!", &marks).await;
-        child.wait().await.unwrap();
-        let (_outer, outer_pids) = start("echo $$; exec sleep 1000", &outer).await;
-        Tree {
-            root: 0,
-            mark: inner,
-        }
-        .kill(Duration::from_millis(100))
-        .await;
-        assert!(!lives(pids[0]));
-        assert!(lives(outer_pids[0]));
-        Tree {
-            root: 0,
-            mark: outer,
-        }
-        .kill(Duration::from_millis(100))
-        .await;
-        assert!(!lives(outer_pids[0]));
+    #[test]
+    fn what_ignores_sigterm_or_forks_without_end_is_killed() {
+        let (mut child, _) = start(
+            "tree-stubborn",
+            "trap '' TERM; echo up; while :; do sh -c 'trap \"\" TERM; sleep 600' & sleep 0.01; done",
+        );
+        let tree = tree(&child, "tree-stubborn");
+        tree.kill_blocking(Duration::from_millis(100)).unwrap();
+        assert!(tree.is_empty());
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_process_that_asks_is_never_a_member() {
+        let me = identity::identify(std::process::id()).unwrap();
+        let tree = Tree {
+            root: Some(me),
+            mark: "nobody carries this".to_owned(),
+        };
+        assert!(!tree.members().contains_key(&std::process::id()));
     }
 }

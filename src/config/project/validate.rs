@@ -106,7 +106,10 @@ impl Validation<'_> {
                 "choose another name, such as `huskies`",
             );
         }
-        Ok(Trigger { start_label: label, ..Trigger::default() })
+        Ok(Trigger {
+            start_label: label,
+            ..Trigger::default()
+        })
     }
 
     fn component(&self, raw: raw::Component) -> Checked<Component> {
@@ -356,7 +359,8 @@ impl Validation<'_> {
         };
         let amount = Usd::from_dollars(*value.get_ref()).filter(|amount| *amount > Usd::ZERO);
         amount.map(Some).ok_or_else(|| {
-            let advice = "give dollars, such as 2.5, or leave it out for the server's ceilings alone";
+            let advice =
+                "give dollars, such as 2.5, or leave it out for the server's ceilings alone";
             let problem = "is not an amount above zero".to_owned();
             self.invalid("max_budget_usd", value.span(), problem, advice)
         })

@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod git;
 pub(crate) mod github_model;
+pub(crate) mod local_forge;
 pub(crate) mod patience;
 pub(crate) mod pause;
 pub(crate) mod project;

@@ -36,7 +36,7 @@ pub(crate) const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
 pub(crate) const OWN_LOGIN: &str = "huskies-bot";
 
 /// How long [`GithubModel::eventually`] waits before it calls the test failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// State behind one lock, and a counter of changes that tests can wait on.
 struct Shared {

@@ -90,9 +90,10 @@ async fn attend(
     let admission = admit(&mut shared.lock(), &parts, &body);
     let request = Request::from_parts(parts, Body::from(body));
     let mut response = match admission {
-        Admission::Refused(answer) => answer.into_response(),
         Admission::Admitted(None) => next.run(request).await,
-        Admission::Admitted(Some(Fault::Instead(answer))) => answer.into_response(),
+        Admission::Refused(answer) | Admission::Admitted(Some(Fault::Instead(answer))) => {
+            answer.into_response()
+        }
         Admission::Admitted(Some(Fault::AfterEffect(answer))) => {
             // The effect is what counts; its own answer is what gets lost.
             drop(next.run(request).await);

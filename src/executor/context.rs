@@ -1,0 +1,124 @@
+//! What the executor works with: the store, the engine, and each repository's adapters.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::server::ForgeKind;
+use crate::crash::CrashPoints;
+use crate::domain::event::{Event, SubjectId};
+use crate::domain::id::{BranchName, RepoName, StoryId};
+use crate::domain::project::Land;
+use crate::domain::story::Story;
+use crate::domain::transition::Subject;
+use crate::engine::{EngineError, Handle, Report};
+use crate::forge::Forge;
+use crate::git::Repository;
+use crate::process::client::Launcher;
+use crate::report::Masker;
+use crate::store::{Store, StoreError};
+
+/// Everything that effects are carried out with.
+pub struct Context {
+    pub store: Arc<dyn Store>,
+    pub engine: Handle,
+    pub adapters: Adapters,
+}
+
+/// The world outside, and what is needed to reach it.
+pub struct Adapters {
+    pub repos: BTreeMap<RepoName, RepoContext>,
+    pub data_dir: PathBuf,
+    pub launcher: Launcher,
+    /// What agents see of the server's environment.
+    pub agent_environment: Vec<(String, String)>,
+    pub as_root: bool,
+    pub masker: Masker,
+    pub crash: CrashPoints,
+}
+
+/// One repository's adapters.
+pub struct RepoContext {
+    pub git: Repository,
+    pub forge: Arc<dyn Forge>,
+    pub forge_kind: ForgeKind,
+    pub base_branch: Option<BranchName>,
+}
+
+impl RepoContext {
+    /// How changes land where the project file does not say (spec 7.5).
+    pub fn default_land(&self) -> Land {
+        match self.forge_kind {
+            ForgeKind::GitHub => Land::PullRequest,
+            ForgeKind::Local => Land::Push,
+        }
+    }
+}
+
+impl Context {
+    pub(super) fn repo(&self, name: &RepoName) -> anyhow::Result<&RepoContext> {
+        let repo = self.adapters.repos.get(name);
+        repo.ok_or_else(|| anyhow::anyhow!("{name} is not configured on this server any more: add its [[repo]] again"))
+    }
+
+    pub(super) async fn story(&self, id: &StoryId) -> Result<Option<Story>, StoreError> {
+        Ok(match self.store.subject(&SubjectId::Story(id.clone())).await? {
+            Some((Subject::Story(story), _)) => Some(*story),
+            Some((Subject::Repo(_) | Subject::Head(_) | Subject::Account(_), _)) | None => None,
+        })
+    }
+
+    /// Tells the engine, again and again until it is stored or the server leaves.
+    pub(super) async fn tell(&self, report: impl Fn() -> Report, shutdown: &CancellationToken) {
+        let mut pause = Backoff::default();
+        loop {
+            match self.engine.report(report()).await {
+                Ok(_) | Err(EngineError::Stopped) => return,
+                Err(error @ EngineError::Store(_)) => {
+                    tracing::error!(%error, "the store does not take news; trying again");
+                    if pause.wait(shutdown).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) async fn tell_event(&self, event: &Event, shutdown: &CancellationToken) {
+        self.tell(|| Report::event(event.clone()), shutdown).await;
+    }
+}
+
+/// The server leaves.
+pub(super) struct Leaving;
+
+/// Growing pauses between tries: 0.2 s, doubled up to 60 s.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(Duration::from_millis(200))
+    }
+}
+
+impl Backoff {
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    pub(super) async fn wait(&mut self, shutdown: &CancellationToken) -> Result<(), Leaving> {
+        let pause = self.0;
+        self.0 = (pause * 2).min(Self::LONGEST);
+        self.wait_for(pause, shutdown).await
+    }
+
+    /// Waits as long as somebody else asked for.
+    pub(super) async fn wait_for(&self, pause: Duration, shutdown: &CancellationToken) -> Result<(), Leaving> {
+        tokio::select! {
+            () = shutdown.cancelled() => Err(Leaving),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! From a brief of the core to what a supervisor is told: the prompt and argument list of an
+//! agent, the checkout and definitions of a set of gates.
+
+use anyhow::Context as _;
+
+use super::super::acts::project_at;
+use super::super::context::{Context, RepoContext};
+use crate::agent::prompt::{Conflict, Occasion, PromptRequest, compose};
+use crate::agent::session::AgentSpec;
+use crate::agent::template::Template;
+use crate::agent::{FIX_UP_CAP, LaunchRequest, spec};
+use crate::config::environment;
+use crate::domain::effect::{AgentBrief, GatesBrief};
+use crate::domain::id::{Attempt, BranchName, RunId, StoryId};
+use crate::domain::money::Usd;
+use crate::domain::story::{MergeFailure, Purpose};
+use crate::gate::Place;
+use crate::gate::job::GatesSpec;
+use crate::gate::runner::default_parallel;
+use crate::git::WorktreeSpec;
+use crate::process::run_folder::RunFolder;
+
+/// The project's own words to every agent, on the base branch.
+const AGENT_NOTES: &str = ".huskies/AGENT.md";
+/// How much of each gate's output is kept.
+const OUTPUT_BYTES: usize = 64 * 1024;
+
+/// One agent to be started.
+pub(super) struct AgentOrder<'a> {
+    pub(super) story: &'a StoryId,
+    pub(super) attempt: Attempt,
+    pub(super) brief: &'a AgentBrief,
+    pub(super) folder: &'a RunFolder,
+}
+
+pub(super) async fn agent_spec(context: &Context, order: &AgentOrder<'_>) -> anyhow::Result<AgentSpec> {
+    let AgentOrder { story, attempt, brief, folder } = order;
+    let repo = context.repo(&story.repo)?;
+    let worktree = WorktreeSpec {
+        story: (*story).clone(),
+        branch: brief.branch.clone(),
+        base: brief.base.clone(),
+    };
+    let worktree = repo.git.prepare_worktree(&worktree).await?;
+    let prompt = prompt(repo, order).await?;
+    let adapters = &context.adapters;
+    let fix_up = matches!(brief.purpose, Purpose::FixUp { .. });
+    let request = LaunchRequest {
+        story: (*story).clone(),
+        attempt: *attempt,
+        agent: brief.agent.clone(),
+        prompt,
+        start: brief.start.clone(),
+        budget: Some(brief.reservation.amount()).filter(|amount| *amount > Usd::ZERO),
+        cap: fix_up.then_some(FIX_UP_CAP),
+        worktree: worktree.path,
+        prompt_file: folder.path().join("prompt.md"),
+        environment: adapters.agent_environment.clone(),
+        as_root: adapters.as_root,
+    };
+    Ok(spec(&request)?)
+}
+
+async fn prompt(repo: &RepoContext, order: &AgentOrder<'_>) -> anyhow::Result<crate::agent::prompt::Prompt> {
+    let brief = order.brief;
+    let template = match &brief.agent.prompt {
+        Some(text) => Template::parse(text).with_context(|| format!("agent `{}`", brief.agent.name))?,
+        None => Template::built_in(brief.agent.role),
+    };
+    let notes = repo.git.read_file(&brief.base, AGENT_NOTES).await?;
+    let notes = notes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let recent: Vec<String> = brief.recent.iter().map(|recent| recent.text.clone()).collect();
+    let base = match repo.base_branch.clone() {
+        Some(branch) => branch,
+        None => repo.git.sync_base(None).await?.branch,
+    };
+    Ok(compose(&PromptRequest {
+        story: order.story,
+        branch: &brief.branch,
+        task: &brief.task,
+        template: &template,
+        recent_events: &recent,
+        epic: None,
+        notes: notes.as_deref(),
+        occasion: occasion(brief, &base),
+        start: &brief.start,
+    }))
+}
+
+fn occasion<'a>(brief: &'a AgentBrief, base: &'a BranchName) -> Occasion<'a> {
+    let failures = brief.failure.as_deref();
+    match &brief.purpose {
+        Purpose::FixUp { failure: MergeFailure::ConflictDetected { base: tip, paths } } => {
+            Occasion::FixUp { failures, conflict: Some(Conflict { base, tip, paths }) }
+        }
+        Purpose::FixUp { failure: MergeFailure::GatesFailed { .. } | MergeFailure::PushRejected { .. } } => {
+            Occasion::FixUp { failures, conflict: None }
+        }
+        Purpose::Task | Purpose::Review if brief.first => Occasion::First,
+        Purpose::Task | Purpose::Review => Occasion::Retry { failures, kept: None },
+    }
+}
+
+pub(super) async fn gates_spec(
+    context: &Context,
+    id: &RunId,
+    brief: &GatesBrief,
+    slot: String,
+) -> anyhow::Result<GatesSpec> {
+    let repo = context.repo(id.repo())?;
+    let project = project_at(repo, &brief.rules).await?;
+    let directory = repo.git.checkout(&slot, &brief.commit).await?;
+    Ok(GatesSpec {
+        commit: brief.commit.clone(),
+        tree: repo.git.tree_of(&brief.commit).await?,
+        gates: project.gates_on(brief.moment),
+        components: project.components,
+        place: Place {
+            directory,
+            environment: environment::for_project_commands(),
+            marks: String::new(),
+            output_cap: OUTPUT_BYTES,
+        },
+        changed_paths: Some(repo.git.changed_paths(&brief.rules, &brief.commit).await?),
+        parallel: default_parallel(),
+    })
+}

@@ -1,0 +1,156 @@
+//! Brings what huskies shows on the forge up to date: one write, whatever was missed, and none
+//! when nothing changed.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::acts::{Try, settle};
+use super::context::{Backoff, Context, Leaving, RepoContext};
+use crate::domain::effect::{CommitStatus, Surface};
+use crate::domain::event::SubjectId;
+use crate::domain::id::{RepoName, StoryId};
+use crate::domain::text;
+use crate::forge::{CommentId, ForgeError, Status};
+use crate::report;
+use crate::store::{PendingSurface, Written};
+
+/// Writes the newest state of a surface, trying until the forge takes it.
+pub(super) async fn update(context: &Arc<Context>, subject: &SubjectId, key: &str, shutdown: &CancellationToken) {
+    let mut backoff = Backoff::default();
+    loop {
+        let (after, why) = match try_once(context, subject, key).await {
+            Try::Done(_) => return,
+            Try::Again { after, why } => (after, why),
+        };
+        tracing::warn!(%subject, surface = key, why, "trying again");
+        let waited = match after {
+            Some(pause) => backoff.wait_for(pause, shutdown).await,
+            None => backoff.wait(shutdown).await,
+        };
+        if let Err(Leaving) = waited {
+            return;
+        }
+    }
+}
+
+/// The state is read anew at each try: what was overtaken meanwhile is never written.
+async fn try_once(context: &Arc<Context>, subject: &SubjectId, key: &str) -> Try {
+    let pending = match context.store.surface(subject, key).await {
+        Ok(Some(pending)) => pending,
+        Ok(None) => return Try::Done(None),
+        Err(error) => return Try::Again { after: None, why: error.to_string() },
+    };
+    match write(context, &pending).await {
+        Ok(written) => {
+            context.adapters.crash.reach("surface.after");
+            let stored = context.store.surface_written(subject, key, pending.version, &written).await;
+            stored.map_or_else(|error| Try::Again { after: None, why: error.to_string() }, |()| Try::Done(None))
+        }
+        Err(Trouble::Forge(error)) => settle(Err(error)),
+        Err(Trouble::Here(error)) => Try::Again { after: None, why: format!("{error:#}") },
+    }
+}
+
+enum Trouble {
+    Forge(ForgeError),
+    Here(anyhow::Error),
+}
+
+impl From<ForgeError> for Trouble {
+    fn from(error: ForgeError) -> Self {
+        Self::Forge(error)
+    }
+}
+
+impl From<anyhow::Error> for Trouble {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Here(error)
+    }
+}
+
+async fn write(context: &Context, pending: &PendingSurface) -> Result<Written, Trouble> {
+    match (&pending.subject, &pending.surface) {
+        (SubjectId::Story(story), Surface::StickyComment) => sticky_comment(context, story, pending).await,
+        (SubjectId::Story(story), Surface::StageLabel) => stage_label(context, story, pending).await,
+        (SubjectId::Story(StoryId { repo, .. }) | SubjectId::Repo(repo), Surface::Status(status)) => {
+            commit_status(context, repo, status, pending).await
+        }
+        (SubjectId::Head(head), Surface::Status(status)) => {
+            commit_status(context, &head.repo, status, pending).await
+        }
+        (SubjectId::Repo(_) | SubjectId::Head(_) | SubjectId::Account, _) => {
+            Err(Trouble::Here(anyhow::anyhow!("{} has no such surface", pending.subject)))
+        }
+    }
+}
+
+/// What was written last, when it is the same as what would be written now.
+fn unchanged(pending: &PendingSurface, digest: &str) -> Option<Written> {
+    pending.written.clone().filter(|written| written.digest == digest)
+}
+
+async fn sticky_comment(context: &Context, id: &StoryId, pending: &PendingSurface) -> Result<Written, Trouble> {
+    let repo = context.repo(&id.repo)?;
+    let story = context.story(id).await.map_err(anyhow::Error::from)?;
+    let story = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?;
+    let body = context.adapters.masker.mask(&report::sticky_comment(&story));
+    let digest = text::digest(&body);
+    if let Some(written) = unchanged(pending, &digest) {
+        return Ok(written);
+    }
+    context.adapters.crash.reach("surface.comment.before");
+    let handle = put_comment(repo, id, pending.written.as_ref(), &body).await?;
+    Ok(Written { handle: handle.0, digest })
+}
+
+/// Edits the comment that is there, finding it by its marker where its id is not known: a server
+/// that was killed after it had posted must not post again. One that a person deleted is posted anew.
+async fn put_comment(
+    repo: &RepoContext,
+    story: &StoryId,
+    written: Option<&Written>,
+    body: &str,
+) -> Result<CommentId, ForgeError> {
+    let known = match written {
+        Some(written) => Some(CommentId(written.handle.clone())),
+        None => repo.forge.find_comment(story, &report::story_marker(story)).await?,
+    };
+    if let Some(comment) = known {
+        match repo.forge.update_comment(story, &comment, body).await {
+            Ok(()) => return Ok(comment),
+            Err(ForgeError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    repo.forge.create_comment(story, body).await
+}
+
+async fn stage_label(context: &Context, id: &StoryId, pending: &PendingSurface) -> Result<Written, Trouble> {
+    let story = context.story(id).await.map_err(anyhow::Error::from)?;
+    let stage = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?.stage.name();
+    if let Some(written) = unchanged(pending, stage) {
+        return Ok(written);
+    }
+    context.adapters.crash.reach("surface.label.before");
+    context.repo(&id.repo)?.forge.set_stage_label(id, stage).await?;
+    Ok(Written { handle: String::new(), digest: stage.to_owned() })
+}
+
+async fn commit_status(
+    context: &Context,
+    repo: &RepoName,
+    status: &CommitStatus,
+    pending: &PendingSurface,
+) -> Result<Written, Trouble> {
+    let description = context.adapters.masker.mask(&report::status_description(&status.news));
+    let state = status.news.state();
+    let digest = text::digest(&format!("{} {description}", state.name()));
+    if let Some(written) = unchanged(pending, &digest) {
+        return Ok(written);
+    }
+    context.adapters.crash.reach("surface.status.before");
+    let wanted = Status { context: status.news.context().to_owned(), state, description, target_url: None };
+    context.repo(repo)?.forge.set_status(repo, &status.commit, &wanted).await?;
+    Ok(Written { handle: String::new(), digest })
+}

@@ -1,0 +1,139 @@
+//! Acts on a story's worktree: making it ready (branch, set-up, hook), keeping what is in it, and
+//! taking it away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::acts::Try;
+use super::context::{Context, RepoContext};
+use crate::config::environment;
+use crate::domain::event::{Event, StoryEvent};
+use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
+use crate::domain::project::Component;
+use crate::gate::setup::{SetupError, run_setup};
+use crate::gate::{Place, Watch};
+use crate::git::{CollectSpec, GitError, Retirement, Worktree, WorktreeSpec};
+use crate::hook;
+
+/// A worktree that takes longer fails its attempt (spec 4.1); set-up has limits of its own.
+const TAKING_LIMIT: Duration = Duration::from_secs(120);
+/// How much of a set-up command's output an error quotes.
+const OUTPUT_BYTES: usize = 64 * 1024;
+/// Tries to keep an agent's work before a person is asked.
+const COLLECT_TRIES: u32 = 3;
+
+/// Which worktree is to be made ready.
+pub(super) struct Order<'a> {
+    pub(super) story: &'a StoryId,
+    pub(super) branch: &'a BranchName,
+    pub(super) base: &'a Sha,
+    pub(super) components: &'a [Component],
+}
+
+/// What came of it.
+pub(super) enum Prepared {
+    Ready { head: Sha, hook_trouble: Option<String> },
+    Failed { message: String },
+}
+
+impl Prepared {
+    pub(super) fn into_event(self, attempt: Attempt) -> StoryEvent {
+        match self {
+            Self::Ready { head, hook_trouble } => StoryEvent::WorktreeReady { attempt, head, hook_trouble },
+            Self::Failed { message } => StoryEvent::WorktreeFailed { attempt, message },
+        }
+    }
+}
+
+pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order<'_>) -> Prepared {
+    let spec = WorktreeSpec {
+        story: order.story.clone(),
+        branch: order.branch.clone(),
+        base: order.base.clone(),
+    };
+    let worktree = match tokio::time::timeout(TAKING_LIMIT, repo.git.prepare_worktree(&spec)).await {
+        Ok(Ok(worktree)) => worktree,
+        Ok(Err(error)) => return Prepared::Failed { message: error.to_string() },
+        Err(_) => {
+            let message = format!("making the worktree took longer than {} s", TAKING_LIMIT.as_secs());
+            return Prepared::Failed { message };
+        }
+    };
+    let hooks = repo.git.hooks_dir(&worktree);
+    if let Err(message) = set_up(order, &worktree, &hooks).await {
+        return Prepared::Failed { message };
+    }
+    let hook_trouble = install_hook(context, repo, &worktree, &hooks).await.err().map(|error| format!("{error:#}"));
+    Prepared::Ready { head: worktree.head, hook_trouble }
+}
+
+/// Runs the set-up commands once for each worktree; a marker beside the hook remembers it.
+async fn set_up(order: &Order<'_>, worktree: &Worktree, hooks: &Path) -> Result<(), String> {
+    let marker = hooks.with_extension("set-up");
+    if order.components.is_empty() || marker.exists() {
+        return Ok(());
+    }
+    let place = Place {
+        directory: worktree.path.clone(),
+        environment: environment::for_project_commands(),
+        marks: format!("setup-{}", order.story),
+        output_cap: OUTPUT_BYTES,
+    };
+    match run_setup(order.components, &place, &Watch::default()).await {
+        Ok(_) => std::fs::write(&marker, b"").map_err(|error| format!("cannot write {}: {error}", marker.display())),
+        Err(SetupError::Failed(failure)) => Err(format!("{failure}\n{}", failure.tail)),
+        Err(SetupError::Cancelled(_)) => Err("set-up was stopped".to_owned()),
+    }
+}
+
+/// The hook is help: that it could not be installed is said and stops nothing.
+async fn install_hook(
+    context: &Context,
+    repo: &RepoContext,
+    worktree: &Worktree,
+    hooks: &Path,
+) -> anyhow::Result<()> {
+    let (folder, binary) = (hooks.to_owned(), context.adapters.launcher.binary.clone());
+    tokio::task::spawn_blocking(move || hook::write_hook_folder(&folder, &binary)).await??;
+    repo.git.set_hooks_path(worktree, hooks).await?;
+    Ok(())
+}
+
+pub(super) async fn collect(repo: &RepoContext, story: &StoryId, spec: CollectSpec) -> Try {
+    let attempt = spec.attempt;
+    let mut last = None;
+    for _ in 0..COLLECT_TRIES {
+        match repo.git.collect(&spec).await {
+            Ok(collected) => {
+                let event = StoryEvent::WorkCollected { attempt, collected };
+                return Try::Done(Some(Event::story(story, event)));
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    let message = last.as_ref().map_or_else(String::new, GitError::to_string);
+    Try::Done(Some(Event::story(story, StoryEvent::WorkNotCollected { attempt, message })))
+}
+
+pub(super) async fn retire(context: &Context, repo: &RepoContext, story: &StoryId, branch: &BranchName) -> Try {
+    let known = match context.story(story).await {
+        Ok(known) => known,
+        Err(error) => return Try::Again { after: None, why: error.to_string() },
+    };
+    let Some((attempt, rules)) = known.and_then(|story| Some((story.attempt, story.rules?))) else {
+        return Try::Done(None);
+    };
+    let spec = CollectSpec {
+        story: story.clone(),
+        branch: branch.clone(),
+        attempt,
+        since: None,
+        base: rules.base,
+    };
+    match repo.git.retire_worktree(&spec).await {
+        Ok(Retirement::Removed) => {}
+        Ok(Retirement::Kept { reason }) => tracing::warn!(%story, reason, "the worktree is kept: a person has to look"),
+        Err(error) => tracing::warn!(%story, %error, "the worktree could not be removed; it is left where it is"),
+    }
+    Try::Done(None)
+}

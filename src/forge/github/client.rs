@@ -1,0 +1,253 @@
+//! Sends one request through octocrab and takes the answer apart.
+//!
+//! octocrab carries the token, TLS and the connection pool. Its typed models and its retries are
+//! not used: models break when GitHub adds something, and its retries would post comments twice
+//! (the crate's `retry` feature is left out in Cargo.toml, so they are not even compiled).
+
+use std::time::Duration;
+
+use octocrab::Octocrab;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::answer::{Answer, Headers};
+use crate::forge::ForgeError;
+
+/// For a connection, and for every pause within an answer.
+const SILENCE: Duration = Duration::from_secs(20);
+/// For a whole request. GitHub itself gives up after 10 s.
+const DEADLINE: Duration = Duration::from_secs(45);
+
+/// Where GitHub's API is, and who asks.
+#[derive(Debug, Clone)]
+pub struct GithubSettings {
+    /// The API's base: `https://api.github.com`, or `https://<host>/api/v3` on Enterprise Server.
+    pub api_url: String,
+    /// A personal access token. Another one takes another [`super::Github`].
+    pub token: SecretString,
+}
+
+/// Why a client cannot be made. Never shows the token.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidSettings {
+    #[error("the API's address `{0}` is not of the form `https://api.github.com`")]
+    ApiUrl(String),
+    #[error(
+        "the GitHub token is empty or has characters that no token has (a line break, perhaps)"
+    )]
+    Token,
+    /// Usually a machine without root certificates.
+    #[error("no secure connections can be made: {0}; install the package `ca-certificates`")]
+    Tls(String),
+}
+
+/// What to ask.
+pub(super) enum Method {
+    Get,
+    Post(Value),
+    Patch(Value),
+    Delete,
+}
+
+/// One request. `what` names its subject in errors.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    /// Below the API's base, percent-encoded, with a slash at its start.
+    pub(super) path: String,
+    pub(super) what: &'a str,
+}
+
+/// A connection to one API with one token.
+pub(super) struct Client {
+    octocrab: Octocrab,
+    /// The path of the API's base, without a slash at its end.
+    base_path: String,
+}
+
+impl Client {
+    /// Makes a client; nothing is sent. Must be called within a tokio runtime.
+    pub(super) fn new(settings: &GithubSettings) -> Result<Self, InvalidSettings> {
+        let invalid_url = || InvalidSettings::ApiUrl(settings.api_url.clone());
+        let api_url = settings.api_url.trim().trim_end_matches('/');
+        let (_, address) = api_url
+            .split_once("://")
+            .filter(|(scheme, _)| ["https", "http"].contains(scheme))
+            .ok_or_else(invalid_url)?;
+        if address.is_empty() || address.contains(['?', '#', '@']) {
+            return Err(invalid_url());
+        }
+        let base_path = address
+            .find('/')
+            .map_or("", |start| &address[start..])
+            .to_owned();
+        let octocrab = Octocrab::builder()
+            .base_uri(api_url)
+            .map_err(|_| invalid_url())?
+            .personal_token(usable(&settings.token)?)
+            .set_connect_timeout(Some(SILENCE))
+            .set_read_timeout(Some(SILENCE))
+            .set_write_timeout(Some(SILENCE))
+            .build()
+            .map_err(|error| InvalidSettings::Tls(in_full(&error)))?;
+        Ok(Self {
+            octocrab,
+            base_path,
+        })
+    }
+
+    /// Asks and reads the JSON of a success.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        request: Request<'_>,
+    ) -> Result<T, ForgeError> {
+        let what = request.what;
+        self.send(request).await?.read(what)
+    }
+
+    /// Asks for something whose answer does not matter as long as it is a success.
+    pub(super) async fn tell(&self, request: Request<'_>) -> Result<(), ForgeError> {
+        let what = request.what;
+        self.send(request).await?.check(what)
+    }
+
+    /// The answer as it is, refusals included.
+    pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, ForgeError> {
+        match tokio::time::timeout(DEADLINE, self.exchange(&request)).await {
+            Ok(answer) => answer.map_err(|error| ForgeError::Unavailable {
+                message: in_full(&error),
+            }),
+            Err(_) => Err(ForgeError::Unavailable {
+                message: format!(
+                    "no answer about {} in {} s",
+                    request.what,
+                    DEADLINE.as_secs()
+                ),
+            }),
+        }
+    }
+
+    async fn exchange(&self, request: &Request<'_>) -> octocrab::Result<Answer> {
+        // With its base's path in front octocrab takes the path as it is.
+        let uri = format!("{}{}", self.base_path, request.path);
+        let response = match &request.method {
+            Method::Get => self.octocrab._get(uri).await?,
+            Method::Post(body) => self.octocrab._post(uri, Some(body)).await?,
+            Method::Patch(body) => self.octocrab._patch(uri, Some(body)).await?,
+            Method::Delete => self.octocrab._delete(uri, None::<&()>).await?,
+        };
+        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let headers = Headers {
+            date: header("date"),
+            link: header("link"),
+            location: header("location"),
+            retry_after: header("retry-after"),
+            rate_limit_remaining: header("x-ratelimit-remaining"),
+            rate_limit_reset: header("x-ratelimit-reset"),
+            accepted_permissions: header("x-accepted-github-permissions"),
+        };
+        let status = response.status().as_u16();
+        let body = self.octocrab.body_to_string(response).await?;
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+}
+
+/// octocrab panics over a token that does not fit into a header.
+fn usable(token: &SecretString) -> Result<SecretString, InvalidSettings> {
+    let token = token.expose_secret().trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(InvalidSettings::Token);
+    }
+    Ok(SecretString::from(token))
+}
+
+/// An error with everything that caused it: octocrab's own text alone says little.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// A text as one segment of a path: everything but unreserved characters is percent-encoded
+/// (RFC 3986, 2.3), so that a label cannot lead to another address. `.` and `..` are encoded too.
+pub(super) fn segment(text: &str) -> String {
+    let dots = text.bytes().all(|byte| byte == b'.');
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let unreserved =
+            byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || (byte == b'.' && !dots);
+        if unreserved {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(api_url: &str, token: &str) -> Result<Client, InvalidSettings> {
+        Client::new(&GithubSettings {
+            api_url: api_url.to_owned(),
+            token: SecretString::from(token),
+        })
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        assert_eq!(
+            segment("stage:in progress/ä?"),
+            "stage%3Ain%20progress%2F%C3%A4%3F"
+        );
+        assert_eq!(segment(".."), "%2E%2E");
+        assert_eq!(segment("v1.2-a_b~c"), "v1.2-a_b~c");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_none_is_refused() {
+        for bad in [
+            "",
+            "api.github.com",
+            "ftp://x",
+            "https://",
+            "https://x?y",
+            "https://me@x",
+            "https://a b",
+        ] {
+            assert!(
+                matches!(made(bad, "t"), Err(InvalidSettings::ApiUrl(_))),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            made("http://ghe.example/api/v3/", "t").unwrap().base_path,
+            "/api/v3"
+        );
+        assert_eq!(made("http://127.0.0.1:80", "t").unwrap().base_path, "");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_none_is_refused_without_showing_it() {
+        for bad in ["", "  ", "ghp_one\nghp_two", "ghp_é"] {
+            let error = made("http://127.0.0.1:80", bad).err().unwrap();
+            assert!(!error.to_string().contains("ghp_"), "{bad}");
+        }
+        assert!(made("http://127.0.0.1:80", "ghp_one\n").is_ok());
+    }
+}

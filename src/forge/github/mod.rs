@@ -1,0 +1,328 @@
+//! GitHub, and what speaks its REST API.
+
+mod answer;
+mod client;
+mod payload;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::de::IgnoredAny;
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+pub use client::{GithubSettings, InvalidSettings};
+
+use super::{CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status};
+use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
+use crate::domain::work::TaskComment;
+use client::{Client, Method, Request, segment};
+
+/// The most that one page holds, by GitHub's limit.
+const PAGE: usize = 100;
+/// GitHub closes an issue to comments at 2,500; a server with more pages than this goes in circles.
+const MOST_PAGES: usize = 100;
+/// The colour of stage labels.
+const STAGE_COLOR: &str = "5b8db8";
+
+/// One GitHub with one token, for any number of repositories.
+pub struct Github {
+    client: Client,
+    /// The token's own login, asked for when it is first needed.
+    own_login: OnceCell<String>,
+}
+
+impl Github {
+    /// Sends nothing yet. Must be called within a tokio runtime, which the connections live in.
+    pub fn new(settings: &GithubSettings) -> Result<Self, InvalidSettings> {
+        Ok(Self {
+            client: Client::new(settings)?,
+            own_login: OnceCell::new(),
+        })
+    }
+
+    /// The login that the token belongs to.
+    pub async fn own_login(&self) -> Result<&str, ForgeError> {
+        let login = self
+            .own_login
+            .get_or_try_init(|| self.ask_own_login())
+            .await?;
+        Ok(login)
+    }
+
+    async fn ask_own_login(&self) -> Result<String, ForgeError> {
+        let what = "the token's own account";
+        let request = Request {
+            method: Method::Get,
+            path: "/user".to_owned(),
+            what,
+        };
+        Ok(self.client.ask::<payload::Account>(request).await?.login)
+    }
+
+    /// All comments of an issue, oldest first.
+    async fn all_comments(&self, story: &StoryId) -> Result<Vec<payload::Comment>, ForgeError> {
+        let what = story.to_string();
+        let mut comments = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let path = format!("{}/comments?per_page={PAGE}&page={page}", issue_path(story));
+            let request = Request {
+                method: Method::Get,
+                path,
+                what: &what,
+            };
+            let answer = self.client.send(request).await?;
+            comments.append(&mut answer.read::<Vec<payload::Comment>>(&what)?);
+            if !answer.has_next_page() {
+                return Ok(comments);
+            }
+        }
+        let message = format!("the comments of {what} do not end after {MOST_PAGES} pages");
+        Err(ForgeError::Unavailable { message })
+    }
+
+    /// Creates a stage label with a colour and a meaning of its own, unless it is there.
+    async fn ensure_stage_label(&self, repo: &RepoName, label: &str) -> Result<(), ForgeError> {
+        let what = format!("the label `{label}` of {repo}");
+        let path = format!("{}/labels/{}", repo_path(repo), segment(label));
+        let found = self
+            .client
+            .send(Request {
+                method: Method::Get,
+                path,
+                what: &what,
+            })
+            .await?;
+        match found.check(&what) {
+            Err(ForgeError::NotFound { .. }) => {}
+            found => return found,
+        }
+        let label = json!({
+            "name": label,
+            "color": STAGE_COLOR,
+            "description": "Where huskies is with this issue",
+        });
+        let path = format!("{}/labels", repo_path(repo));
+        let request = Request {
+            method: Method::Post(label),
+            path,
+            what: &what,
+        };
+        let created = self.client.send(request).await?;
+        if created.status == 422 && created.message().contains("already_exists") {
+            // Somebody else was faster: another story of this repository, perhaps.
+            return Ok(());
+        }
+        created.check(&what)
+    }
+}
+
+fn repo_path(repo: &RepoName) -> String {
+    // A repository's name is made of unreserved characters alone.
+    format!("/repos/{repo}")
+}
+
+fn issue_path(story: &StoryId) -> String {
+    format!("{}/issues/{}", repo_path(&story.repo), story.number)
+}
+
+#[async_trait]
+impl Forge for Github {
+    async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError> {
+        let what = format!("the permission of `{login}` in {repo}");
+        let path = format!(
+            "{}/collaborators/{}/permission",
+            repo_path(repo),
+            segment(login)
+        );
+        let answer = self
+            .client
+            .send(Request {
+                method: Method::Get,
+                path,
+                what: &what,
+            })
+            .await?;
+        // "{login} is not a user": Apps and deleted accounts. A bare "Not Found" is about the
+        // repository and must not pass for an answer about the person.
+        if answer.status == 404 && answer.message().contains("is not a user") {
+            return Ok(Permission::None);
+        }
+        Ok(answer.read::<payload::Collaborator>(&what)?.permission())
+    }
+
+    async fn issue(&self, story: &StoryId) -> Result<Issue, ForgeError> {
+        let what = story.to_string();
+        let request = Request {
+            method: Method::Get,
+            path: issue_path(story),
+            what: &what,
+        };
+        Ok(self.client.ask::<payload::Issue>(request).await?.into())
+    }
+
+    async fn comments(
+        &self,
+        story: &StoryId,
+        until: Timestamp,
+    ) -> Result<Vec<TaskComment>, ForgeError> {
+        let mut comments = self.all_comments(story).await?;
+        comments.retain(|comment| {
+            comment.last_changed() <= until && !comment.begins_with(MARKER_PREFIX)
+        });
+        Ok(comments.into_iter().map(TaskComment::from).collect())
+    }
+
+    async fn find_comment(
+        &self,
+        story: &StoryId,
+        marker: &str,
+    ) -> Result<Option<CommentId>, ForgeError> {
+        let own_login = self.own_login().await?;
+        let comments = self.all_comments(story).await?;
+        let own = comments.into_iter().find(|comment| {
+            comment.author().eq_ignore_ascii_case(own_login) && comment.begins_with(marker)
+        });
+        Ok(own.map(|comment| CommentId(comment.id.to_string())))
+    }
+
+    async fn create_comment(&self, story: &StoryId, body: &str) -> Result<CommentId, ForgeError> {
+        let what = story.to_string();
+        let path = format!("{}/comments", issue_path(story));
+        let method = Method::Post(json!({ "body": body }));
+        let created: payload::Created = self
+            .client
+            .ask(Request {
+                method,
+                path,
+                what: &what,
+            })
+            .await?;
+        Ok(CommentId(created.id.to_string()))
+    }
+
+    async fn update_comment(
+        &self,
+        story: &StoryId,
+        comment: &CommentId,
+        body: &str,
+    ) -> Result<(), ForgeError> {
+        let what = format!("comment {} of {story}", comment.0);
+        let path = format!(
+            "{}/issues/comments/{}",
+            repo_path(&story.repo),
+            segment(&comment.0)
+        );
+        let method = Method::Patch(json!({ "body": body }));
+        self.client
+            .tell(Request {
+                method,
+                path,
+                what: &what,
+            })
+            .await
+    }
+
+    async fn set_stage_label(&self, story: &StoryId, stage: &str) -> Result<(), ForgeError> {
+        let what = story.to_string();
+        let wanted = format!("{STAGE_PREFIX}{stage}");
+        let path = format!("{}/labels", issue_path(story));
+        let request = Request {
+            method: Method::Get,
+            path: path.clone(),
+            what: &what,
+        };
+        let labels: Vec<payload::Label> = self.client.ask(request).await?;
+        let (right, wrong): (Vec<_>, Vec<_>) = labels
+            .into_iter()
+            .map(payload::Label::into_name)
+            .filter(|label| is_stage_label(label))
+            // Label names are the same in every case on GitHub.
+            .partition(|label| label.eq_ignore_ascii_case(&wanted));
+        if right.is_empty() {
+            self.ensure_stage_label(&story.repo, &wanted).await?;
+            let method = Method::Post(json!({ "labels": [wanted] }));
+            self.client
+                .tell(Request {
+                    method,
+                    path,
+                    what: &what,
+                })
+                .await?;
+        }
+        for label in wrong {
+            self.remove_label(story, &label).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_label(&self, story: &StoryId, label: &str) -> Result<(), ForgeError> {
+        let what = story.to_string();
+        let path = format!("{}/labels/{}", issue_path(story), segment(label));
+        let answer = self
+            .client
+            .send(Request {
+                method: Method::Delete,
+                path,
+                what: &what,
+            })
+            .await?;
+        if answer.status == 404 && answer.message().contains("Label does not exist") {
+            return Ok(());
+        }
+        answer.check(&what)
+    }
+
+    async fn set_status(
+        &self,
+        repo: &RepoName,
+        commit: &Sha,
+        status: &Status,
+    ) -> Result<(), ForgeError> {
+        let what = format!(
+            "the status `{}` of {repo}@{}",
+            status.context,
+            commit.short()
+        );
+        let path = format!("{}/statuses/{commit}", repo_path(repo));
+        let mut body = json!({
+            "context": status.context,
+            "state": status.state.name(),
+            "description": status.short_description(),
+        });
+        if let Some(url) = &status.target_url {
+            body["target_url"] = json!(url);
+        }
+        let method = Method::Post(body);
+        self.client
+            .ask::<IgnoredAny>(Request {
+                method,
+                path,
+                what: &what,
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn default_branch(&self, repo: &RepoName) -> Result<Option<BranchName>, ForgeError> {
+        let what = repo.to_string();
+        let request = Request {
+            method: Method::Get,
+            path: repo_path(repo),
+            what: &what,
+        };
+        let repository: payload::Repository = self.client.ask(request).await?;
+        repository
+            .default_branch
+            .parse()
+            .map(Some)
+            .map_err(|error| ForgeError::Invalid {
+                message: format!("the default branch of {repo} cannot be used: {error}"),
+            })
+    }
+}
+
+fn is_stage_label(label: &str) -> bool {
+    label
+        .get(..STAGE_PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(STAGE_PREFIX))
+}

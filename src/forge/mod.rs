@@ -1,0 +1,196 @@
+//! What huskies reads from and writes to a forge about issues and commits, behind one trait:
+//! [`Github`] (and what is compatible with it) and the built-in [`LocalForge`].
+//!
+//! Every call is one short piece of work that either happened or says in its error when to try it
+//! again; nothing here retries, waits or remembers what it wrote. Not for: what a report says, git
+//! transport, webhooks.
+
+mod error;
+mod github;
+mod local;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use crate::domain::effect::StatusState;
+use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
+use crate::domain::work::TaskComment;
+
+pub use error::{ForgeError, RetryWhen};
+pub use github::{Github, GithubSettings, InvalidSettings};
+pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
+
+/// How the labels begin that show a story's stage: `stage:coding`.
+pub const STAGE_PREFIX: &str = "stage:";
+
+/// How every comment of huskies begins: an HTML comment, which forges do not show. What follows it
+/// up to `-->` is the caller's marker.
+pub const MARKER_PREFIX: &str = "<!-- huskies";
+
+/// The longest comment that GitHub takes, in characters; the local forge takes no longer ones.
+pub const LONGEST_COMMENT: usize = 65_536;
+
+/// A forge, as the executor sees it.
+#[async_trait]
+pub trait Forge: Send + Sync {
+    /// What `login` may do. [`Permission::None`] for accounts that the forge does not know.
+    async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError>;
+
+    async fn issue(&self, story: &StoryId) -> Result<Issue, ForgeError>;
+
+    /// The comments as they were at `until`, oldest first: those written by then, without huskies'
+    /// own (told by [`MARKER_PREFIX`]) and without those that were edited later, whose text of
+    /// that time is gone.
+    async fn comments(
+        &self,
+        story: &StoryId,
+        until: Timestamp,
+    ) -> Result<Vec<TaskComment>, ForgeError>;
+
+    /// The oldest comment of huskies' own account that begins with `marker`. Comments of others
+    /// that begin with it do not count: anybody can copy a marker.
+    async fn find_comment(
+        &self,
+        story: &StoryId,
+        marker: &str,
+    ) -> Result<Option<CommentId>, ForgeError>;
+
+    async fn create_comment(&self, story: &StoryId, body: &str) -> Result<CommentId, ForgeError>;
+
+    /// Replaces a comment's text; [`ForgeError::NotFound`] when a person deleted it.
+    async fn update_comment(
+        &self,
+        story: &StoryId,
+        comment: &CommentId,
+        body: &str,
+    ) -> Result<(), ForgeError>;
+
+    /// Makes `stage:<stage>` the issue's only `stage:` label and leaves the others alone. Writes
+    /// nothing when it is so already.
+    async fn set_stage_label(&self, story: &StoryId, stage: &str) -> Result<(), ForgeError>;
+
+    /// Takes a label off; one that is not there is fine.
+    async fn remove_label(&self, story: &StoryId, label: &str) -> Result<(), ForgeError>;
+
+    /// Adds a commit status. The description is cut to what forges take.
+    async fn set_status(
+        &self,
+        repo: &RepoName,
+        commit: &Sha,
+        status: &Status,
+    ) -> Result<(), ForgeError>;
+
+    /// The branch that changes go to unless somebody says otherwise; `None` when the forge does not
+    /// keep one.
+    async fn default_branch(&self, repo: &RepoName) -> Result<Option<BranchName>, ForgeError>;
+}
+
+/// What an account may do in a repository, the most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    Admin,
+    Maintain,
+    Write,
+    Triage,
+    Read,
+    None,
+}
+
+impl Permission {
+    /// Whether it is enough to start, stop and approve things.
+    pub fn can_write(self) -> bool {
+        match self {
+            Self::Admin | Self::Maintain | Self::Write => true,
+            Self::Triage | Self::Read | Self::None => false,
+        }
+    }
+}
+
+/// An issue as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    pub title: String,
+    /// Empty when nothing was written.
+    pub body: String,
+    pub labels: Vec<String>,
+    pub open: bool,
+    /// When anything about it last changed, comments included.
+    pub updated_at: Timestamp,
+}
+
+/// A forge's name for a comment. Opaque: only the forge that gave it knows what it means.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CommentId(pub String);
+
+/// A commit status to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Tells statuses of one commit apart: `huskies/gates`.
+    pub context: String,
+    pub state: StatusState,
+    pub description: String,
+    /// `http` or `https`; GitHub refuses others.
+    pub target_url: Option<String>,
+}
+
+impl Status {
+    /// The longest description that GitHub takes, in characters. Not in its OpenAPI description;
+    /// longer ones are answered 422 "description is too long (maximum is 140 characters)".
+    pub const LONGEST_DESCRIPTION: usize = 140;
+
+    /// The description in one line, cut to [`Self::LONGEST_DESCRIPTION`] with `…` at the cut.
+    pub fn short_description(&self) -> String {
+        let line = self
+            .description
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        if line.chars().count() <= Self::LONGEST_DESCRIPTION {
+            return line;
+        }
+        let kept: String = line.chars().take(Self::LONGEST_DESCRIPTION - 1).collect();
+        format!("{}…", kept.trim_end())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(description: &str) -> String {
+        let description = description.to_owned();
+        let status = Status {
+            context: "huskies/gates".to_owned(),
+            state: StatusState::Failure,
+            description,
+            target_url: None,
+        };
+        status.short_description()
+    }
+
+    #[test]
+    fn a_description_is_cut_by_characters_not_bytes() {
+        assert_eq!(described("2 of 3 gates passed"), "2 of 3 gates passed");
+        let fits = "é".repeat(140);
+        assert_eq!(described(&fits), fits);
+        let cut = described(&"é".repeat(141));
+        assert_eq!((cut.chars().count(), cut.ends_with("é…")), (140, true));
+    }
+
+    #[test]
+    fn a_description_is_one_line() {
+        assert_eq!(described("failed:\n  test_a\r\n"), "failed: test_a");
+    }
+
+    #[test]
+    fn only_three_roles_can_write() {
+        use Permission::{Admin, Maintain, None, Read, Triage, Write};
+        assert_eq!(
+            [Admin, Maintain, Write].map(Permission::can_write),
+            [true; 3]
+        );
+        assert_eq!([Triage, Read, None].map(Permission::can_write), [false; 3]);
+    }
+}

@@ -1,0 +1,244 @@
+//! Taking out what an agent has done: its commits into `control.git`, and everything else it left
+//! under a WIP ref. After this nothing in the worktree is the only copy.
+
+use super::error::While;
+use super::foreign::{Head, Wanted, read_ref};
+use super::linked::Linked;
+use super::objects::{Objects, oid, sha, story_ref, wip_ref};
+use super::repository::{Identity, blocking};
+use super::snapshot::Snapshot;
+use super::{Repository, Result, files};
+use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
+use crate::domain::work::Collected;
+
+/// Whose work is taken out.
+#[derive(Debug, Clone)]
+pub struct CollectSpec {
+    pub story: StoryId,
+    pub branch: BranchName,
+    pub attempt: Attempt,
+    /// The branch's tip when the attempt began; `None`: the base.
+    pub since: Option<Sha>,
+    /// The base branch's tip.
+    pub base: Sha,
+}
+
+/// What became of a worktree that was to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retirement {
+    Removed,
+    /// It holds something that no ref of huskies can hold; a person has to look.
+    Kept {
+        reason: String,
+    },
+}
+
+/// The commits that a worktree has checked out.
+struct Tips {
+    branch: Option<Sha>,
+    /// The worktree's own HEAD, when it is not the branch's tip: on another branch, detached, in
+    /// the middle of a rebase.
+    elsewhere: Option<Sha>,
+}
+
+/// What is to be kept for one attempt.
+struct Keepsake {
+    number: u64,
+    attempt: Attempt,
+    head: Sha,
+    elsewhere: Option<Sha>,
+    tree: Option<Sha>,
+    message: String,
+}
+
+impl Repository {
+    /// Keeps everything the attempt has done and says what there is.
+    ///
+    /// The branch's tip goes to `refs/huskies/story/<number>/head`; uncommitted and untracked files
+    /// (ignored ones left out) and commits that are on no branch of the story go to
+    /// `refs/huskies/wip/<number>/<attempt>`, which is there in any case. May be repeated; an
+    /// earlier snapshot of the same attempt stays reachable from the newer one.
+    ///
+    /// # Errors
+    /// When the branch's objects are damaged; the work tree has been kept all the same.
+    pub async fn collect(&self, spec: &CollectSpec) -> Result<Collected> {
+        self.keep_all(spec).await.map(|(collected, _)| collected)
+    }
+
+    /// Takes a fresh snapshot, and removes the worktree if that holds everything. The branch in
+    /// `work.git` stays.
+    pub async fn retire_worktree(&self, spec: &CollectSpec) -> Result<Retirement> {
+        let linked = self.story_worktree(&spec.branch)?;
+        let (_, snapshot) = self.keep_all(spec).await?;
+        if let Some(reason) = snapshot.and_then(|snapshot| cannot_hold(&snapshot)) {
+            return Ok(Retirement::Kept {
+                reason: format!("{} stays: {reason}", linked.path().display()),
+            });
+        }
+        self.remove_linked(&linked).await?;
+        Ok(Retirement::Removed)
+    }
+
+    async fn keep_all(&self, spec: &CollectSpec) -> Result<(Collected, Option<Snapshot>)> {
+        let linked = self.story_worktree(&spec.branch)?;
+        let tips = self.tips(&linked, &spec.branch).await?;
+        let (story, base) = (story_ref(spec.story.number), spec.base.clone());
+        let known = self
+            .read_objects(move |control| Ok(control.read(&story)?.unwrap_or(base)))
+            .await?;
+        let imported = self.import_tips(spec, &tips).await;
+        let (head, elsewhere) = match &imported {
+            Ok(()) => (tips.branch.unwrap_or(known), tips.elsewhere),
+            Err(_) => (known, None),
+        };
+        let snapshot = if files::is_real_folder(linked.path()) {
+            Some(self.snapshot(linked.path(), &head).await?)
+        } else {
+            None
+        };
+        let keepsake = Keepsake {
+            number: spec.story.number,
+            attempt: spec.attempt,
+            head: head.clone(),
+            elsewhere,
+            tree: snapshot.as_ref().map(|snapshot| snapshot.tree.clone()),
+            message: format!(
+                "{}, attempt {}: what was not committed\n",
+                spec.story, spec.attempt
+            ),
+        };
+        let identity = self.inner.identity.clone();
+        let wip = self
+            .read_objects(move |control| keepsake.keep(control, &identity))
+            .await?;
+        imported?;
+        let spec = spec.clone();
+        let collected = self
+            .read_objects(move |control| summary(control, &spec, head, wip))
+            .await?;
+        Ok((collected, snapshot))
+    }
+
+    async fn tips(&self, linked: &Linked, branch: &BranchName) -> Result<Tips> {
+        let (work, linked, full) = (self.inner.paths.work(), linked.clone(), branch.full());
+        blocking(move || {
+            let branch = read_ref(&work, &full)?;
+            let checked_out = match linked.head()? {
+                Some(Head::Detached(sha)) => Some(sha),
+                Some(Head::On(name)) => read_ref(&work, &name)?,
+                None => None,
+            };
+            let elsewhere = checked_out.filter(|sha| Some(sha) != branch.as_ref());
+            Ok(Tips { branch, elsewhere })
+        })
+        .await
+    }
+
+    async fn import_tips(&self, spec: &CollectSpec, tips: &Tips) -> Result<()> {
+        let story = story_ref(spec.story.number);
+        let branch = tips.branch.as_ref().map(|commit| Wanted {
+            commit,
+            into: Some(&story),
+        });
+        let elsewhere = tips
+            .elsewhere
+            .as_ref()
+            .map(|commit| Wanted { commit, into: None });
+        let wanted: Vec<Wanted<'_>> = branch.into_iter().chain(elsewhere).collect();
+        if wanted.is_empty() {
+            Ok(())
+        } else {
+            self.import(&wanted).await
+        }
+    }
+}
+
+/// Why a snapshot is not everything that is in the folder.
+fn cannot_hold(snapshot: &Snapshot) -> Option<String> {
+    if !snapshot.nested.is_empty() {
+        let names = snapshot.nested.join(", ");
+        return Some(format!(
+            "it holds repositories of their own whose history is nowhere else ({names})"
+        ));
+    }
+    let names = snapshot.left_out.join(", ");
+    (!names.is_empty()).then(|| format!("it holds files whose names git does not store ({names})"))
+}
+
+impl Keepsake {
+    /// Writes the WIP ref and returns the snapshot, if there was anything that is not in the head.
+    fn keep(self, control: &Objects, identity: &Identity) -> Result<Option<Sha>> {
+        if control.read(&story_ref(self.number))?.is_none() {
+            control.point(&story_ref(self.number), &self.head)?;
+        }
+        let name = wip_ref(self.number, self.attempt);
+        let head_tree = control.tree_id(&self.head)?;
+        let tree = self.tree.clone().unwrap_or_else(|| head_tree.clone());
+        let mut parents = vec![self.head.clone()];
+        if let Some(elsewhere) = &self.elsewhere
+            && !control.contains(&self.head, elsewhere)?
+        {
+            parents.push(elsewhere.clone());
+        }
+        let unfinished = tree != head_tree || parents.len() > 1;
+        let kept = match control.read(&name)? {
+            Some(previous) if is_same(control, &previous, (&tree, &parents))? => previous,
+            Some(previous) if !control.contains(&self.head, &previous)? => {
+                parents.push(previous);
+                self.commit(control, identity, (&tree, &parents))?
+            }
+            Some(_) | None if unfinished => self.commit(control, identity, (&tree, &parents))?,
+            Some(_) | None => self.head.clone(),
+        };
+        control.point(&name, &kept)?;
+        Ok(unfinished.then_some(kept))
+    }
+
+    /// Dated like the head, so that the same state always gives the same commit.
+    fn commit(
+        &self,
+        control: &Objects,
+        identity: &Identity,
+        (tree, parents): (&Sha, &[Sha]),
+    ) -> Result<Sha> {
+        let doing = || format!("keep what story {} has", self.number);
+        let when = control.commit(&self.head)?.committer().when();
+        let who =
+            git2::Signature::new(&identity.name, &identity.email, &when).while_doing(doing)?;
+        let tree = control.0.find_tree(oid(tree)?).while_doing(doing)?;
+        let parents = parents
+            .iter()
+            .map(|parent| control.commit(parent))
+            .collect::<Result<Vec<_>>>()?;
+        let parents: Vec<&git2::Commit<'_>> = parents.iter().collect();
+        let commit = control
+            .0
+            .commit(None, &who, &who, &self.message, &tree, &parents);
+        commit.map(sha).while_doing(doing)
+    }
+}
+
+/// Whether a snapshot that is there already is the one that would be made.
+fn is_same(control: &Objects, previous: &Sha, (tree, parents): (&Sha, &[Sha])) -> Result<bool> {
+    let commit = control.commit(previous)?;
+    let its_parents: Vec<Sha> = commit.parent_ids().map(sha).collect();
+    Ok(sha(commit.tree_id()) == *tree && its_parents.starts_with(parents))
+}
+
+fn summary(
+    control: &Objects,
+    spec: &CollectSpec,
+    head: Sha,
+    wip: Option<Sha>,
+) -> Result<Collected> {
+    let ahead = !control.contains(&spec.base, &head)?
+        && !control.changed_paths(&spec.base, &head)?.is_empty();
+    let advanced = spec.since.as_ref().unwrap_or(&spec.base) != &head;
+    Ok(Collected {
+        tree: control.tree_id(&head)?,
+        head,
+        ahead,
+        advanced,
+        wip,
+    })
+}

@@ -1,0 +1,144 @@
+//! Small files and folders that other people's processes may have tampered with: written whole by
+//! renaming, never through a symbolic link, removed also when read-only.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::Result;
+use super::error::{While, on};
+
+/// Puts `bytes` at `path` in one step. A symbolic link at `path` is replaced, not followed.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::Builder::new()
+            .prefix(".huskies-")
+            .permissions(fs::Permissions::from_mode(0o644))
+            .tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().while_doing(|| on("write", path))
+}
+
+/// What is at `path`, if it is a regular file of at most `limit` bytes.
+pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() <= limit => {}
+        Ok(_) => return Ok(None),
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(source) => return Err(source).while_doing(|| on("look at", path)),
+    }
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(source) => Err(source).while_doing(|| on("read", path)),
+    }
+}
+
+/// True for a folder itself, not for a link to one.
+pub(super) fn is_real_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// True when anything has that name, also a dangling link.
+pub(super) fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Makes sure that `path` is a folder and no link to one; whatever else is there goes.
+pub(super) fn ensure_real_folder(path: &Path) -> Result<()> {
+    if is_real_folder(path) {
+        return Ok(());
+    }
+    remove_tree(path)?;
+    fs::create_dir_all(path).while_doing(|| on("create", path))
+}
+
+/// Removes whatever is at `path`, with everything below it, read-only folders too. Nothing there
+/// is fine. Links are removed, not followed.
+pub(super) fn remove_tree(path: &Path) -> Result<()> {
+    let remove = || -> io::Result<()> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_dir() => match fs::remove_dir_all(path) {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    open_folders(path)?;
+                    fs::remove_dir_all(path)
+                }
+                other => other,
+            },
+            Ok(_) => fs::remove_file(path),
+            Err(error) => Err(error),
+        }
+    };
+    match remove() {
+        Err(error) if is_absent(&error) => Ok(()),
+        other => other.while_doing(|| on("remove", path)),
+    }
+}
+
+/// Gives the owner all rights on every folder below and including `path`.
+fn open_folders(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Nothing has that name, or a part of its path is no folder.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_replaced_and_its_target_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(&link).unwrap(), "new");
+        assert!(!fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_folder_behind_a_link_survives_the_removal_of_the_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("precious"), "").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        ensure_real_folder(&link).unwrap();
+        assert!(is_real_folder(&link) && target.join("precious").exists());
+    }
+
+    #[test]
+    fn a_tree_with_read_only_folders_can_be_opened_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        for closed in ["a/b", "a"] {
+            fs::set_permissions(tree.join(closed), fs::Permissions::from_mode(0o500)).unwrap();
+        }
+        open_folders(&tree).unwrap();
+        assert_eq!(
+            fs::metadata(tree.join("a/b")).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        remove_tree(&tree).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!exists(&tree));
+    }
+}

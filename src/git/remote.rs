@@ -1,0 +1,487 @@
+//! The remote: its address, its key, and what it answers.
+//!
+//! Not for: deciding what to push or what a moved branch means (`land`).
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::command::{Call, Git, Output};
+use super::{GitError, Result};
+use crate::domain::id::{BranchName, Sha};
+
+/// Credentials for a remote over HTTPS. Sent to that remote's origin only.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// `x-access-token` for GitHub's tokens of every kind.
+    pub username: String,
+    pub token: SecretString,
+}
+
+/// An address that git may be pointed at: no option, no remote helper, no credentials in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RemoteUrl {
+    text: String,
+    protocol: &'static str,
+}
+
+impl RemoteUrl {
+    /// Accepts `https`, `http`, `ssh` and `file` addresses, `user@host:path`, and paths (relative
+    /// ones are taken from `folder`). Returns credentials that were written into it separately.
+    pub(super) fn parse(text: &str, folder: &Path) -> Result<(Self, Option<Auth>)> {
+        let refuse = |why: &str| {
+            let shown = without_credentials(text);
+            Err(GitError::misconfigured(format!(
+                "the remote `{shown}` cannot be used: {why}"
+            )))
+        };
+        if text.is_empty() || text.starts_with('-') || text.contains(char::is_control) {
+            return refuse("it is no address");
+        }
+        if let Some((scheme, rest)) = text.split_once("://") {
+            return match scheme {
+                "https" => Ok(Self::http("https", rest)),
+                "http" => Ok(Self::http("http", rest)),
+                "ssh" => Ok((
+                    Self {
+                        text: text.to_owned(),
+                        protocol: "ssh",
+                    },
+                    None,
+                )),
+                "file" => Ok((
+                    Self {
+                        text: text.to_owned(),
+                        protocol: "file",
+                    },
+                    None,
+                )),
+                _ => refuse("only https, http, ssh and file addresses are supported"),
+            };
+        }
+        let before_slash = text.split('/').next().unwrap_or_default();
+        if before_slash.contains("::") {
+            return refuse("remote helpers are not supported");
+        }
+        if before_slash.contains(':') {
+            return Ok((
+                Self {
+                    text: text.to_owned(),
+                    protocol: "ssh",
+                },
+                None,
+            ));
+        }
+        let path = folder.join(text);
+        match path.to_str() {
+            Some(path) => Ok((
+                Self {
+                    text: path.to_owned(),
+                    protocol: "file",
+                },
+                None,
+            )),
+            None => refuse("its path is not valid UTF-8"),
+        }
+    }
+
+    fn http(scheme: &'static str, rest: &str) -> (Self, Option<Auth>) {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let auth = user.split_once(':').map(|(username, token)| Auth {
+            username: username.to_owned(),
+            token: token.into(),
+        });
+        (
+            Self {
+                text: format!("{scheme}://{host}/{path}"),
+                protocol: scheme,
+            },
+            auth,
+        )
+    }
+
+    /// `scheme://host[:port]/`, what a key is bound to.
+    fn origin(&self) -> Option<&str> {
+        let host = self.text.find("://")? + 3;
+        let end = self.text[host..].find('/')? + host;
+        Some(&self.text[..=end])
+    }
+}
+
+/// An address as it may be shown.
+fn without_credentials(text: &str) -> String {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            format!("{}{}", &text[..scheme + 3], &text[at + 1..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// A request header with a secret, bound to one origin.
+#[derive(Clone)]
+pub(super) struct AuthHeader {
+    key: String,
+    value: SecretString,
+    secrets: [SecretString; 2],
+}
+
+impl AuthHeader {
+    fn new(auth: &Auth, url: &RemoteUrl) -> Result<Option<Self>> {
+        let Some(origin) = url.origin().filter(|_| url.protocol.starts_with("http")) else {
+            return Ok(None);
+        };
+        if url.protocol == "http" && !is_loopback(origin) {
+            return Err(GitError::misconfigured(format!(
+                "the token is not sent to {origin} in the clear; use an https address"
+            )));
+        }
+        let pair = format!("{}:{}", auth.username, auth.token.expose_secret());
+        let encoded = STANDARD.encode(pair);
+        Ok(Some(Self {
+            key: format!("http.{origin}.extraHeader"),
+            value: format!("Authorization: Basic {encoded}").into(),
+            secrets: [encoded.into(), auth.token.clone()],
+        }))
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(super) fn value(&self) -> &str {
+        self.value.expose_secret()
+    }
+
+    /// `text` without the secret, however git printed it.
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| {
+            match secret.expose_secret() {
+                "" => text,
+                secret => text.replace(secret, "[secret]"),
+            }
+        })
+    }
+}
+
+fn is_loopback(origin: &str) -> bool {
+    let host = origin.trim_start_matches("http://").trim_end_matches('/');
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    matches!(host, "127.0.0.1" | "localhost" | "[::1]")
+}
+
+/// A remote that can be asked.
+#[derive(Clone)]
+pub(super) struct Remote {
+    url: RemoteUrl,
+    header: Option<AuthHeader>,
+}
+
+/// What a push came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PushAnswer {
+    /// The branch is at the pushed commit, now or already before.
+    Updated,
+    /// The remote, or the pinned lease, said no.
+    Rejected { reason: String },
+}
+
+impl Remote {
+    pub(super) fn new(url: RemoteUrl, auth: Option<&Auth>) -> Result<Self> {
+        let header = match auth {
+            Some(auth) => AuthHeader::new(auth, &url)?,
+            None => None,
+        };
+        Ok(Self { url, header })
+    }
+
+    fn call(&self, call: Call) -> Call {
+        call.allow(self.url.protocol).network(self.header.clone())
+    }
+
+    /// The branch that the remote's `HEAD` points to.
+    pub(super) async fn default_branch(&self, git: &Git) -> Result<BranchName> {
+        let call = self.call(git.nowhere("ls-remote").args(["--symref", "--"]));
+        let output = call.arg(&self.url.text).arg("HEAD").run().await?;
+        if output.status != Some(0) {
+            return Err(failure(output, "ls-remote"));
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let target = text.lines().find_map(|line| {
+            line.strip_prefix("ref: refs/heads/")?
+                .strip_suffix("\tHEAD")?
+                .parse()
+                .ok()
+        });
+        target.ok_or_else(|| GitError::NotFound {
+            what: "the remote's default branch".to_owned(),
+        })
+    }
+
+    /// Brings a branch of the remote into `into`, a ref of `control`. `None`: no such branch.
+    pub(super) async fn fetch(
+        &self,
+        git: &Git,
+        control: &Path,
+        (branch, into): (&BranchName, &str),
+    ) -> Result<Option<()>> {
+        let call = self
+            .call(git.on(control, "fetch").args(FETCH_OPTIONS))
+            .arg("--");
+        let call = call
+            .arg(&self.url.text)
+            .arg(format!("+{}:{into}", branch.full()));
+        let output = call.run().await?;
+        match output.status {
+            Some(0) => Ok(Some(())),
+            _ if output.stderr.contains("couldn't find remote ref") => Ok(None),
+            _ => Err(failure(output, "fetch")),
+        }
+    }
+
+    /// Moves a branch of the remote to `commit` if it is where `lease` says.
+    pub(super) async fn push(
+        &self,
+        git: &Git,
+        control: &Path,
+        push: Push<'_>,
+    ) -> Result<PushAnswer> {
+        let Push {
+            branch,
+            commit,
+            lease,
+        } = push;
+        // An empty lease means: the branch must not be there (git-push(1)).
+        let lease = lease.map_or("", Sha::as_str);
+        let call =
+            self.call(
+                git.on(control, "push")
+                    .args(["--porcelain", "--no-verify", "--no-signed"]),
+            );
+        let call = call
+            .arg(format!("--force-with-lease={}:{lease}", branch.full()))
+            .arg("--");
+        let call = call
+            .arg(&self.url.text)
+            .arg(format!("{commit}:{}", branch.full()));
+        let output = call.run().await?;
+        match parse_porcelain(&output) {
+            Some(answer) => Ok(answer),
+            None => Err(failure(output, "push")),
+        }
+    }
+}
+
+/// A wanted move of one remote branch.
+pub(super) struct Push<'a> {
+    pub(super) branch: &'a BranchName,
+    pub(super) commit: &'a Sha,
+    /// Where the branch must be now; `None`: it must not exist.
+    pub(super) lease: Option<&'a Sha>,
+}
+
+pub(super) const FETCH_OPTIONS: [&str; 5] = [
+    "--quiet",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-recurse-submodules",
+];
+
+/// Reads the one ref line of `git push --porcelain`: `<flag>\t<from>:<to>\t<summary>`; flag `!`
+/// is a refusal (git-push(1) "OUTPUT"). `None`: it never came to an answer about the ref.
+fn parse_porcelain(output: &Output) -> Option<PushAnswer> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut fields = text
+        .lines()
+        .map(|line| line.splitn(3, '\t'))
+        .find_map(|mut fields| Some((fields.next()?, fields.next()?, fields.next()?)));
+    let (flag, _, summary) = fields.take()?;
+    if flag != "!" {
+        return (output.status == Some(0)).then_some(PushAnswer::Updated);
+    }
+    let said: Vec<&str> = output
+        .stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("remote:"))
+        .collect();
+    let reason = match said
+        .iter()
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join("\n")
+    {
+        said if said.trim().is_empty() => summary.to_owned(),
+        said => format!("{summary}\n{}", said.trim()),
+    };
+    Some(PushAnswer::Rejected { reason })
+}
+
+/// Signs, in what git and ssh print with `LC_ALL=C`, that the key is wrong or lacks rights.
+/// GitHub answers "Repository not found" to those who may not see it.
+const REFUSED: [&str; 9] = [
+    "Authentication failed",
+    "Permission denied",
+    "could not read Username",
+    "could not read Password",
+    "The requested URL returned error: 401",
+    "The requested URL returned error: 403",
+    "Repository not found",
+    "Host key verification failed",
+    "remote: Permission to",
+];
+
+/// Signs that the way to the remote, or the remote itself, is down.
+const UNAVAILABLE: [&str; 12] = [
+    "Could not resolve host",
+    "Failed to connect",
+    "Couldn't connect to server",
+    "Connection refused",
+    "Connection reset",
+    "Connection timed out",
+    "Connection closed",
+    "Network is unreachable",
+    "The requested URL returned error: 5",
+    "The requested URL returned error: 429",
+    "the remote end hung up",
+    "early EOF",
+];
+
+/// Tells a remote that is down from one that refuses, and both from everything else.
+fn failure(output: Output, what: &str) -> GitError {
+    let says = |signs: &[&str]| {
+        let stderr = output.stderr.to_lowercase();
+        signs
+            .iter()
+            .any(|sign| stderr.contains(&sign.to_lowercase()))
+    };
+    if says(&REFUSED) {
+        GitError::Refused {
+            message: output.stderr,
+        }
+    } else if says(&UNAVAILABLE) {
+        GitError::Unavailable {
+            message: output.stderr,
+        }
+    } else {
+        output.failure(what.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<(RemoteUrl, Option<Auth>)> {
+        RemoteUrl::parse(text, Path::new("/srv/app"))
+    }
+
+    #[test]
+    fn addresses_of_every_supported_kind_are_told_apart() {
+        for (text, url, protocol) in [
+            (
+                "https://github.com/octo/app.git",
+                "https://github.com/octo/app.git",
+                "https",
+            ),
+            (
+                "git@github.com:octo/app.git",
+                "git@github.com:octo/app.git",
+                "ssh",
+            ),
+            ("ssh://git@host/app", "ssh://git@host/app", "ssh"),
+            ("/srv/git/a:b.git", "/srv/git/a:b.git", "file"),
+            ("../upstream", "/srv/app/../upstream", "file"),
+            ("file:///srv/git/app", "file:///srv/git/app", "file"),
+        ] {
+            let (parsed, auth) = parse(text).unwrap();
+            assert_eq!((parsed.text.as_str(), parsed.protocol), (url, protocol));
+            assert!(auth.is_none());
+        }
+    }
+
+    #[test]
+    fn addresses_that_would_run_something_are_refused() {
+        for text in [
+            "ext::sh -c evil",
+            "--upload-pack=evil",
+            "git://host/x",
+            "fd::3",
+            "a\nb",
+            "",
+            "foo://x",
+        ] {
+            assert!(
+                matches!(parse(text), Err(GitError::Misconfigured { .. })),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn credentials_in_an_address_leave_it() {
+        let (url, auth) = parse("https://me:s3cret@example.org/app").unwrap();
+        assert_eq!(url.text, "https://example.org/app");
+        assert_eq!(auth.unwrap().token.expose_secret(), "s3cret");
+        let refused = parse("foo://me:s3cret@host/x").unwrap_err().to_string();
+        assert!(!refused.contains("s3cret"), "{refused}");
+    }
+
+    #[test]
+    fn a_token_is_bound_to_its_origin_and_never_goes_out_in_the_clear() {
+        let auth = Auth {
+            username: "x-access-token".to_owned(),
+            token: "t0ken".into(),
+        };
+        let header = |text| AuthHeader::new(&auth, &parse(text).unwrap().0);
+        let header_of_https = header("https://example.org:8443/a/b").unwrap().unwrap();
+        assert_eq!(
+            header_of_https.key(),
+            "http.https://example.org:8443/.extraHeader"
+        );
+        assert!(header("http://example.org/a").is_err());
+        assert!(header("http://127.0.0.1:80/a").unwrap().is_some());
+        assert!(header("git@example.org:a").unwrap().is_none());
+        assert_eq!(header_of_https.redact("x t0ken y"), "x [secret] y");
+        assert!(!format!("{auth:?}").contains("t0ken"));
+    }
+
+    fn ended(status: i32, stdout: &str, stderr: &str) -> Output {
+        Output {
+            status: Some(status),
+            stdout: stdout.into(),
+            stderr: stderr.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_porcelain_of_a_push_is_read() {
+        let done = ended(0, "To x\n \tabc:refs/heads/main\ta..b\nDone\n", "");
+        assert_eq!(parse_porcelain(&done), Some(PushAnswer::Updated));
+        let declined = ended(
+            1,
+            "To x\n!\tabc:refs/heads/main\t[remote rejected] (pre-receive hook declined)\nDone\n",
+            "remote: only on Fridays   \n",
+        );
+        let reason = "[remote rejected] (pre-receive hook declined)\nonly on Fridays".to_owned();
+        assert_eq!(
+            parse_porcelain(&declined),
+            Some(PushAnswer::Rejected { reason })
+        );
+        assert_eq!(parse_porcelain(&ended(128, "", "fatal: …")), None);
+    }
+
+    #[test]
+    fn what_a_remote_says_is_told_apart_by_what_can_be_done() {
+        let of = |stderr: &str| failure(ended(128, "", stderr), "fetch");
+        let down = of("fatal: unable to access 'https://x/': Could not resolve host: x");
+        assert!(matches!(down, GitError::Unavailable { .. }));
+        let refused =
+            of("fatal: could not read Username for 'https://x': terminal prompts disabled");
+        assert!(matches!(refused, GitError::Refused { .. }));
+        assert!(matches!(of("fatal: bad object"), GitError::Command { .. }));
+    }
+}

@@ -1,0 +1,307 @@
+//! What is particular to GitHub: permissions, limits, refusals, and what goes over the wire.
+
+use std::time::Duration;
+
+use huskies::domain::id::{RepoName, StoryId};
+use huskies::forge::{
+    Forge, ForgeError, Github, GithubSettings, Permission, RetryWhen, Status, StatusState,
+};
+use secrecy::SecretString;
+
+use crate::support::github_model::{Answer, Fault, GithubModel, OWN_LOGIN, TOKEN};
+
+const SHA: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
+
+fn client(api_url: &str, token: &str) -> Github {
+    let settings = GithubSettings {
+        api_url: api_url.to_owned(),
+        token: SecretString::from(token),
+    };
+    Github::new(&settings).unwrap()
+}
+
+fn repo() -> RepoName {
+    "octo/app".parse().unwrap()
+}
+
+/// A model with one issue, and a client that talks to it.
+fn with_issue() -> (GithubModel, Github, StoryId) {
+    let model = GithubModel::start("octo/app");
+    let number = model.add_issue("Fix the door", "It squeaks.", "ada");
+    let github = client(model.url(), TOKEN);
+    (model, github, StoryId::new(repo(), number))
+}
+
+fn success() -> Status {
+    Status {
+        context: "huskies/gates".to_owned(),
+        state: StatusState::Success,
+        description: "3 gates passed".to_owned(),
+        target_url: None,
+    }
+}
+
+/// Method and path of every request.
+fn asked(model: &GithubModel) -> Vec<String> {
+    model
+        .requests()
+        .iter()
+        .map(|request| format!("{} {}", request.method, request.path))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_role_is_told_from_the_others() {
+    let (model, github, _) = with_issue();
+    for (role, permission) in [
+        ("admin", Permission::Admin),
+        ("maintain", Permission::Maintain),
+        ("write", Permission::Write),
+        ("triage", Permission::Triage),
+        ("read", Permission::Read),
+        ("none", Permission::None),
+    ] {
+        model.set_permission("mia", role);
+        assert_eq!(github.permission(&repo(), "mia").await.unwrap(), permission);
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_github_does_not_know_may_nothing() {
+    let (model, github, _) = with_issue();
+    assert_eq!(
+        github.permission(&repo(), "stranger").await.unwrap(),
+        Permission::None
+    );
+    assert_eq!(
+        github.permission(&repo(), "renovate[bot]").await.unwrap(),
+        Permission::None
+    );
+    assert_eq!(
+        github.permission(&repo(), "../../../user").await.unwrap(),
+        Permission::None
+    );
+    assert!(asked(&model)[2].contains("/collaborators/..%2F..%2F..%2Fuser/permission"));
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_seen_says_nothing_about_a_person() {
+    let (_model, github, _) = with_issue();
+    let answer = github
+        .permission(&"octo/secret".parse().unwrap(), "ada")
+        .await;
+    assert!(
+        matches!(answer, Err(ForgeError::NotFound { .. })),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_default_branch_is_asked_for() {
+    let (_model, github, _) = with_issue();
+    assert_eq!(
+        github
+            .default_branch(&repo())
+            .await
+            .unwrap()
+            .unwrap()
+            .as_str(),
+        "main"
+    );
+}
+
+#[tokio::test]
+async fn the_own_login_is_asked_for_once_and_only_when_it_is_needed() {
+    let (model, github, story) = with_issue();
+    github.issue(&story).await.unwrap();
+    assert_eq!(asked(&model), ["GET /repos/octo/app/issues/1"]);
+    github.find_comment(&story, "<!-- huskies:x").await.unwrap();
+    github.find_comment(&story, "<!-- huskies:y").await.unwrap();
+    assert_eq!(
+        asked(&model)
+            .iter()
+            .filter(|asked| *asked == "GET /user")
+            .count(),
+        1
+    );
+    assert_eq!(github.own_login().await.unwrap(), OWN_LOGIN);
+}
+
+#[tokio::test]
+async fn a_first_stage_label_is_created_with_a_meaning() {
+    let (model, github, story) = with_issue();
+    github.set_stage_label(&story, "coding").await.unwrap();
+    github.set_stage_label(&story, "coding").await.unwrap();
+    assert_eq!(
+        asked(&model),
+        [
+            "GET /repos/octo/app/issues/1/labels",
+            "GET /repos/octo/app/labels/stage%3Acoding",
+            "POST /repos/octo/app/labels",
+            "POST /repos/octo/app/issues/1/labels",
+            "GET /repos/octo/app/issues/1/labels",
+        ]
+    );
+    let created = model.writes()[0].body.clone().unwrap();
+    assert_eq!(created["description"], "Where huskies is with this issue");
+}
+
+#[tokio::test]
+async fn a_label_that_somebody_else_created_meanwhile_is_fine() {
+    let (model, github, story) = with_issue();
+    let mut taken = Answer::new(422, "Validation Failed");
+    taken.body["errors"] =
+        serde_json::json!([{ "resource": "Label", "field": "name", "code": "already_exists" }]);
+    model.fail_next("POST", "/repos/octo/app/labels", Fault::Instead(taken));
+    github.set_stage_label(&story, "coding").await.unwrap();
+    assert_eq!(model.labels(story.number), ["stage:coding"]);
+}
+
+#[tokio::test]
+async fn a_wrong_token_says_what_to_mend() {
+    let (model, _, story) = with_issue();
+    let error = client(model.url(), "ghp_revoked")
+        .issue(&story)
+        .await
+        .unwrap_err();
+    assert_eq!(error.retry_when(), RetryWhen::Mended);
+    assert!(
+        error.to_string().contains("Bad credentials") && error.to_string().contains("`token_env`")
+    );
+    assert!(!error.to_string().contains("ghp_revoked"));
+}
+
+#[tokio::test]
+async fn a_used_up_rate_limit_waits_for_its_reset() {
+    let (model, github, story) = with_issue();
+    model.set_rate_limit_remaining(0);
+    let error = github.issue(&story).await.unwrap_err();
+    assert_eq!(
+        error.retry_when(),
+        RetryWhen::After(Duration::from_hours(1))
+    );
+    let reset = (model.now().as_second() + 90).to_string();
+    let soon = Answer::new(403, "API rate limit exceeded").header("x-ratelimit-remaining", "0");
+    model.set_rate_limit_remaining(9);
+    model.fail_next(
+        "GET",
+        "/issues/1",
+        Fault::Instead(soon.header("x-ratelimit-reset", &reset)),
+    );
+    let error = github.issue(&story).await.unwrap_err();
+    assert_eq!(
+        error.retry_when(),
+        RetryWhen::After(Duration::from_secs(91))
+    );
+}
+
+#[tokio::test]
+async fn a_secondary_rate_limit_waits_as_it_says() {
+    let (model, github, story) = with_issue();
+    let secondary = Answer::new(403, "You have exceeded a secondary rate limit.");
+    let waits = [
+        (secondary.clone().header("retry-after", "17"), 17),
+        (secondary, 60),
+    ];
+    for (answer, wait) in waits {
+        model.fail_next("POST", "/comments", Fault::Instead(answer));
+        let error = github.create_comment(&story, "Hello").await.unwrap_err();
+        assert_eq!(
+            error.retry_when(),
+            RetryWhen::After(Duration::from_secs(wait))
+        );
+    }
+    assert_eq!(model.comments(story.number).len(), 0);
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named() {
+    let (model, github, _) = with_issue();
+    let refusal = Answer::new(403, "Resource not accessible by personal access token")
+        .header("x-accepted-github-permissions", "statuses=write");
+    model.fail_next("POST", "/statuses/", Fault::Instead(refusal));
+    let error = github
+        .set_status(&repo(), &SHA.parse().unwrap(), &success())
+        .await
+        .unwrap_err();
+    assert_eq!(error.retry_when(), RetryWhen::Mended);
+    assert!(error.to_string().contains("`statuses=write`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_commit_that_is_not_on_the_forge_gets_no_status() {
+    let (model, github, _) = with_issue();
+    model.serve_commits(|_| false);
+    let error = github
+        .set_status(&repo(), &SHA.parse().unwrap(), &success())
+        .await
+        .unwrap_err();
+    assert_eq!(error.retry_when(), RetryWhen::Never);
+    assert!(
+        error.to_string().contains("No commit found for SHA"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_sent_twice_whatever_the_answer() {
+    let (model, github, story) = with_issue();
+    for status in [500, 502, 503, 429] {
+        let answer = Answer::new(status, "Server Error");
+        model.fail_next("POST", "/comments", Fault::AfterEffect(answer));
+        let before = model.writes().len();
+        let error = github.create_comment(&story, "Hello").await.unwrap_err();
+        assert_ne!(error.retry_when(), RetryWhen::Never);
+        assert_eq!(model.writes().len(), before + 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_comment_whose_answer_was_lost_is_found_again() {
+    let (model, github, story) = with_issue();
+    let marker = "<!-- huskies:done:octo/app#1:1 -->";
+    model.fail_next(
+        "POST",
+        "/comments",
+        Fault::AfterEffect(Answer::new(504, "Gateway Timeout")),
+    );
+    let lost = github.create_comment(&story, marker).await.unwrap_err();
+    assert_eq!(lost.retry_when(), RetryWhen::BackingOff);
+    let found = github.find_comment(&story, marker).await.unwrap().unwrap();
+    assert_eq!(found.0, model.comments(story.number)[0].id.to_string());
+}
+
+#[tokio::test]
+async fn a_forge_that_is_gone_is_not_available() {
+    let (model, github, story) = with_issue();
+    drop(model);
+    let error = github.issue(&story).await.unwrap_err();
+    assert!(matches!(error, ForgeError::Unavailable { .. }));
+    assert!(
+        error.to_string().to_lowercase().contains("connect"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_api_below_a_path_is_reached() {
+    let (model, _, story) = with_issue();
+    let github = client(&format!("{}/api/v3/", model.url()), TOKEN);
+    assert_eq!(github.issue(&story).await.unwrap().title, "Fix the door");
+    github.create_comment(&story, "Hello").await.unwrap();
+    assert_eq!(
+        github.permission(&repo(), OWN_LOGIN).await.unwrap(),
+        Permission::Write
+    );
+}
+
+#[tokio::test]
+async fn a_repository_that_moved_is_told_and_not_followed_with_a_change() {
+    let (model, github, story) = with_issue();
+    let moved = Answer::new(307, "Temporary Redirect")
+        .header("location", "/repositories/1/issues/1/comments");
+    model.fail_next("POST", "/comments", Fault::Instead(moved));
+    let error = github.create_comment(&story, "Hello").await.unwrap_err();
+    assert!(error.to_string().contains("has moved"), "{error}");
+    assert_eq!(error.retry_when(), RetryWhen::Never);
+}
