@@ -49,7 +49,8 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = command(folder, arguments).output().expect("git is there");
     assert!(
         output.status.success(),
-        "git {arguments:?} in {folder:?}: {}",
+        "git {arguments:?} in {}: {}",
+        folder.display(),
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout)
