@@ -3,6 +3,7 @@
 //! Pure. What comes from people, agents or gates is quoted so that it cannot ping anybody, close
 //! an issue or break out of its fence, and is cut to size. Not for: the command line's output.
 
+mod log;
 mod quote;
 mod words;
 
@@ -14,6 +15,7 @@ use crate::domain::story::{Activity, BacklogNote, MergeFailure, Stage, Story};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
 use crate::store::EffectId;
 
+pub use log::event_line;
 pub use quote::Masker;
 use quote::{code, fence};
 pub use words::block_reason;

@@ -246,6 +246,10 @@ async fn publish(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
             tracing::warn!(%branch, "somebody else moved the story branch on the forge; it is left as it is");
             Try::Done(None)
         }
+        Ok(Pushed::Rejected { reason }) => {
+            tracing::error!(%branch, reason, "the forge rejects the story branch; statuses on its commits may be missing");
+            Try::Done(None)
+        }
         Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => Try::again(error),
         Err(error) => {
             tracing::error!(%branch, %error, "the story branch cannot be pushed; statuses on its commits may be missing");

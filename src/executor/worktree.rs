@@ -59,7 +59,10 @@ pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order
             return Prepared::Failed { message };
         }
     };
-    let hooks = repo.git.hooks_dir(&worktree);
+    let hooks = match repo.git.hooks_dir(&worktree) {
+        Ok(hooks) => hooks,
+        Err(error) => return Prepared::Failed { message: error.to_string() },
+    };
     if let Err(message) = set_up(order, &worktree, &hooks).await {
         return Prepared::Failed { message };
     }
@@ -94,7 +97,8 @@ async fn install_hook(
     hooks: &Path,
 ) -> anyhow::Result<()> {
     let (folder, binary) = (hooks.to_owned(), context.adapters.launcher.binary.clone());
-    tokio::task::spawn_blocking(move || hook::write_hook_folder(&folder, &binary)).await??;
+    let previous = repo.git.shared_hooks_dir();
+    tokio::task::spawn_blocking(move || hook::write_hook_folder(&folder, &binary, &previous)).await??;
     repo.git.set_hooks_path(worktree, hooks).await?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::command::Git;
 use super::foreign::{Import, Wanted};
-use super::objects::{Objects, remote_ref, text_of_paths};
+use super::objects::{Objects, remote_ref, sha, text_of_paths};
 use super::source::{Source, Upstream};
 use super::{GitError, RepoPaths, Result, clone, create};
 use crate::domain::id::{BranchName, Sha};
@@ -160,6 +160,13 @@ impl Repository {
     pub async fn contains(&self, tip: &Sha, commit: &Sha) -> Result<bool> {
         let (tip, commit) = (tip.clone(), commit.clone());
         self.read_objects(move |control| control.contains(&tip, &commit))
+            .await
+    }
+
+    /// The tree of a commit.
+    pub async fn tree_of(&self, commit: &Sha) -> Result<Sha> {
+        let commit = commit.clone();
+        self.read_objects(move |control| control.tree(&commit).map(|tree| sha(tree.id())))
             .await
     }
 

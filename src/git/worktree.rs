@@ -76,6 +76,11 @@ impl Repository {
         Ok(self.inner.paths.hooks().join(name_of(worktree)?))
     }
 
+    /// Where the hooks lie that the worktrees share, such as a project's own set-up puts them.
+    pub fn shared_hooks_dir(&self) -> PathBuf {
+        self.inner.paths.work().join("hooks")
+    }
+
     pub(super) fn story_worktree(&self, branch: &BranchName) -> Result<Linked> {
         let name = worktree_name(branch)?;
         let path = self.inner.paths.worktrees().join(&name);

@@ -1,5 +1,5 @@
-//! The one integration test binary: adapters against real things, and flows through the real
-//! program.
+//! The one integration test binary: real git, processes, sockets and files throughout, and flows
+//! through the real program.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,9 +10,11 @@ mod conflict;
 mod crash;
 mod failing_agents;
 mod forge_contract;
+mod gate;
 mod github_forge;
 mod github_model;
 mod greeting;
+mod hook;
 mod hostile;
 mod local_forge;
 mod main_flow;

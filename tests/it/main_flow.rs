@@ -65,7 +65,7 @@ async fn the_api_shows_the_story_and_its_events() {
     assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
     let names: Vec<&str> = events
         .iter()
-        .filter_map(|event| event["name"].as_str())
+        .filter_map(|event| event["event"].as_str())
         .collect();
     for name in ["asked", "agent_started", "gates_ended", "landed"] {
         assert!(names.contains(&name), "{name} is in {names:?}");

@@ -7,6 +7,7 @@ pub(crate) mod local_forge;
 pub(crate) mod patience;
 pub(crate) mod pause;
 pub(crate) mod project;
+pub(crate) mod repository;
 pub(crate) mod scene;
 pub(crate) mod server;
 pub(crate) mod sweep;
