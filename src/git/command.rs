@@ -228,19 +228,17 @@ impl Call {
     /// Runs it and returns whatever status it ended with.
     pub(super) async fn run(mut self) -> Result<Output> {
         let what = self.name();
+        let mut command = self.command();
         let input = self.stdin.take();
-        let mut child = self
-            .command()
-            .spawn()
-            .map_err(|source| match source.kind() {
-                std::io::ErrorKind::NotFound => GitError::NotFound {
-                    what: "the git program".to_owned(),
-                },
-                _ => GitError::Io {
-                    what: format!("start git {what}"),
-                    source,
-                },
-            })?;
+        let mut child = command.spawn().map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => GitError::NotFound {
+                what: "the git program".to_owned(),
+            },
+            _ => GitError::Io {
+                what: format!("start git {what}"),
+                source,
+            },
+        })?;
         let mut group = ProcessGroup::of(&child);
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -149,8 +149,12 @@ impl Repository {
     /// under both names.
     pub async fn changed_paths(&self, base: &Sha, commit: &Sha) -> Result<Vec<String>> {
         let (base, commit) = (base.clone(), commit.clone());
-        self.read_objects(move |control| control.changed_paths(&base, &commit).map(text_of_paths))
-            .await
+        self.read_objects(move |control| {
+            control
+                .changed_paths(&base, &commit)
+                .map(|paths| text_of_paths(&paths))
+        })
+        .await
     }
 
     /// Whether `commit` is `tip` or an ancestor of it.

@@ -109,10 +109,13 @@ impl Repository {
                 reason: place.explain(&dirty),
             });
         }
+        // From what is there rather than from `from`: git takes a folder that has become a file
+        // already for an untracked file in the way.
+        let present = index.git("write-tree").line().await?;
         let call = index
             .git("read-tree")
             .args(["-m", "-u"])
-            .arg(from.as_str())
+            .arg(present)
             .arg(to.as_str());
         let output = call.run().await?;
         if output.status != Some(0) {
@@ -208,15 +211,11 @@ fn copy_index(index: &Path, copy: &Path) -> Result<()> {
 impl Place {
     fn explain(&self, paths: &[String]) -> String {
         const NAMED: usize = 5;
-        let mut names = paths
-            .iter()
-            .take(NAMED)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let mut names: Vec<String> = paths.iter().take(NAMED).cloned().collect();
         if paths.len() > NAMED {
-            names.push_str(&format!(" and {} more", paths.len() - NAMED));
+            names.push(format!("and {} more", paths.len() - NAMED));
         }
+        let names = names.join(", ");
         format!(
             "`{}` is checked out in {} with changes of its own ({names}). Commit, stash or move them, \
              or check out another branch there; then the change lands.",
