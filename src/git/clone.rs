@@ -133,7 +133,7 @@ impl Job {
         let clone = open_clone(&self.path)?;
         let places = places(&clone, &self.branch)?;
         for place in &places {
-            place.clear_own_lock()?;
+            place.clear_remains()?;
         }
         let Some(tip) = tip_in(&clone, &self.branch)? else {
             let reason = format!(
@@ -232,7 +232,7 @@ impl Job {
 }
 
 /// Where `branch` is checked out, or in use by something that will come back to it.
-fn places(clone: &git2::Repository, branch: &BranchName) -> Result<Vec<Place>> {
+pub(super) fn places(clone: &git2::Repository, branch: &BranchName) -> Result<Vec<Place>> {
     let common = clone.commondir();
     let mut found = Vec::new();
     let main = git2::Repository::open(common).while_doing(|| on("open", common))?;

@@ -60,18 +60,23 @@ impl Landed {
         assert_eq!(self.world.sha(&self.clone, "main"), self.candidate.commit);
         assert_eq!(self.git(&["status", "--porcelain"]), "");
         assert_eq!(self.git(&["fsck", "--no-dangling"]), "");
-        assert!(!self.clone.join(".git/index.lock").exists());
-        assert!(
-            !self
-                .git(&["ls-files", "--others", "--ignored", "--exclude=*"])
-                .contains("huskies")
-        );
+        self.assert_nothing_left_behind();
+    }
+
+    fn assert_nothing_left_behind(&self) {
+        for entry in fs::read_dir(self.clone.join(".git")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(
+                !name.starts_with("index.") && !name.contains("huskies"),
+                "{name}"
+            );
+        }
     }
 
     fn assert_untouched(&self) {
         assert_eq!(self.world.sha(&self.clone, "main"), self.candidate.base);
         assert_eq!(read(self.clone.join("old.txt")), "old\n");
-        assert!(!self.clone.join(".git/index.lock").exists());
+        self.assert_nothing_left_behind();
     }
 }
 
@@ -217,6 +222,7 @@ async fn somebody_elses_index_lock_waits_and_ours_of_a_crash_does_not() {
     assert!(lock.exists());
     let ours = "huskies is landing a change in this work tree. If no huskies server runs, delete this file.\n";
     fs::write(&lock, ours).unwrap();
+    fs::write(ready.clone.join(".git/index.huskies-abc"), "half an index").unwrap();
     assert_eq!(ready.land().await, Landing::Landed);
     ready.assert_whole();
 }
@@ -319,4 +325,19 @@ async fn a_bare_clone_is_landed_into_as_well() {
     );
     assert_eq!(world.sha(&world.at("bare.git"), "main"), candidate.commit);
     assert_eq!(world.sha(&clone, "main"), candidate.base);
+}
+
+#[tokio::test]
+async fn a_work_tree_can_be_given_back_as_it_was() {
+    let ready = ready().await;
+    write(&ready.clone, &[("mine.txt", "untracked\n")]);
+    let clone = git2::Repository::open(&ready.clone).unwrap();
+    let place = clone::places(&clone, &branch("main")).unwrap().remove(0);
+    let Candidate { base, commit, .. } = &ready.candidate;
+    for (from, to) in [(base, commit), (commit, base)] {
+        let switched = ready.repository.switch(&place, from, to).await.unwrap();
+        assert!(matches!(switched, switch::Switched::Done));
+    }
+    assert_eq!(ready.git(&["status", "--porcelain"]), "?? mine.txt");
+    ready.assert_untouched();
 }

@@ -362,3 +362,24 @@ async fn retiring_takes_a_last_snapshot_removes_the_folder_and_can_be_repeated()
     assert!(again.created);
     assert_eq!(read(story.path().join("new.txt")), "new\n");
 }
+
+#[tokio::test]
+async fn a_file_whose_name_git_refuses_keeps_the_folder() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let story = Story::begin(&repository, 1).await;
+    write(
+        story.path(),
+        &[("git~1", "a name that means .git elsewhere")],
+    );
+    story.collect(&repository, 1).await;
+    match repository
+        .retire_worktree(&story.collecting(1))
+        .await
+        .unwrap()
+    {
+        Retirement::Kept { reason } => assert!(reason.contains("git~1"), "{reason}"),
+        Retirement::Removed => panic!("the file is gone"),
+    }
+    assert!(story.path().join("git~1").exists());
+}

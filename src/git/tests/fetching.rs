@@ -211,3 +211,24 @@ async fn damaged_objects_do_not_cross() {
     let bad: Sha = bad.parse().unwrap();
     assert!(repository.read_file(&bad, "a.txt").await.is_err());
 }
+
+#[tokio::test]
+async fn a_clone_of_another_user_is_refused_with_what_to_do() {
+    if !rustix::process::geteuid().is_root() {
+        return; // Only root can give a folder away.
+    }
+    let world = World::new();
+    let clone = world.clone();
+    for path in [clone.clone(), clone.join(".git")] {
+        std::os::unix::fs::chown(path, Some(4_242), None).unwrap();
+    }
+    let source = Source {
+        clone: Some(clone),
+        ..Source::default()
+    };
+    let error = world.open_source(source).await.err().unwrap();
+    assert!(
+        error.to_string().contains("belongs to another user"),
+        "{error}"
+    );
+}

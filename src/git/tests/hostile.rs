@@ -140,7 +140,7 @@ impl Trap {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
-        let said = left.iter().map(|path| read(path)).collect::<String>();
+        let said = left.iter().map(read).collect::<String>();
         assert!(left.is_empty(), "{left:?}: {said}");
     }
 }

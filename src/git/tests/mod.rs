@@ -127,8 +127,8 @@ impl World {
             home: self.at("data/home"),
             path: search_path(),
             environment: Vec::new(),
-            time_limit: Duration::from_secs(120),
-            network_time_limit: Duration::from_secs(120),
+            time_limit: Duration::from_mins(2),
+            network_time_limit: Duration::from_mins(2),
         }
     }
 

@@ -84,9 +84,9 @@ async fn what_ties_a_worktree_to_its_repository_is_mended_one_by_one() {
         .chain([story.path().join(".git"), admin.clone()])
     {
         if path.is_dir() {
-            fs::remove_dir_all(&path).unwrap()
+            fs::remove_dir_all(&path).unwrap();
         } else {
-            fs::remove_file(&path).unwrap()
+            fs::remove_file(&path).unwrap();
         }
         assert!(
             !repository
@@ -275,5 +275,30 @@ async fn branches_whose_name_is_no_folder_are_refused() {
             matches!(refused, Err(GitError::Misconfigured { .. })),
             "{name}"
         );
+    }
+}
+
+#[tokio::test]
+async fn many_stories_at_once_do_not_get_in_each_others_way() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let stories =
+        futures::future::join_all((1..=6).map(|number| Story::begin(&repository, number))).await;
+    for story in &stories {
+        world.commit(
+            story.path(),
+            &[("b.txt", story.spec.branch.as_str())],
+            "Work",
+        );
+    }
+    let collected =
+        futures::future::join_all(stories.iter().map(|story| story.collect(&repository, 1))).await;
+    for (story, collected) in stories.iter().zip(collected) {
+        assert_eq!(collected.head, world.sha(story.path(), "HEAD"));
+        let kept = repository
+            .read_file(&collected.head, "b.txt")
+            .await
+            .unwrap();
+        assert_eq!(kept.unwrap(), story.spec.branch.as_str().as_bytes());
     }
 }
