@@ -16,6 +16,9 @@ async fn ready() -> Landed {
     world.commit(&clone, &[("old.txt", "old\n"), ("folder/x", "x\n")], "More");
     let repository = world.open(&clone).await;
     let story = Story::begin(&repository, 1).await;
+    // Ignored by the project's own `.gitignore`, and tracked all the same.
+    write(story.path(), &[("new/c.log", "c\n")]);
+    world.git(story.path(), &["add", "-f", "new/c.log"]);
     fs::remove_file(story.path().join("old.txt")).unwrap();
     fs::remove_dir_all(story.path().join("folder")).unwrap();
     world.commit(
@@ -163,6 +166,7 @@ async fn untracked_and_ignored_files_are_not_overwritten() {
     for (collision, named) in [
         ("new/b.txt", "new/b.txt"),
         ("new", "new"),
+        ("new/c.log", "new/c.log"),
         ("folder/mine", "folder"),
     ] {
         let ready = ready().await;
@@ -238,7 +242,7 @@ async fn a_landing_that_a_crash_broke_off_is_completed_from_every_point() {
                 fs::remove_dir_all(ready.clone.join("folder")).unwrap();
                 write(&ready.clone, &[("folder", "now a file\n")]);
             },
-            &|| write(&ready.clone, &[("new/b.txt", "b\n")]),
+            &|| write(&ready.clone, &[("new/b.txt", "b\n"), ("new/c.log", "c\n")]),
         ];
         steps.iter().take(files_done).for_each(|step| step());
         assert_eq!(ready.land().await, Landing::Landed, "{files_done}");
