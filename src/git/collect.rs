@@ -7,6 +7,7 @@ use super::linked::Linked;
 use super::objects::{Objects, oid, sha, story_ref, wip_ref};
 use super::repository::{Identity, blocking};
 use super::snapshot::Snapshot;
+use super::worktree::unfinished;
 use super::{Repository, Result, files};
 use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
 use crate::domain::work::Collected;
@@ -47,6 +48,7 @@ struct Keepsake {
     attempt: Attempt,
     head: Sha,
     elsewhere: Option<Sha>,
+    /// What is in the folder; `None`: there is no folder.
     tree: Option<Sha>,
     message: String,
 }
@@ -173,7 +175,14 @@ impl Keepsake {
         }
         let name = wip_ref(self.number, self.attempt);
         let head_tree = control.tree_id(&self.head)?;
-        let tree = self.tree.clone().unwrap_or_else(|| head_tree.clone());
+        let tree = match &self.tree {
+            Some(tree) => tree.clone(),
+            // The folder is gone: what it held when last seen is what there is.
+            None => match unfinished(control, self.number, &self.head)? {
+                Some(last_seen) => control.tree_id(&last_seen)?,
+                None => head_tree.clone(),
+            },
+        };
         let mut parents = vec![self.head.clone()];
         if let Some(elsewhere) = &self.elsewhere
             && !control.contains(&self.head, elsewhere)?
@@ -188,7 +197,7 @@ impl Keepsake {
                 self.commit(control, identity, (&tree, &parents))?
             }
             Some(_) | None if unfinished => self.commit(control, identity, (&tree, &parents))?,
-            Some(_) | None => self.head.clone(),
+            Some(_) | None => self.head,
         };
         control.point(&name, &kept)?;
         Ok(unfinished.then_some(kept))

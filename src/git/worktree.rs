@@ -226,7 +226,7 @@ fn name_of(worktree: &Worktree) -> Result<String> {
 }
 
 /// The newest snapshot, if it holds changes on top of `tip`.
-fn unfinished(control: &Objects, number: u64, tip: &Sha) -> Result<Option<Sha>> {
+pub(super) fn unfinished(control: &Objects, number: u64, tip: &Sha) -> Result<Option<Sha>> {
     let Some(wip) = control.newest_wip(number)? else {
         return Ok(None);
     };
