@@ -30,17 +30,25 @@ impl DataDir {
     /// Creates the folder if needed and takes it, or says who has it.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        fs::create_dir_all(path)
-            .with_context(|| format!("cannot create the data folder {shown}: give the server write permission there"))?;
-        let path = path.canonicalize().with_context(|| format!("cannot use the data folder {shown}"))?;
+        fs::create_dir_all(path).with_context(|| {
+            format!("cannot create the data folder {shown}: give the server write permission there")
+        })?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("cannot use the data folder {shown}"))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(path.join("lock"))
-            .with_context(|| format!("cannot write to the data folder {shown}: is it read-only?"))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .with_context(|| format!("another huskies serves the data folder {shown}: stop it, or use another data_dir"))?;
+            .with_context(|| {
+                format!("cannot write to the data folder {shown}: is it read-only?")
+            })?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).with_context(|| {
+            format!(
+                "another huskies serves the data folder {shown}: stop it, or use another data_dir"
+            )
+        })?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -55,10 +63,19 @@ impl DataDir {
     /// Writes `server.json` with a fresh token, and gives the token back.
     pub fn announce(&self, address: SocketAddr) -> anyhow::Result<SecretString> {
         let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for a token: {error}"))?;
-        let file = ServerFile { listening: format!("http://{address}"), token: hex::encode(random) };
+        getrandom::fill(&mut random)
+            .map_err(|error| anyhow::anyhow!("no randomness for a token: {error}"))?;
+        let file = ServerFile {
+            listening: format!("http://{address}"),
+            token: hex::encode(random),
+        };
         let fresh = self.path.join("server.json.new");
-        let mut out = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
+        let mut out = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&fresh)?;
         out.write_all(&serde_json::to_vec_pretty(&file)?)?;
         fs::rename(&fresh, self.path.join(Self::SERVER_FILE))?;
         Ok(file.token.into())
@@ -69,7 +86,8 @@ impl DataDir {
         match fs::read(path.join(Self::SERVER_FILE)) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.join(Self::SERVER_FILE).display())),
+            Err(error) => Err(error)
+                .with_context(|| format!("cannot read {}", path.join(Self::SERVER_FILE).display())),
         }
     }
 }

@@ -42,7 +42,13 @@ pub(super) struct Runs {
 
 impl Runs {
     pub(super) fn new(context: Arc<Context>, shutdown: CancellationToken) -> Self {
-        Self { context, slots: Slots::default(), stops: HashMap::new(), watchers: JoinSet::new(), shutdown }
+        Self {
+            context,
+            slots: Slots::default(),
+            stops: HashMap::new(),
+            watchers: JoinSet::new(),
+            shutdown,
+        }
     }
 
     /// Watches over a run, starting it if it never was. A run that is watched already stays so.
@@ -69,7 +75,9 @@ impl Runs {
     /// taken before anything new can ask for one.
     pub(super) fn meet(&mut self, id: RunId) {
         let folder = RunFolder::of(&self.context.adapters.data_dir, &id);
-        let spec = folder.ok().and_then(|folder| folder.read_spec::<RunSpec>().ok());
+        let spec = folder
+            .ok()
+            .and_then(|folder| folder.read_spec::<RunSpec>().ok());
         if let Some(RunSpec::Gates(gates)) = spec.map(|spec| spec.job) {
             self.slots.keep(&id, &gates.place.directory);
         }
@@ -91,7 +99,9 @@ impl Runs {
             Ok(id) => {
                 self.stops.remove(&id);
             }
-            Err(error) => tracing::error!(%error, "a run's watcher broke down; it is met again at the next start"),
+            Err(error) => {
+                tracing::error!(%error, "a run's watcher broke down; it is met again at the next start")
+            }
         }
     }
 
@@ -121,10 +131,14 @@ impl Watcher {
             Some(record) if record.state != RunState::Ended => record,
             Some(_) | None => return,
         };
-        let Some(outcome) = self.outcome(&record).await else { return };
+        let Some(outcome) = self.outcome(&record).await else {
+            return;
+        };
         let report = || Report {
             event: Some(self.event(&outcome)),
-            run: Some(RunWrite::Ended { id: self.id.clone() }),
+            run: Some(RunWrite::Ended {
+                id: self.id.clone(),
+            }),
             ..Report::default()
         };
         self.context.tell(report, &self.shutdown).await;
@@ -136,7 +150,9 @@ impl Watcher {
         loop {
             match self.context.store.run(&self.id).await {
                 Ok(record) => return record,
-                Err(error) => tracing::error!(%error, run = %self.id, "the run's record cannot be read"),
+                Err(error) => {
+                    tracing::error!(%error, run = %self.id, "the run's record cannot be read")
+                }
             }
             if let Err(Leaving) = backoff.wait(&self.shutdown).await {
                 return None;
@@ -168,7 +184,10 @@ impl Watcher {
             Ok(job) => job,
             Err(error) => return Some(self.not_started(record, &format!("{error:#}"))),
         };
-        let spec = Spec { supervision: crate::process::run_folder::Supervision::default(), job };
+        let spec = Spec {
+            supervision: crate::process::run_folder::Supervision::default(),
+            job,
+        };
         if let Err(error) = folder.create(&spec) {
             return Some(self.not_started(record, &error.to_string()));
         }
@@ -185,19 +204,35 @@ impl Watcher {
     async fn spec(&self, record: &RunRecord, folder: &RunFolder) -> anyhow::Result<RunSpec> {
         match &record.run {
             Run::StartAgent { brief, .. } => {
-                let RunId::Agent(story, attempt) = &self.id else { anyhow::bail!("{} is no agent's run", self.id) };
-                let order = brief::AgentOrder { story, attempt: *attempt, brief, folder };
-                Ok(RunSpec::Agent(Box::new(brief::agent_spec(&self.context, &order).await?)))
+                let RunId::Agent(story, attempt) = &self.id else {
+                    anyhow::bail!("{} is no agent's run", self.id)
+                };
+                let order = brief::AgentOrder {
+                    story,
+                    attempt: *attempt,
+                    brief,
+                    folder,
+                };
+                Ok(RunSpec::Agent(Box::new(
+                    brief::agent_spec(&self.context, &order).await?,
+                )))
             }
             Run::StartGates { brief, .. } => {
                 let slot = self.slots.take(&self.id);
-                Ok(RunSpec::Gates(Box::new(brief::gates_spec(&self.context, &self.id, brief, slot).await?)))
+                Ok(RunSpec::Gates(Box::new(
+                    brief::gates_spec(&self.context, &self.id, brief, slot).await?,
+                )))
             }
             Run::Stop { .. } => anyhow::bail!("a stop is no run"),
         }
     }
 
-    async fn follow(&self, record: &RunRecord, folder: &RunFolder, mut attached: Attached) -> Option<Outcome> {
+    async fn follow(
+        &self,
+        record: &RunRecord,
+        folder: &RunFolder,
+        mut attached: Attached,
+    ) -> Option<Outcome> {
         let mut asked = false;
         loop {
             let progress = tokio::select! {
@@ -213,8 +248,13 @@ impl Watcher {
                 Some(Progress::Hello(process)) => self.started(&process).await,
                 Some(Progress::Session(session)) => {
                     if let RunId::Agent(story, attempt) = &self.id {
-                        let event = StoryEvent::SessionSeen { attempt: *attempt, session };
-                        self.context.tell_event(&Event::story(story, event), &self.shutdown).await;
+                        let event = StoryEvent::SessionSeen {
+                            attempt: *attempt,
+                            session,
+                        };
+                        self.context
+                            .tell_event(&Event::story(story, event), &self.shutdown)
+                            .await;
                     }
                 }
                 Some(Progress::Ended) => return Some(self.result(record, folder)),
@@ -227,14 +267,20 @@ impl Watcher {
     async fn started(&self, process: &ProcessIdentity) {
         let event = match &self.id {
             RunId::Agent(story, attempt) => {
-                let event = StoryEvent::AgentStarted { attempt: *attempt, process: process.clone() };
+                let event = StoryEvent::AgentStarted {
+                    attempt: *attempt,
+                    process: process.clone(),
+                };
                 Some(Event::story(story, event))
             }
             RunId::Accept(..) | RunId::Merge(..) | RunId::Head(..) => None,
         };
         let report = || Report {
             event: event.clone(),
-            run: Some(RunWrite::Started { id: self.id.clone(), process: process.clone() }),
+            run: Some(RunWrite::Started {
+                id: self.id.clone(),
+                process: process.clone(),
+            }),
             ..Report::default()
         };
         self.context.tell(report, &self.shutdown).await;
@@ -243,9 +289,16 @@ impl Watcher {
     fn result(&self, record: &RunRecord, folder: &RunFolder) -> Outcome {
         match &record.run {
             Run::StartAgent { .. } => match folder.read_result::<AgentOutcome>() {
-                Ok(Some(outcome)) => Outcome::Agent { end: outcome.end, usage: outcome.usage },
-                Ok(None) => agent_end(End::Lost { message: "it left no result".to_owned() }),
-                Err(error) => agent_end(End::Lost { message: error.to_string() }),
+                Ok(Some(outcome)) => Outcome::Agent {
+                    end: outcome.end,
+                    usage: outcome.usage,
+                },
+                Ok(None) => agent_end(End::Lost {
+                    message: "it left no result".to_owned(),
+                }),
+                Err(error) => agent_end(End::Lost {
+                    message: error.to_string(),
+                }),
             },
             Run::StartGates { .. } | Run::Stop { .. } => {
                 let spec = folder.read_spec::<RunSpec>().map(|spec| spec.job);
@@ -253,7 +306,9 @@ impl Watcher {
                     (Ok(Some(outcome)), Ok(RunSpec::Gates(spec))) => judged(outcome, &spec),
                     (Ok(None), _) => Err("the gates left no result".to_owned()),
                     (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
-                    (Ok(Some(_)), Ok(RunSpec::Agent(_))) => Err("the run's folder holds another job".to_owned()),
+                    (Ok(Some(_)), Ok(RunSpec::Agent(_))) => {
+                        Err("the run's folder holds another job".to_owned())
+                    }
                 };
                 Outcome::Gates(gates)
             }
@@ -261,7 +316,10 @@ impl Watcher {
     }
 
     fn lost(&self, record: &RunRecord, process: &ProcessIdentity) -> Outcome {
-        let message = format!("its supervisor (process {}) is gone without a result", process.pid);
+        let message = format!(
+            "its supervisor (process {}) is gone without a result",
+            process.pid
+        );
         match &record.run {
             Run::StartAgent { .. } => agent_end(End::Lost { message }),
             Run::StartGates { .. } | Run::Stop { .. } => Outcome::Gates(Err(message)),
@@ -271,13 +329,17 @@ impl Watcher {
     fn stopped(&self, record: &RunRecord) -> Outcome {
         match &record.run {
             Run::StartAgent { .. } => agent_end(End::Stopped),
-            Run::StartGates { .. } | Run::Stop { .. } => Outcome::Gates(Err("stopped before the start".to_owned())),
+            Run::StartGates { .. } | Run::Stop { .. } => {
+                Outcome::Gates(Err("stopped before the start".to_owned()))
+            }
         }
     }
 
     fn not_started(&self, record: &RunRecord, message: &str) -> Outcome {
         match &record.run {
-            Run::StartAgent { .. } => agent_end(End::CannotLaunch { message: message.to_owned() }),
+            Run::StartAgent { .. } => agent_end(End::CannotLaunch {
+                message: message.to_owned(),
+            }),
             Run::StartGates { .. } | Run::Stop { .. } => Outcome::Gates(Err(message.to_owned())),
         }
     }
@@ -285,21 +347,39 @@ impl Watcher {
     fn event(&self, outcome: &Outcome) -> Event {
         match (&self.id, outcome) {
             (RunId::Agent(story, attempt), Outcome::Agent { end, usage }) => {
-                let event = StoryEvent::AgentEnded { attempt: *attempt, end: end.clone(), usage: usage.clone() };
+                let event = StoryEvent::AgentEnded {
+                    attempt: *attempt,
+                    end: end.clone(),
+                    usage: usage.clone(),
+                };
                 Event::story(story, event)
             }
             (RunId::Agent(story, attempt), Outcome::Gates(_)) => {
-                let end = End::Lost { message: "the run ended as something else".to_owned() };
-                Event::story(story, StoryEvent::AgentEnded { attempt: *attempt, end, usage: Usage::default() })
+                let end = End::Lost {
+                    message: "the run ended as something else".to_owned(),
+                };
+                Event::story(
+                    story,
+                    StoryEvent::AgentEnded {
+                        attempt: *attempt,
+                        end,
+                        usage: Usage::default(),
+                    },
+                )
             }
             (_, Outcome::Gates(gates)) => gates_event(&self.id, gates.clone()),
-            (_, Outcome::Agent { .. }) => gates_event(&self.id, Err("the run ended as something else".to_owned())),
+            (_, Outcome::Agent { .. }) => {
+                gates_event(&self.id, Err("the run ended as something else".to_owned()))
+            }
         }
     }
 }
 
 fn agent_end(end: End) -> Outcome {
-    Outcome::Agent { end, usage: Usage::default() }
+    Outcome::Agent {
+        end,
+        usage: Usage::default(),
+    }
 }
 
 fn gates_event(id: &RunId, gates: Result<GateReport, String>) -> Event {
@@ -325,7 +405,13 @@ fn gates_event(id: &RunId, gates: Result<GateReport, String>) -> Event {
             )
         }
         RunId::Head(repo, sha, run) => {
-            let (id, run) = (HeadId { repo: repo.clone(), sha: sha.clone() }, *run);
+            let (id, run) = (
+                HeadId {
+                    repo: repo.clone(),
+                    sha: sha.clone(),
+                },
+                *run,
+            );
             Event::Head {
                 id,
                 event: match gates {
@@ -348,10 +434,24 @@ fn judged(outcome: GatesOutcome, spec: &GatesSpec) -> Result<GateReport, String>
             Ok(report)
         }
         GatesOutcome::SetupFailed { failure, .. } => {
-            let SetupFailure { component, verdict, tail, command } = failure;
+            let SetupFailure {
+                component,
+                verdict,
+                tail,
+                command,
+            } = failure;
             let tail = format!("$ {command}\n{tail}");
-            let outcome = GateOutcome { gate: component, verdict, duration: Duration::ZERO, tail };
-            Ok(GateReport { commit: spec.commit.clone(), tree: spec.tree.clone(), outcomes: vec![outcome] })
+            let outcome = GateOutcome {
+                gate: component,
+                verdict,
+                duration: Duration::ZERO,
+                tail,
+            };
+            Ok(GateReport {
+                commit: spec.commit.clone(),
+                tree: spec.tree.clone(),
+                outcomes: vec![outcome],
+            })
         }
         GatesOutcome::Cancelled => Err("the gates were stopped".to_owned()),
     }
