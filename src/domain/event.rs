@@ -165,11 +165,14 @@ pub enum StoryEvent {
     },
     GatesEnded {
         attempt: Attempt,
+        /// Which run of the attempt's gates it was ([`super::id::RunId::Accept`]).
+        round: u32,
         report: GateReport,
     },
     /// The gates broke down without a verdict.
     GatesLost {
         attempt: Attempt,
+        round: u32,
         message: String,
     },
     MergeBegan {
@@ -203,6 +206,38 @@ pub enum StoryEvent {
     },
 }
 
+impl StoryEvent {
+    /// The attempt that the event is about; what people and the merge queue say is about none.
+    pub fn attempt(&self) -> Option<Attempt> {
+        match self {
+            Self::ProjectRead { attempt, .. }
+            | Self::ProjectUnusable { attempt, .. }
+            | Self::SlotGranted { attempt, .. }
+            | Self::Reserved { attempt, .. }
+            | Self::MoneyDelayed { attempt, .. }
+            | Self::MoneyRefused { attempt, .. }
+            | Self::WorktreeReady { attempt, .. }
+            | Self::WorktreeFailed { attempt, .. }
+            | Self::AgentStarted { attempt, .. }
+            | Self::SessionSeen { attempt, .. }
+            | Self::AgentEnded { attempt, .. }
+            | Self::WorkCollected { attempt, .. }
+            | Self::WorkNotCollected { attempt, .. }
+            | Self::GatesEnded { attempt, .. }
+            | Self::GatesLost { attempt, .. } => Some(*attempt),
+            Self::Asked { .. }
+            | Self::Admitted { .. }
+            | Self::MergeBegan { .. }
+            | Self::MergeWaits { .. }
+            | Self::MergeConflicted { .. }
+            | Self::MergeGatesFailed { .. }
+            | Self::MergeRejected { .. }
+            | Self::Landed { .. }
+            | Self::Contained { .. } => None,
+        }
+    }
+}
+
 /// The forge's answer to whether a sender may do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "answer")]
@@ -231,7 +266,8 @@ pub enum RepoEvent {
         branch: BranchName,
         tip: Sha,
         trigger: Trigger,
-        contained: Vec<StoryId>,
+        /// The tips, of those that were asked about, that `tip` contains.
+        contained: Vec<(StoryId, Sha)>,
     },
     BaseUnavailable {
         message: String,
@@ -244,6 +280,11 @@ pub enum RepoEvent {
     SlotReleased {
         story: StoryId,
         attempt: Attempt,
+    },
+    /// A person changed the order in which a story is served.
+    Prioritised {
+        story: StoryId,
+        priority: i32,
     },
     HeadKnown {
         story: StoryId,
@@ -351,8 +392,19 @@ pub enum AccountEvent {
         because: String,
         until: Option<Timestamp>,
     },
-    /// A timer, or a person who mended it.
+    /// A timer. Early and repeated ones change nothing.
     PauseOver {
         provider: Provider,
+    },
+    /// A person says that the provider works again, whatever the pause says.
+    Mended {
+        provider: Provider,
+    },
+    /// A timer: a new day has a new ceiling.
+    DayTurned,
+    /// A person changed the order in which a story is served.
+    Prioritised {
+        story: StoryId,
+        priority: i32,
     },
 }
