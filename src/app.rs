@@ -43,7 +43,7 @@ pub struct App {
 impl App {
     /// Takes the data folder, opens the store and the repositories, and binds the address.
     pub async fn open(config: ServerConfig, environment: &Environment) -> anyhow::Result<Self> {
-        let data_dir = DataDir::take(&config.data_dir)?;
+        let data_dir = DataDir::take(&config.data_dir).await?;
         let crash = crash_points(environment)?;
         let sqlite = SqliteStore::open(&data_dir.store())
             .await?

@@ -5,11 +5,16 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+/// Together about two seconds.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A data folder that this process alone serves, until it is dropped.
 pub struct DataDir {
@@ -28,7 +33,7 @@ impl DataDir {
     const SERVER_FILE: &str = "server.json";
 
     /// Creates the folder if needed and takes it, or says who has it.
-    pub fn take(path: &Path) -> anyhow::Result<Self> {
+    pub async fn take(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         fs::create_dir_all(path).with_context(|| {
             format!("cannot create the data folder {shown}: give the server write permission there")
@@ -44,11 +49,11 @@ impl DataDir {
             .with_context(|| {
                 format!("cannot write to the data folder {shown}: is it read-only?")
             })?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).with_context(|| {
-            format!(
+        if !lock_soon(&lock).await? {
+            anyhow::bail!(
                 "another huskies serves the data folder {shown}: stop it, or use another data_dir"
-            )
-        })?;
+            );
+        }
         Ok(Self { path, _lock: lock })
     }
 
@@ -90,4 +95,17 @@ impl DataDir {
                 .with_context(|| format!("cannot read {}", path.join(Self::SERVER_FILE).display())),
         }
     }
+}
+
+/// Takes the lock, or sees for a while whether it becomes free: a child that a killed server was
+/// just starting holds it until its own program begins.
+async fn lock_soon(lock: &File) -> anyhow::Result<bool> {
+    for _ in 0..LOCK_TRIES {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(LOCK_PAUSE).await,
+            Err(error) => return Err(error).context("the data folder cannot be locked"),
+        }
+    }
+    Ok(false)
 }

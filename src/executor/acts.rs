@@ -398,7 +398,7 @@ async fn look_at_base(repo: &RepoContext, heads: &[(StoryId, Sha)]) -> anyhow::R
     let mut contained = Vec::new();
     for (story, head) in heads {
         if repo.git.contains(&tip.sha, head).await? {
-            contained.push(story.clone());
+            contained.push((story.clone(), head.clone()));
         }
     }
     // A project file that is missing or broken names no labels; stories then say what is wrong.

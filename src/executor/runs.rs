@@ -2,6 +2,7 @@
 //! their end. What they ended with becomes an event.
 
 mod brief;
+mod outcome;
 mod slots;
 
 use std::collections::HashMap;
@@ -12,19 +13,16 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Backoff, Context, Leaving};
-use crate::agent::session::AgentOutcome;
 use crate::domain::effect::Run;
-use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent};
-use crate::domain::head::HeadId;
+use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::RunId;
-use crate::domain::work::{End, GateOutcome, GateReport, ProcessIdentity, Usage};
+use crate::domain::work::ProcessIdentity;
 use crate::engine::Report;
-use crate::gate::job::{GatesOutcome, GatesSpec};
-use crate::gate::setup::SetupFailure;
 use crate::process::client::{Attached, Attachment, LaunchError, Progress, attach};
-use crate::process::run_folder::{RunFolder, Spec};
+use crate::process::run_folder::{RunFolder, Spec, Supervision};
 use crate::store::{RunRecord, RunState, RunWrite};
 use crate::supervised::RunSpec;
+use outcome::Outcome;
 use slots::Slots;
 
 /// From a stop to SIGKILL; the whole stop stays within the 10 s that people may expect.
@@ -111,12 +109,6 @@ impl Runs {
     }
 }
 
-/// How a run ended, whatever it was.
-enum Outcome {
-    Agent { end: End, usage: Usage },
-    Gates(Result<GateReport, String>),
-}
-
 struct Watcher {
     context: Arc<Context>,
     slots: Slots,
@@ -134,8 +126,9 @@ impl Watcher {
         let Some(outcome) = self.outcome(&record).await else {
             return;
         };
+        let event = outcome.event(&self.id);
         let report = || Report {
-            event: Some(self.event(&outcome)),
+            event: Some(event.clone()),
             run: Some(RunWrite::Ended {
                 id: self.id.clone(),
             }),
@@ -164,17 +157,19 @@ impl Watcher {
     async fn outcome(&self, record: &RunRecord) -> Option<Outcome> {
         let folder = match RunFolder::of(&self.context.adapters.data_dir, &self.id) {
             Ok(folder) => folder,
-            Err(error) => return Some(self.not_started(record, &error.to_string())),
+            Err(error) => return Some(Outcome::not_started(&record.run, &error.to_string())),
         };
         let attachment = match attach(&folder).await {
             Ok(attachment) => attachment,
-            Err(error) => return Some(self.not_started(record, &error.to_string())),
+            Err(error) => return Some(Outcome::not_started(&record.run, &error.to_string())),
         };
         match attachment {
             Attachment::Running(attached) => self.follow(record, &folder, attached).await,
-            Attachment::Ended => Some(self.result(record, &folder)),
-            Attachment::Gone(process) => Some(self.lost(record, &process)),
-            Attachment::NeverStarted if self.stop.is_cancelled() => Some(self.stopped(record)),
+            Attachment::Ended => Some(Outcome::read(&record.run, &folder)),
+            Attachment::Gone(process) => Some(Outcome::lost(&record.run, &process)),
+            Attachment::NeverStarted if self.stop.is_cancelled() => {
+                Some(Outcome::stopped(&record.run))
+            }
             Attachment::NeverStarted => self.launch(record, &folder).await,
         }
     }
@@ -182,22 +177,22 @@ impl Watcher {
     async fn launch(&self, record: &RunRecord, folder: &RunFolder) -> Option<Outcome> {
         let job = match self.spec(record, folder).await {
             Ok(job) => job,
-            Err(error) => return Some(self.not_started(record, &format!("{error:#}"))),
+            Err(error) => return Some(Outcome::not_started(&record.run, &format!("{error:#}"))),
         };
         let spec = Spec {
-            supervision: crate::process::run_folder::Supervision::default(),
+            supervision: Supervision::default(),
             job,
         };
         if let Err(error) = folder.create(&spec) {
-            return Some(self.not_started(record, &error.to_string()));
+            return Some(Outcome::not_started(&record.run, &error.to_string()));
         }
         self.context.adapters.crash.reach("run.launch.before");
         let launched = self.context.adapters.launcher.launch(folder).await;
         self.context.adapters.crash.reach("run.launch.after");
         match launched {
             Ok(attached) => self.follow(record, folder, attached).await,
-            Err(LaunchError::Gone(process)) => Some(self.lost(record, &process)),
-            Err(error) => Some(self.not_started(record, &error.to_string())),
+            Err(LaunchError::Gone(process)) => Some(Outcome::lost(&record.run, &process)),
+            Err(error) => Some(Outcome::not_started(&record.run, &error.to_string())),
         }
     }
 
@@ -257,9 +252,9 @@ impl Watcher {
                             .await;
                     }
                 }
-                Some(Progress::Ended) => return Some(self.result(record, folder)),
-                Some(Progress::Gone(process)) => return Some(self.lost(record, &process)),
-                None => return Some(self.result(record, folder)),
+                Some(Progress::Ended) => return Some(Outcome::read(&record.run, folder)),
+                Some(Progress::Gone(process)) => return Some(Outcome::lost(&record.run, &process)),
+                None => return Some(Outcome::read(&record.run, folder)),
             }
         }
     }
@@ -284,175 +279,5 @@ impl Watcher {
             ..Report::default()
         };
         self.context.tell(report, &self.shutdown).await;
-    }
-
-    fn result(&self, record: &RunRecord, folder: &RunFolder) -> Outcome {
-        match &record.run {
-            Run::StartAgent { .. } => match folder.read_result::<AgentOutcome>() {
-                Ok(Some(outcome)) => Outcome::Agent {
-                    end: outcome.end,
-                    usage: outcome.usage,
-                },
-                Ok(None) => agent_end(End::Lost {
-                    message: "it left no result".to_owned(),
-                }),
-                Err(error) => agent_end(End::Lost {
-                    message: error.to_string(),
-                }),
-            },
-            Run::StartGates { .. } | Run::Stop { .. } => {
-                let spec = folder.read_spec::<RunSpec>().map(|spec| spec.job);
-                let gates = match (folder.read_result::<GatesOutcome>(), spec) {
-                    (Ok(Some(outcome)), Ok(RunSpec::Gates(spec))) => judged(outcome, &spec),
-                    (Ok(None), _) => Err("the gates left no result".to_owned()),
-                    (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
-                    (Ok(Some(_)), Ok(RunSpec::Agent(_))) => {
-                        Err("the run's folder holds another job".to_owned())
-                    }
-                };
-                Outcome::Gates(gates)
-            }
-        }
-    }
-
-    fn lost(&self, record: &RunRecord, process: &ProcessIdentity) -> Outcome {
-        let message = format!(
-            "its supervisor (process {}) is gone without a result",
-            process.pid
-        );
-        match &record.run {
-            Run::StartAgent { .. } => agent_end(End::Lost { message }),
-            Run::StartGates { .. } | Run::Stop { .. } => Outcome::Gates(Err(message)),
-        }
-    }
-
-    fn stopped(&self, record: &RunRecord) -> Outcome {
-        match &record.run {
-            Run::StartAgent { .. } => agent_end(End::Stopped),
-            Run::StartGates { .. } | Run::Stop { .. } => {
-                Outcome::Gates(Err("stopped before the start".to_owned()))
-            }
-        }
-    }
-
-    fn not_started(&self, record: &RunRecord, message: &str) -> Outcome {
-        match &record.run {
-            Run::StartAgent { .. } => agent_end(End::CannotLaunch {
-                message: message.to_owned(),
-            }),
-            Run::StartGates { .. } | Run::Stop { .. } => Outcome::Gates(Err(message.to_owned())),
-        }
-    }
-
-    fn event(&self, outcome: &Outcome) -> Event {
-        match (&self.id, outcome) {
-            (RunId::Agent(story, attempt), Outcome::Agent { end, usage }) => {
-                let event = StoryEvent::AgentEnded {
-                    attempt: *attempt,
-                    end: end.clone(),
-                    usage: usage.clone(),
-                };
-                Event::story(story, event)
-            }
-            (RunId::Agent(story, attempt), Outcome::Gates(_)) => {
-                let end = End::Lost {
-                    message: "the run ended as something else".to_owned(),
-                };
-                Event::story(
-                    story,
-                    StoryEvent::AgentEnded {
-                        attempt: *attempt,
-                        end,
-                        usage: Usage::default(),
-                    },
-                )
-            }
-            (_, Outcome::Gates(gates)) => gates_event(&self.id, gates.clone()),
-            (_, Outcome::Agent { .. }) => {
-                gates_event(&self.id, Err("the run ended as something else".to_owned()))
-            }
-        }
-    }
-}
-
-fn agent_end(end: End) -> Outcome {
-    Outcome::Agent {
-        end,
-        usage: Usage::default(),
-    }
-}
-
-fn gates_event(id: &RunId, gates: Result<GateReport, String>) -> Event {
-    match id {
-        RunId::Agent(story, attempt) | RunId::Accept(story, attempt, _) => {
-            let attempt = *attempt;
-            Event::story(
-                story,
-                match gates {
-                    Ok(report) => StoryEvent::GatesEnded { attempt, report },
-                    Err(message) => StoryEvent::GatesLost { attempt, message },
-                },
-            )
-        }
-        RunId::Merge(repo, number) => {
-            let number = *number;
-            Event::repo(
-                repo,
-                match gates {
-                    Ok(report) => RepoEvent::GatesEnded { number, report },
-                    Err(message) => RepoEvent::GatesLost { number, message },
-                },
-            )
-        }
-        RunId::Head(repo, sha, run) => {
-            let (id, run) = (
-                HeadId {
-                    repo: repo.clone(),
-                    sha: sha.clone(),
-                },
-                *run,
-            );
-            Event::Head {
-                id,
-                event: match gates {
-                    Ok(report) => HeadEvent::GatesEnded { run, report },
-                    Err(message) => HeadEvent::GatesLost { run, message },
-                },
-            }
-        }
-    }
-}
-
-/// What a set of gates found out. A set-up that fails on a commit is that commit's failure, like a
-/// gate's.
-fn judged(outcome: GatesOutcome, spec: &GatesSpec) -> Result<GateReport, String> {
-    match outcome {
-        GatesOutcome::Judged { report, teardown } => {
-            for failure in teardown {
-                tracing::warn!(%failure, "teardown failed after the gates");
-            }
-            Ok(report)
-        }
-        GatesOutcome::SetupFailed { failure, .. } => {
-            let SetupFailure {
-                component,
-                verdict,
-                tail,
-                command,
-            } = failure;
-            let tail = format!("$ {command}\n{tail}");
-            let outcome = GateOutcome {
-                gate: component,
-                verdict,
-                duration: Duration::ZERO,
-                tail,
-            };
-            Ok(GateReport {
-                commit: spec.commit.clone(),
-                tree: spec.tree.clone(),
-                outcomes: vec![outcome],
-            })
-        }
-        GatesOutcome::Cancelled => Err("the gates were stopped".to_owned()),
     }
 }
