@@ -64,6 +64,8 @@ pub enum Act {
         branch: BranchName,
         since: Option<Sha>,
         base: Sha,
+        /// Files in conflict, which an agent was to resolve.
+        conflicts: Vec<String>,
     },
     RetireWorktree {
         branch: BranchName,

@@ -139,6 +139,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             branch,
             since,
             base,
+            conflicts,
         } => {
             let spec = crate::git::CollectSpec {
                 story: story.clone(),
@@ -146,6 +147,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
                 attempt: *attempt,
                 since: since.clone(),
                 base: base.clone(),
+                conflicts: conflicts.clone(),
             };
             worktree::collect(repo, story, spec).await
         }

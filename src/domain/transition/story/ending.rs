@@ -7,7 +7,8 @@ use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, Sha};
 use crate::domain::money::Usd;
 use crate::domain::story::{
-    BlockReason, Counters, Engagement, LastTry, Phase, Purpose, Stage, Then, Tip, Work,
+    BlockReason, Counters, Engagement, LastTry, MergeFailure, Phase, Purpose, Stage, Then, Tip,
+    Work,
 };
 use crate::domain::work::{Collected, End, Start, Usage};
 
@@ -46,6 +47,7 @@ impl Turn {
             branch,
             since: Some(ended.from.clone()),
             base: rules.base.clone(),
+            conflicts: self.conflicts(),
         };
         self.release_slot();
         // Before its money is free for others, who would run into the same wall.
@@ -102,6 +104,16 @@ impl Turn {
             end,
             then,
         })
+    }
+
+    /// The files that a repair is about.
+    fn conflicts(&self) -> Vec<String> {
+        match self.purpose() {
+            Some(Purpose::FixUp {
+                failure: MergeFailure::ConflictDetected { paths, .. },
+            }) => paths.clone(),
+            Some(Purpose::FixUp { .. } | Purpose::Task | Purpose::Review) | None => Vec::new(),
+        }
     }
 
     fn pause_provider(&mut self, ended: &Ended) {
@@ -283,6 +295,9 @@ impl Turn {
     fn coded(&mut self, end: &End, collected: &Collected) {
         let finished = matches!(end, End::Finished);
         let limited = matches!(end, End::LimitReached { .. });
+        if (finished || limited) && !collected.markers.is_empty() {
+            return self.markers_left(&collected.markers);
+        }
         if (finished || limited) && self.is_news(collected) {
             let retry_used = limited && self.use_retry();
             return self.judge(collected.clone(), retry_used);
@@ -296,6 +311,16 @@ impl Turn {
         } else {
             self.try_again(LastTry::Ended { end: end.clone() });
         }
+    }
+
+    /// Gates may well pass on a text file full of markers, so they are not even asked.
+    fn markers_left(&mut self, paths: &[String]) {
+        let files = paths.join(", ");
+        self.remember(format!(
+            "You committed conflict markers in {files}. Resolve the conflict there and commit."
+        ));
+        let paths = paths.to_vec();
+        self.try_again(LastTry::MarkersLeft { paths });
     }
 
     /// Something is committed that was not judged yet. A repaired merge may well leave the tree as

@@ -125,6 +125,7 @@ impl World {
             ahead: ahead.is_some(),
             advanced: advanced.is_some(),
             wip: None,
+            markers: Vec::new(),
         }
     }
 
