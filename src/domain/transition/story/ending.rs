@@ -7,8 +7,7 @@ use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, Sha};
 use crate::domain::money::Usd;
 use crate::domain::story::{
-    BlockReason, Counters, Engagement, LastTry, MergeFailure, Phase, Purpose, Stage, Then, Tip,
-    Work,
+    BlockReason, Engagement, LastTry, MergeFailure, Phase, Purpose, Stage, Then, Tip, Work,
 };
 use crate::domain::work::{Collected, End, Start, Usage};
 
@@ -250,29 +249,32 @@ impl Turn {
                 message: message.clone(),
             }),
             End::RateLimited { message, .. } | End::AccountTrouble { message } => {
-                self.again_unless(too_many(counters.pauses, &counters), |times| {
-                    BlockReason::Paused {
-                        times,
-                        message: message.clone(),
-                    }
+                let message = message.clone();
+                self.again_unless(counters.pauses, end, |times| BlockReason::Paused {
+                    times,
+                    message,
                 });
             }
-            End::Aborted => self.again_unless(too_many(counters.aborts, &counters), |times| {
-                BlockReason::Aborted { times }
-            }),
+            End::Aborted => {
+                self.again_unless(counters.aborts, end, |times| BlockReason::Aborted { times });
+            }
             End::Lost { .. } | End::Stopped => {
-                self.again_unless(too_many(counters.lost, &counters), |times| {
-                    BlockReason::Lost { times }
-                });
+                self.again_unless(counters.lost, end, |times| BlockReason::Lost { times });
             }
             End::ResumeRefused { .. } => self.begin_attempt(),
         }
     }
 
-    fn again_unless(&mut self, times: Option<u32>, reason: impl FnOnce(u32) -> BlockReason) {
-        match times {
-            Some(times) => self.block(reason(times)),
-            None => self.begin_attempt(),
+    /// Another attempt at once, unless the last ones all ended in this way, or in no better one.
+    fn again_unless(&mut self, in_a_row: u32, end: &End, reason: impl FnOnce(u32) -> BlockReason) {
+        let attempts = self.story.counters.unpaid;
+        if in_a_row >= MAX_IN_A_ROW {
+            self.block(reason(in_a_row));
+        } else if attempts >= MAX_UNPAID {
+            let last = LastTry::Ended { end: end.clone() };
+            self.block(BlockReason::RetriesUsedUp { attempts, last });
+        } else {
+            self.begin_attempt();
         }
     }
 
@@ -376,15 +378,6 @@ impl Turn {
         } else {
             self.block_without_retries(LastTry::ReviewFailed { findings });
         }
-    }
-}
-
-/// How often, when that is too often: of one kind in a row, or of all kinds together.
-fn too_many(in_a_row: u32, counters: &Counters) -> Option<u32> {
-    if in_a_row >= MAX_IN_A_ROW {
-        Some(in_a_row)
-    } else {
-        (counters.unpaid >= MAX_UNPAID).then_some(counters.unpaid)
     }
 }
 
