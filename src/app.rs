@@ -43,18 +43,23 @@ pub struct App {
 impl App {
     /// Takes the data folder, opens the store and the repositories, and binds the address.
     pub async fn open(config: ServerConfig, environment: &Environment) -> anyhow::Result<Self> {
-        let data_dir = DataDir::take(&config.data_dir)?;
+        let data_dir = DataDir::take(&config.data_dir).await?;
         let crash = crash_points(environment)?;
-        let sqlite = SqliteStore::open(&data_dir.store()).await?.with_crash_points(crash.clone());
+        let sqlite = SqliteStore::open(&data_dir.store())
+            .await?
+            .with_crash_points(crash.clone());
         let pool = sqlite.pool().clone();
         let store: Arc<dyn Store> = Arc::new(sqlite);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock).await?;
         let (work_sender, work) = mpsc::unbounded_channel();
         let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work_sender);
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}: choose another `listen` address", config.listen))?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}: choose another `listen` address",
+                config.listen
+            )
+        })?;
         let address = listener.local_addr()?;
         let token = data_dir.announce(address)?;
         let configured = first_events(&config);
@@ -63,14 +68,34 @@ impl App {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             repos: open::web_repos(&repos),
-            webhook_secrets: config.github.as_ref().map(|github| github.webhook_secrets.clone()).unwrap_or_default(),
+            webhook_secrets: config
+                .github
+                .as_ref()
+                .map(|github| github.webhook_secrets.clone())
+                .unwrap_or_default(),
             max_body_bytes: config.max_body_bytes,
             token,
             data_dir: data_dir.path().to_owned(),
         };
         let adapters = open::adapters(&config, environment, repos, crash)?;
-        let context = executor::Context { store: Arc::clone(&store), engine: handle.clone(), adapters };
-        Ok(Self { address, listener, engine, handle, work, context, web, store, clock, configured, data_dir })
+        let context = executor::Context {
+            store: Arc::clone(&store),
+            engine: handle.clone(),
+            adapters,
+        };
+        Ok(Self {
+            address,
+            listener,
+            engine,
+            handle,
+            work,
+            context,
+            web,
+            store,
+            clock,
+            configured,
+            data_dir,
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -91,7 +116,12 @@ impl App {
         for timer in self.store.timers().await? {
             timers.send(timer)?;
         }
-        roots.spawn(split_timers(self.work, work_sender, timers, shutdown.clone()));
+        roots.spawn(split_timers(
+            self.work,
+            work_sender,
+            timers,
+            shutdown.clone(),
+        ));
         let (clock, engine, stop) = (self.clock, self.handle.clone(), shutdown.clone());
         roots.spawn(async move {
             timer::run(armed, clock, engine, stop).await;
@@ -115,9 +145,16 @@ impl App {
 
 /// What the server tells its subjects at each start.
 fn first_events(config: &ServerConfig) -> Vec<Event> {
-    let limits = AccountEvent::Configured { limits: config.limits.clone() };
-    let opened = config.repos.iter().map(|repo| Event::repo(&repo.name, RepoEvent::Opened));
-    std::iter::once(Event::Account { event: limits }).chain(opened).collect()
+    let limits = AccountEvent::Configured {
+        limits: config.limits.clone(),
+    };
+    let opened = config
+        .repos
+        .iter()
+        .map(|repo| Event::repo(&repo.name, RepoEvent::Opened));
+    std::iter::once(Event::Account { event: limits })
+        .chain(opened)
+        .collect()
 }
 
 fn crash_points(environment: &Environment) -> anyhow::Result<CrashPoints> {
@@ -181,7 +218,10 @@ async fn watch(
                 shutdown.cancel();
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "a part of the server broke down");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "a part of the server broke down"
+                );
                 outcome = Err(error);
                 shutdown.cancel();
             }

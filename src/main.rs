@@ -35,7 +35,9 @@ enum Command {
     Story(cli::story::StoryArgs),
     /// Supervise one run (the server starts this)
     #[command(hide = true)]
-    RunAttempt { folder: PathBuf },
+    RunAttempt {
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {

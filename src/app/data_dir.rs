@@ -5,11 +5,16 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+/// Together about two seconds.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A data folder that this process alone serves, until it is dropped.
 pub struct DataDir {
@@ -28,19 +33,27 @@ impl DataDir {
     const SERVER_FILE: &str = "server.json";
 
     /// Creates the folder if needed and takes it, or says who has it.
-    pub fn take(path: &Path) -> anyhow::Result<Self> {
+    pub async fn take(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        fs::create_dir_all(path)
-            .with_context(|| format!("cannot create the data folder {shown}: give the server write permission there"))?;
-        let path = path.canonicalize().with_context(|| format!("cannot use the data folder {shown}"))?;
+        fs::create_dir_all(path).with_context(|| {
+            format!("cannot create the data folder {shown}: give the server write permission there")
+        })?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("cannot use the data folder {shown}"))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(path.join("lock"))
-            .with_context(|| format!("cannot write to the data folder {shown}: is it read-only?"))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .with_context(|| format!("another huskies serves the data folder {shown}: stop it, or use another data_dir"))?;
+            .with_context(|| {
+                format!("cannot write to the data folder {shown}: is it read-only?")
+            })?;
+        if !lock_soon(&lock).await? {
+            anyhow::bail!(
+                "another huskies serves the data folder {shown}: stop it, or use another data_dir"
+            );
+        }
         Ok(Self { path, _lock: lock })
     }
 
@@ -55,10 +68,19 @@ impl DataDir {
     /// Writes `server.json` with a fresh token, and gives the token back.
     pub fn announce(&self, address: SocketAddr) -> anyhow::Result<SecretString> {
         let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for a token: {error}"))?;
-        let file = ServerFile { listening: format!("http://{address}"), token: hex::encode(random) };
+        getrandom::fill(&mut random)
+            .map_err(|error| anyhow::anyhow!("no randomness for a token: {error}"))?;
+        let file = ServerFile {
+            listening: format!("http://{address}"),
+            token: hex::encode(random),
+        };
         let fresh = self.path.join("server.json.new");
-        let mut out = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
+        let mut out = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&fresh)?;
         out.write_all(&serde_json::to_vec_pretty(&file)?)?;
         fs::rename(&fresh, self.path.join(Self::SERVER_FILE))?;
         Ok(file.token.into())
@@ -69,7 +91,21 @@ impl DataDir {
         match fs::read(path.join(Self::SERVER_FILE)) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.join(Self::SERVER_FILE).display())),
+            Err(error) => Err(error)
+                .with_context(|| format!("cannot read {}", path.join(Self::SERVER_FILE).display())),
         }
     }
+}
+
+/// Takes the lock, or sees for a while whether it becomes free: a child that a killed server was
+/// just starting holds it until its own program begins.
+async fn lock_soon(lock: &File) -> anyhow::Result<bool> {
+    for _ in 0..LOCK_TRIES {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(LOCK_PAUSE).await,
+            Err(error) => return Err(error).context("the data folder cannot be locked"),
+        }
+    }
+    Ok(false)
 }

@@ -53,56 +53,120 @@ pub(super) async fn repositories(
     let git = git(config, environment)?;
     let github = config.github.as_ref().map(github).transpose()?;
     let ticking = Arc::clone(clock);
-    let local = Arc::new(LocalForge::new(pool.clone(), Arc::new(move || ticking.now())));
+    let local = Arc::new(LocalForge::new(
+        pool.clone(),
+        Arc::new(move || ticking.now()),
+    ));
     let mut repos = BTreeMap::new();
     for repo in &config.repos {
         let (forge, local): (Arc<dyn Forge>, _) = match (repo.forge, &github) {
-            (ForgeKind::Local, _) => (Arc::clone(&local) as Arc<dyn Forge>, Some(Arc::clone(&local))),
+            (ForgeKind::Local, _) => (
+                Arc::clone(&local) as Arc<dyn Forge>,
+                Some(Arc::clone(&local)),
+            ),
             (ForgeKind::GitHub, Some(github)) => (Arc::clone(github) as Arc<dyn Forge>, None),
-            (ForgeKind::GitHub, None) => anyhow::bail!("{} is on GitHub, and no token is configured", repo.name),
+            (ForgeKind::GitHub, None) => {
+                anyhow::bail!("{} is on GitHub, and no token is configured", repo.name)
+            }
         };
-        let git = repository(config, repo, &git).await.with_context(|| format!("cannot open {}", repo.name))?;
-        repos.insert(repo.name.clone(), OpenRepo { git, forge, local, config: repo.clone() });
+        let git = repository(config, repo, &git)
+            .await
+            .with_context(|| format!("cannot open {}", repo.name))?;
+        repos.insert(
+            repo.name.clone(),
+            OpenRepo {
+                git,
+                forge,
+                local,
+                config: repo.clone(),
+            },
+        );
     }
     Ok(repos)
 }
 
 fn git(config: &ServerConfig, environment: &Environment) -> anyhow::Result<Git> {
-    let passed = environment.only(&["SSH_AUTH_SOCK", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"]);
+    let passed = environment.only(&[
+        "SSH_AUTH_SOCK",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+        "SSL_CERT_FILE",
+    ]);
     let os = |text: String| OsString::from(text);
     Ok(Git::new(GitSettings {
         home: config.data_dir.join("git-home"),
-        path: os(environment.get("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned()),
-        environment: passed.into_iter().map(|(name, value)| (os(name), os(value))).collect(),
+        path: os(environment
+            .get("PATH")
+            .unwrap_or("/usr/local/bin:/usr/bin:/bin")
+            .to_owned()),
+        environment: passed
+            .into_iter()
+            .map(|(name, value)| (os(name), os(value)))
+            .collect(),
         time_limit: GIT_LIMIT,
         network_time_limit: GIT_NETWORK_LIMIT,
     })?)
 }
 
 fn github(config: &GitHubConfig) -> anyhow::Result<Arc<Github>> {
-    let settings = GithubSettings { api_url: config.api_url.clone(), token: config.token.clone() };
+    let settings = GithubSettings {
+        api_url: config.api_url.clone(),
+        token: config.token.clone(),
+    };
     Ok(Arc::new(Github::new(&settings)?))
 }
 
-async fn repository(config: &ServerConfig, repo: &RepoConfig, git: &Git) -> anyhow::Result<Repository> {
+async fn repository(
+    config: &ServerConfig,
+    repo: &RepoConfig,
+    git: &Git,
+) -> anyhow::Result<Repository> {
     let (clone, remote) = match &repo.source {
         RepoSource::Path(path) => (Some(path.clone()), None),
         RepoSource::CloneUrl(url) => (None, Some(url.clone())),
     };
     let auth = match (&config.github, repo.forge) {
-        (Some(github), ForgeKind::GitHub) => {
-            Some(Auth { username: "x-access-token".to_owned(), token: github.token.clone() })
-        }
+        (Some(github), ForgeKind::GitHub) => Some(Auth {
+            username: "x-access-token".to_owned(),
+            token: github.token.clone(),
+        }),
         (None, _) | (Some(_), ForgeKind::Local) => None,
     };
-    let paths = RepoPaths::new(config.data_dir.join("repos").join(repo.name.owner()).join(repo.name.name()));
-    let identity = Identity { name: config.identity.name.clone(), email: config.identity.email.clone() };
-    Ok(Repository::open(paths, Source { clone, remote, auth }, identity, git.clone()).await?)
+    let paths = RepoPaths::new(
+        config
+            .data_dir
+            .join("repos")
+            .join(repo.name.owner())
+            .join(repo.name.name()),
+    );
+    let identity = Identity {
+        name: config.identity.name.clone(),
+        email: config.identity.email.clone(),
+    };
+    Ok(Repository::open(
+        paths,
+        Source {
+            clone,
+            remote,
+            auth,
+        },
+        identity,
+        git.clone(),
+    )
+    .await?)
 }
 
 pub(super) fn web_repos(repos: &BTreeMap<RepoName, OpenRepo>) -> BTreeMap<RepoName, WebRepo> {
-    let web = |repo: &OpenRepo| WebRepo { forge: Arc::clone(&repo.forge), local: repo.local.clone() };
-    repos.iter().map(|(name, repo)| (name.clone(), web(repo))).collect()
+    let web = |repo: &OpenRepo| WebRepo {
+        forge: Arc::clone(&repo.forge),
+        local: repo.local.clone(),
+    };
+    repos
+        .iter()
+        .map(|(name, repo)| (name.clone(), web(repo)))
+        .collect()
 }
 
 pub(super) fn adapters(
@@ -119,9 +183,15 @@ pub(super) fn adapters(
     };
     let binary = std::env::current_exe().context("cannot find out where this program lies")?;
     Ok(Adapters {
-        repos: repos.into_iter().map(|(name, repo)| (name, context(repo))).collect(),
+        repos: repos
+            .into_iter()
+            .map(|(name, repo)| (name, context(repo)))
+            .collect(),
         data_dir: config.data_dir.clone(),
-        launcher: Launcher { binary, environment: environment.only(&SUPERVISOR_ENVIRONMENT) },
+        launcher: Launcher {
+            binary,
+            environment: environment.only(&SUPERVISOR_ENVIRONMENT),
+        },
         agent_environment: agent_environment(config, environment),
         as_root: rustix::process::geteuid().is_root(),
         masker: Masker::new(secrets(config)),
@@ -133,11 +203,20 @@ pub(super) fn adapters(
 fn agent_environment(config: &ServerConfig, environment: &Environment) -> Vec<(String, String)> {
     let mut variables = environment.for_agents();
     variables.extend(environment.only(&CREDENTIALS));
-    let named: Vec<&str> = config.agent_environment.iter().map(String::as_str).collect();
+    let named: Vec<&str> = config
+        .agent_environment
+        .iter()
+        .map(String::as_str)
+        .collect();
     variables.extend(environment.only(&named));
     variables
 }
 
 fn secrets(config: &ServerConfig) -> Vec<secrecy::SecretString> {
-    config.github.iter().flat_map(|github| github.webhook_secrets.iter().chain([&github.token])).cloned().collect()
+    config
+        .github
+        .iter()
+        .flat_map(|github| github.webhook_secrets.iter().chain([&github.token]))
+        .cloned()
+        .collect()
 }

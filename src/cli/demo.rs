@@ -54,12 +54,17 @@ struct StorySummary {
     conflicts: usize,
 }
 
-pub async fn run(args: DemoArgs, environment: &Environment, out: &mut Output) -> Result<ExitStatus, CliError> {
+pub async fn run(
+    args: DemoArgs,
+    environment: &Environment,
+    out: &mut Output,
+) -> Result<ExitStatus, CliError> {
     let scene = Scene::make(args.keep)?;
     let mut show = Show::new(out);
     show.opening(&scene)?;
     let app = App::open(scene.config(), environment).await?;
-    let client = Client::to(DataDir::server_file(&scene.data_dir())?.context("the server left no address")?);
+    let client =
+        Client::to(DataDir::server_file(&scene.data_dir())?.context("the server left no address")?);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let server = app.run(shutdown.clone());
@@ -73,7 +78,11 @@ pub async fn run(args: DemoArgs, environment: &Environment, out: &mut Output) ->
     served?;
     let outcome = check(&summary, &scene);
     show.summary(&summary, &scene, outcome.as_ref().err())?;
-    Ok(if outcome.is_ok() { ExitStatus::Success } else { ExitStatus::Failure })
+    Ok(if outcome.is_ok() {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Failure
+    })
 }
 
 /// Opens and starts the stories, and follows them to their ends.
@@ -81,7 +90,11 @@ async fn play(client: &Client, scene: &Scene, show: &mut Show<'_>) -> Result<Sum
     let mut ids = Vec::new();
     for (title, body) in scene::STORIES {
         let created = client.new_issue(scene::REPO, title, body).await?;
-        let id: StoryId = created["id"].as_str().unwrap_or_default().parse().map_err(anyhow::Error::new)?;
+        let id: StoryId = created["id"]
+            .as_str()
+            .unwrap_or_default()
+            .parse()
+            .map_err(anyhow::Error::new)?;
         show.opened(&id, title)?;
         client.ask(&id, "start").await?;
         ids.push(id);
@@ -114,9 +127,13 @@ async fn play(client: &Client, scene: &Scene, show: &mut Show<'_>) -> Result<Sum
             client.events(&ids[place], seen[place], 1).await?;
         }
     }
-    let mut summary = Summary { stories: Vec::new() };
+    let mut summary = Summary {
+        stories: Vec::new(),
+    };
     for (place, story) in stories {
-        summary.stories.push(summarise(client, &ids[place], story, conflicts[place]).await?);
+        summary
+            .stories
+            .push(summarise(client, &ids[place], story, conflicts[place]).await?);
     }
     Ok(summary)
 }
@@ -140,7 +157,11 @@ async fn summarise(
         attempts: story.attempt,
         gate_runs: story.gate_runs,
         commit: story.commit,
-        receipt: story.receipt.map(serde_json::to_value).transpose().map_err(anyhow::Error::new)?,
+        receipt: story
+            .receipt
+            .map(serde_json::to_value)
+            .transpose()
+            .map_err(anyhow::Error::new)?,
         comments: count("comments"),
         statuses: count("statuses"),
         conflicts,
@@ -153,7 +174,10 @@ async fn settled_forge(client: &Client, id: &StoryId) -> Result<serde_json::Valu
     for _ in 0..100 {
         let labels = forge["labels"].to_string();
         let said = forge["comments"].to_string();
-        if labels.contains("stage:done") && said.contains("**Done.**") && said.contains("huskies: done") {
+        if labels.contains("stage:done")
+            && said.contains("**Done.**")
+            && said.contains("huskies: done")
+        {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -165,19 +189,40 @@ async fn settled_forge(client: &Client, id: &StoryId) -> Result<serde_json::Valu
 /// Whether everything ended as a demonstration must.
 fn check(summary: &Summary, scene: &Scene) -> anyhow::Result<()> {
     for story in &summary.stories {
-        ensure!(story.stage == "done", "{} ended as {} instead of done", story.id, story.stage);
-        let commit = story.commit.as_deref().context("a story is done without a commit")?;
-        let receipt = story.receipt.as_ref().context("a story landed without a receipt")?;
+        ensure!(
+            story.stage == "done",
+            "{} ended as {} instead of done",
+            story.id,
+            story.stage
+        );
+        let commit = story
+            .commit
+            .as_deref()
+            .context("a story is done without a commit")?;
+        let receipt = story
+            .receipt
+            .as_ref()
+            .context("a story landed without a receipt")?;
         ensure!(
             scene.tree_of(commit)? == receipt["tree"].as_str().unwrap_or_default(),
             "{} landed another tree than the one that was tested",
             story.id
         );
-        ensure!(scene.base_contains(commit)?, "the base branch does not contain {commit}");
+        ensure!(
+            scene.base_contains(commit)?,
+            "the base branch does not contain {commit}"
+        );
     }
     let first = summary.stories.first().context("no story was played")?;
-    ensure!(first.attempts == 2, "the first story took {} attempts instead of 2", first.attempts);
+    ensure!(
+        first.attempts == 2,
+        "the first story took {} attempts instead of 2",
+        first.attempts
+    );
     let conflicts: usize = summary.stories.iter().map(|story| story.conflicts).sum();
-    ensure!(conflicts == 1, "there were {conflicts} conflicts instead of 1");
+    ensure!(
+        conflicts == 1,
+        "there were {conflicts} conflicts instead of 1"
+    );
     scene.check_content()
 }

@@ -23,11 +23,19 @@ pub struct LogsArgs {
     place: PlaceArgs,
 }
 
-pub async fn run(args: LogsArgs, environment: &Environment, out: &mut Output) -> Result<ExitStatus, CliError> {
+pub async fn run(
+    args: LogsArgs,
+    environment: &Environment,
+    out: &mut Output,
+) -> Result<ExitStatus, CliError> {
     let client = Client::of(&args.place.data_dir(environment)?)?;
     let id = find(&client, &args.story).await?;
-    let attempt = args.attempt.map_or_else(String::new, |attempt| format!("&attempt={attempt}"));
-    let mut response = client.log(&id, &format!("follow={}{attempt}", args.follow)).await?;
+    let attempt = args
+        .attempt
+        .map_or_else(String::new, |attempt| format!("&attempt={attempt}"));
+    let mut response = client
+        .log(&id, &format!("follow={}{attempt}", args.follow))
+        .await?;
     let mut rest: Vec<u8> = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(anyhow::Error::new)? {
         rest.extend_from_slice(&chunk);

@@ -68,7 +68,12 @@ fn here() -> Result<ServerConfig, CliError> {
 
 /// `local/<folder>`, as far as the folder's name can be one.
 fn local_name(root: &Path) -> Result<RepoName, CliError> {
-    let folder = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = format!("local/{folder}").parse().or_else(|_| format!("local/{}", Slug::from_title(&folder)).parse());
+    let folder = root
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let name = format!("local/{folder}")
+        .parse()
+        .or_else(|_| format!("local/{}", Slug::from_title(&folder)).parse());
     name.map_err(CliError::usage)
 }

@@ -44,11 +44,17 @@ pub async fn run(args: ServeArgs, environment: &Environment) -> Result<ExitStatu
 /// Scripts read the address from here, whatever `--json` says.
 #[expect(clippy::print_stdout, reason = "the documented first line of stdout")]
 fn announce(app: &App) {
-    println!("{}", json!({ "listening": format!("http://{}", app.address()) }));
+    println!(
+        "{}",
+        json!({ "listening": format!("http://{}", app.address()) })
+    );
 }
 
 /// `RUST_LOG` chooses; `info` without it.
 pub fn log_to_stderr(environment: &Environment) {
     let filter = EnvFilter::new(environment.get("RUST_LOG").unwrap_or("info"));
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
 }

@@ -64,15 +64,31 @@ enum StoryCommand {
     },
 }
 
-pub async fn run(args: StoryArgs, environment: &Environment, out: &mut Output) -> Result<ExitStatus, CliError> {
+pub async fn run(
+    args: StoryArgs,
+    environment: &Environment,
+    out: &mut Output,
+) -> Result<ExitStatus, CliError> {
     let client = Client::of(&args.place.data_dir(environment)?)?;
     match args.command {
-        StoryCommand::New { title, body, start, repo } => {
-            let order = NewStory { title, body, start, repo };
+        StoryCommand::New {
+            title,
+            body,
+            start,
+            repo,
+        } => {
+            let order = NewStory {
+                title,
+                body,
+                start,
+                repo,
+            };
             new(&client, order, out).await
         }
         StoryCommand::List => list(&client, out).await,
-        StoryCommand::Show { story } => show(&client.story(&find(&client, &story).await?).await?, out),
+        StoryCommand::Show { story } => {
+            show(&client.story(&find(&client, &story).await?).await?, out)
+        }
         StoryCommand::Events { story } => events(&client, &story, out).await,
         StoryCommand::Start { story } => ask(&client, &story, "start", out).await,
         StoryCommand::Stop { story } => ask(&client, &story, "stop", out).await,
@@ -84,13 +100,19 @@ pub async fn run(args: StoryArgs, environment: &Environment, out: &mut Output) -
             let waited = wait(&client, &id);
             let story = match timeout {
                 None => waited.await?,
-                Some(seconds) => match tokio::time::timeout(Duration::from_secs(seconds), waited).await {
-                    Ok(story) => story?,
-                    Err(_) => client.story(&id).await?,
-                },
+                Some(seconds) => {
+                    match tokio::time::timeout(Duration::from_secs(seconds), waited).await {
+                        Ok(story) => story?,
+                        Err(_) => client.story(&id).await?,
+                    }
+                }
             };
             show(&story, out)?;
-            Ok(if story.stage == "done" { ExitStatus::Success } else { ExitStatus::Failure })
+            Ok(if story.stage == "done" {
+                ExitStatus::Success
+            } else {
+                ExitStatus::Failure
+            })
         }
     }
 }
@@ -108,7 +130,11 @@ async fn new(client: &Client, order: NewStory, out: &mut Output) -> Result<ExitS
         None => only_repo(client).await?,
     };
     let created = client.new_issue(&repo, &order.title, &order.body).await?;
-    let id: StoryId = created["id"].as_str().unwrap_or_default().parse().map_err(CliError::usage)?;
+    let id: StoryId = created["id"]
+        .as_str()
+        .unwrap_or_default()
+        .parse()
+        .map_err(CliError::usage)?;
     if order.start {
         client.ask(&id, "start").await?;
     }
@@ -124,16 +150,24 @@ async fn new(client: &Client, order: NewStory, out: &mut Output) -> Result<ExitS
 async fn only_repo(client: &Client) -> Result<String, CliError> {
     let mut repos = client.repos().await?;
     if repos.len() > 1 {
-        let error = anyhow::anyhow!("this server has {} repositories: {}", repos.len(), repos.join(", "));
+        let error = anyhow::anyhow!(
+            "this server has {} repositories: {}",
+            repos.len(),
+            repos.join(", ")
+        );
         return Err(CliError::usage(error).hint("name one, as in `octo/app#42` or with --repo"));
     }
-    repos.pop().ok_or_else(|| CliError::usage(anyhow::anyhow!("this server has no repository")))
+    repos
+        .pop()
+        .ok_or_else(|| CliError::usage(anyhow::anyhow!("this server has no repository")))
 }
 
 /// `42`, `#42` or `octo/app#42`.
 pub async fn find(client: &Client, story: &str) -> Result<StoryId, CliError> {
     match story.trim_start_matches('#').parse::<u64>() {
-        Ok(number) => format!("{}#{number}", only_repo(client).await?).parse().map_err(CliError::usage),
+        Ok(number) => format!("{}#{number}", only_repo(client).await?)
+            .parse()
+            .map_err(CliError::usage),
         Err(_) => story.parse().map_err(CliError::usage),
     }
 }
@@ -144,18 +178,31 @@ async fn list(client: &Client, out: &mut Output) -> Result<ExitStatus, CliError>
     if stories.is_empty() {
         out.line("No story was started yet.")?;
     }
-    let width = stories.iter().map(|story| story.id.len()).max().unwrap_or_default();
+    let width = stories
+        .iter()
+        .map(|story| story.id.len())
+        .max()
+        .unwrap_or_default();
     for story in &stories {
         let state = match &story.activity {
             Some(activity) => format!("{} ({activity})", story.stage),
             None => story.stage.clone(),
         };
-        out.line(format!("{:width$}  {state:24}  {}", story.id, one_line(&story.title)))?;
+        out.line(format!(
+            "{:width$}  {state:24}  {}",
+            story.id,
+            one_line(&story.title)
+        ))?;
     }
     Ok(ExitStatus::Success)
 }
 
-async fn ask(client: &Client, story: &str, verb: &str, out: &mut Output) -> Result<ExitStatus, CliError> {
+async fn ask(
+    client: &Client,
+    story: &str,
+    verb: &str,
+    out: &mut Output,
+) -> Result<ExitStatus, CliError> {
     let id = find(client, story).await?;
     show(&client.ask(&id, verb).await?, out)
 }
@@ -163,12 +210,18 @@ async fn ask(client: &Client, story: &str, verb: &str, out: &mut Output) -> Resu
 fn show(story: &StoryView, out: &mut Output) -> Result<ExitStatus, CliError> {
     out.value(story)?;
     out.line(format!("{}  {}", story.id, one_line(&story.title)))?;
-    let activity = story.activity.as_ref().map_or_else(String::new, |activity| format!(", {activity}"));
+    let activity = story
+        .activity
+        .as_ref()
+        .map_or_else(String::new, |activity| format!(", {activity}"));
     out.line(format!("  stage    {}{activity}", story.stage))?;
     if let Some(reason) = &story.reason {
         out.line(format!("  because  {}", one_line(reason)))?;
     }
-    out.line(format!("  attempt  {}, {} retries, {} gate runs", story.attempt, story.retries, story.gate_runs))?;
+    out.line(format!(
+        "  attempt  {}, {} retries, {} gate runs",
+        story.attempt, story.retries, story.gate_runs
+    ))?;
     if let Some(branch) = &story.branch {
         out.line(format!("  branch   {branch}"))?;
     }
@@ -181,7 +234,10 @@ fn show(story: &StoryView, out: &mut Output) -> Result<ExitStatus, CliError> {
 
 /// Titles and reasons come from others; on a terminal they are one line without control characters.
 fn one_line(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -197,7 +253,10 @@ async fn events(client: &Client, story: &str, out: &mut Output) -> Result<ExitSt
 
 /// `14:03:07  the agent says that it is done`
 pub fn event_line(event: &EventView) -> String {
-    let ignored = event.refusal.as_ref().map_or_else(String::new, |why| format!("  ({why})"));
+    let ignored = event
+        .refusal
+        .as_ref()
+        .map_or_else(String::new, |why| format!("  ({why})"));
     format!("{}  {}{ignored}", clock(event.at), one_line(&event.summary))
 }
 

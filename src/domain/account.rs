@@ -135,4 +135,17 @@ pub enum Budget {
 pub struct Pause {
     pub because: String,
     pub until: Timestamp,
+    pub probe: Probe,
+}
+
+/// How a pause ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// The provider named the time: then everybody goes on.
+    Needless,
+    /// Nobody knows: at the pause's end one agent tries.
+    Planned,
+    /// One agent may try; the pause is over when an attempt ends without trouble.
+    UnderWay,
 }

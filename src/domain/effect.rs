@@ -289,7 +289,8 @@ impl StatusState {
 /// A wake-up. Arming a name again replaces it; what fires late is fenced like any other event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timer {
-    pub name: &'static str,
+    /// Unique within the subject that arms it.
+    pub name: String,
     pub at: Timestamp,
     pub event: Event,
 }

@@ -173,11 +173,14 @@ pub enum StoryEvent {
     },
     GatesEnded {
         attempt: Attempt,
+        /// Which run of the attempt's gates it was ([`super::id::RunId::Accept`]).
+        round: u32,
         report: GateReport,
     },
     /// The gates broke down without a verdict.
     GatesLost {
         attempt: Attempt,
+        round: u32,
         message: String,
     },
     MergeBegan {
@@ -212,7 +215,7 @@ pub enum StoryEvent {
 }
 
 impl StoryEvent {
-    /// The attempt that fences it, where one does.
+    /// The attempt that the event is about; what people and the merge queue say is about none.
     pub fn attempt(&self) -> Option<Attempt> {
         match self {
             Self::ProjectRead { attempt, .. }
@@ -271,7 +274,8 @@ pub enum RepoEvent {
         branch: BranchName,
         tip: Sha,
         trigger: Trigger,
-        contained: Vec<StoryId>,
+        /// The tips, of those that were asked about, that `tip` contains.
+        contained: Vec<(StoryId, Sha)>,
     },
     BaseUnavailable {
         message: String,
@@ -284,6 +288,11 @@ pub enum RepoEvent {
     SlotReleased {
         story: StoryId,
         attempt: Attempt,
+    },
+    /// A person changed the order in which a story is served.
+    Prioritised {
+        story: StoryId,
+        priority: i32,
     },
     HeadKnown {
         story: StoryId,
@@ -391,8 +400,19 @@ pub enum AccountEvent {
         because: String,
         until: Option<Timestamp>,
     },
-    /// A timer, or a person who mended it.
+    /// A timer. Early and repeated ones change nothing.
     PauseOver {
         provider: Provider,
+    },
+    /// A person says that the provider works again, whatever the pause says.
+    Mended {
+        provider: Provider,
+    },
+    /// A timer: a new day has a new ceiling.
+    DayTurned,
+    /// A person changed the order in which a story is served.
+    Prioritised {
+        story: StoryId,
+        priority: i32,
     },
 }

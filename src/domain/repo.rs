@@ -87,6 +87,11 @@ pub struct Merging {
     pub phase: MergingPhase,
     /// Failures of git itself on this entry, which say nothing about the change.
     pub failures: u32,
+    /// Why it could not land when it last tried.
+    pub waits: Option<String>,
+    /// It was taken out of the queue while it landed: whether it did is still to be heard, and it
+    /// is not tried again.
+    pub withdrawn: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,4 +112,16 @@ pub enum MergingPhase {
         candidate: Candidate,
         gates: Vec<super::work::GateOutcome>,
     },
+}
+
+impl MergingPhase {
+    /// What would land, once it is built.
+    pub fn candidate(&self) -> Option<&Candidate> {
+        match self {
+            Self::Building { .. } => None,
+            Self::Gating { candidate }
+            | Self::Landing { candidate, .. }
+            | Self::Waiting { candidate, .. } => Some(candidate),
+        }
+    }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
+use super::event::Admission;
 use super::id::{Attempt, BranchName, ItemName, Sha, StoryId};
 use super::money::Usd;
 use super::project::Project;
@@ -42,6 +43,8 @@ pub struct Story {
     pub sessions: Vec<KnownSession>,
     /// What happened since the agent last ran; it is told at its next turn.
     pub recent: Vec<Recent>,
+    /// How many of them the agent that runs was started with.
+    pub recent_sent: usize,
     /// Output of the gates that failed last, for the next prompt.
     pub failure: Option<String>,
     /// One fingerprint for each gate failure in a row.
@@ -70,6 +73,7 @@ impl Story {
             judged_tree: None,
             sessions: Vec::new(),
             recent: Vec::new(),
+            recent_sent: 0,
             failure: None,
             fingerprints: Vec::new(),
             spent: Usd::ZERO,
@@ -142,6 +146,8 @@ pub struct Counters {
     pub lost: u32,
     /// Pauses for the provider's limits, in a row.
     pub pauses: u32,
+    /// Attempts in a row that used no retry, whatever their ends were.
+    pub unpaid: u32,
     pub fixups: u32,
     /// Gate runs of one attempt that broke down without a verdict.
     pub gate_rounds: u32,
@@ -169,6 +175,9 @@ pub struct Request {
     pub wish: Wish,
     pub by: Actor,
     pub at: Timestamp,
+    /// The forge's answer, kept until all earlier requests are answered: what people asked for
+    /// takes effect in the order in which they asked.
+    pub answer: Option<Admission>,
 }
 
 /// What can be asked.
@@ -330,6 +339,8 @@ pub enum Phase {
     },
     Judging {
         collected: Collected,
+        /// The attempt's end used a retry already; a failing gate does not use a second one.
+        retry_used: bool,
     },
 }
 
@@ -352,6 +363,22 @@ impl Phase {
             },
             Self::Running { .. } | Self::Stopping { .. } => Activity::Running,
             Self::Collecting { .. } | Self::Judging { .. } => Activity::Judging,
+        }
+    }
+
+    /// The agent that was granted, from the moment that its money is until its work is kept.
+    pub fn engagement(&self) -> Option<&Engagement> {
+        match self {
+            Self::Preparing(engagement)
+            | Self::Starting { engagement, .. }
+            | Self::Running { engagement, .. }
+            | Self::Stopping { engagement, .. } => Some(engagement),
+            Self::Held
+            | Self::Configuring
+            | Self::WaitingForSlot
+            | Self::WaitingForMoney { .. }
+            | Self::Collecting { .. }
+            | Self::Judging { .. } => None,
         }
     }
 }

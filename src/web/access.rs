@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -24,19 +24,30 @@ pub(super) struct Operator;
 impl FromRequestParts<Arc<WebState>> for Reader {
     type Rejection = WebError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<WebState>) -> Result<Self, WebError> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<WebState>,
+    ) -> Result<Self, WebError> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        if peer.is_some_and(|ConnectInfo(peer)| peer.ip().is_loopback()) || brings_token(parts, &state.token) {
+        if peer.is_some_and(|ConnectInfo(peer)| peer.ip().is_loopback())
+            || brings_token(parts, &state.token)
+        {
             return Ok(Self);
         }
-        Err(WebError::new(StatusCode::FORBIDDEN, "the API answers this machine, or a request with its token"))
+        Err(WebError::new(
+            StatusCode::FORBIDDEN,
+            "the API answers this machine, or a request with its token",
+        ))
     }
 }
 
 impl FromRequestParts<Arc<WebState>> for Operator {
     type Rejection = WebError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<WebState>) -> Result<Self, WebError> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<WebState>,
+    ) -> Result<Self, WebError> {
         if brings_token(parts, &state.token) {
             return Ok(Self);
         }
@@ -46,7 +57,10 @@ impl FromRequestParts<Arc<WebState>> for Operator {
 }
 
 fn brings_token(parts: &Parts, token: &SecretString) -> bool {
-    let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let header = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let brought = header.and_then(|header| header.strip_prefix("Bearer "));
     brought.is_some_and(|brought| equal_in_constant_time(brought, token.expose_secret()))
 }

@@ -48,11 +48,20 @@ pub(super) async fn act(
     Path(path): Path<ActionPath>,
 ) -> Result<Json<StoryView>, WebError> {
     let id = StoryId::new(repo_name(&path.owner, &path.repo)?, path.number);
-    let repo = state.repos.get(&id.repo).ok_or_else(|| WebError::not_found(&id.repo.to_string()))?;
+    let repo = state
+        .repos
+        .get(&id.repo)
+        .ok_or_else(|| WebError::not_found(&id.repo.to_string()))?;
     let trigger = trigger(&state, &id).await?;
     show_on_forge(repo, &id, path.verb, &trigger).await?;
     let wish = wish(repo, &id, path.verb).await?;
-    let event = Event::story(&id, StoryEvent::Asked { wish, by: Actor::Operator });
+    let event = Event::story(
+        &id,
+        StoryEvent::Asked {
+            wish,
+            by: Actor::Operator,
+        },
+    );
     if let Some(refusal) = state.engine.report(Report::event(event)).await? {
         return Err(WebError::new(StatusCode::CONFLICT, refusal.to_string()));
     }
@@ -63,11 +72,22 @@ async fn wish(repo: &WebRepo, id: &StoryId, verb: Verb) -> Result<Wish, WebError
     Ok(match verb {
         Verb::Start => {
             let issue = repo.forge.issue(id).await?;
-            let named = |prefix: &str| issue.labels.iter().find_map(|label| label.strip_prefix(prefix));
+            let named = |prefix: &str| {
+                issue
+                    .labels
+                    .iter()
+                    .find_map(|label| label.strip_prefix(prefix))
+            };
             Wish::Start {
                 agent: named("agent:").map(str::to_owned),
-                priority: named("priority:").and_then(|number| number.parse().ok()).unwrap_or_default(),
-                task: Task { title: issue.title.clone(), body: issue.body.clone(), comments: Vec::new() },
+                priority: named("priority:")
+                    .and_then(|number| number.parse().ok())
+                    .unwrap_or_default(),
+                task: Task {
+                    title: issue.title.clone(),
+                    body: issue.body.clone(),
+                    comments: Vec::new(),
+                },
             }
         }
         Verb::Stop => Wish::Stop,
@@ -80,8 +100,15 @@ async fn wish(repo: &WebRepo, id: &StoryId, verb: Verb) -> Result<Wish, WebError
 
 /// On the built-in forge the issue shows what was asked, as it would on GitHub. Doing so twice is
 /// harmless, so a request that broke off can simply be made again.
-async fn show_on_forge(repo: &WebRepo, id: &StoryId, verb: Verb, trigger: &Trigger) -> Result<(), WebError> {
-    let Some(local) = &repo.local else { return Ok(()) };
+async fn show_on_forge(
+    repo: &WebRepo,
+    id: &StoryId,
+    verb: Verb,
+    trigger: &Trigger,
+) -> Result<(), WebError> {
+    let Some(local) = &repo.local else {
+        return Ok(());
+    };
     match verb {
         Verb::Start => drop(local.label(id, &trigger.start_label, OPERATOR).await?),
         Verb::Stop => drop(local.unlabel(id, &trigger.start_label, OPERATOR).await?),
@@ -94,10 +121,15 @@ async fn show_on_forge(repo: &WebRepo, id: &StoryId, verb: Verb, trigger: &Trigg
 }
 
 async fn trigger(state: &WebState, id: &StoryId) -> Result<Trigger, WebError> {
-    let repo = state.store.subject(&SubjectId::Repo(id.repo.clone())).await?;
+    let repo = state
+        .store
+        .subject(&SubjectId::Repo(id.repo.clone()))
+        .await?;
     Ok(match repo {
         Some((Subject::Repo(repo), _)) => repo.base.map(|base| base.trigger).unwrap_or_default(),
-        Some((Subject::Story(_) | Subject::Head(_) | Subject::Account(_), _)) | None => Trigger::default(),
+        Some((Subject::Story(_) | Subject::Head(_) | Subject::Account(_), _)) | None => {
+            Trigger::default()
+        }
     })
 }
 
@@ -121,12 +153,17 @@ pub(super) async fn new_issue(
     Json(issue): Json<NewIssue>,
 ) -> Result<(StatusCode, Json<IssueCreated>), WebError> {
     let name = repo_name(&owner, &repo)?;
-    let known = state.repos.get(&name).ok_or_else(|| WebError::not_found(&name.to_string()))?;
+    let known = state
+        .repos
+        .get(&name)
+        .ok_or_else(|| WebError::not_found(&name.to_string()))?;
     let local = known.local.as_ref().map(Arc::clone).ok_or_else(|| {
         let message = format!("{name} is on GitHub: open the issue there");
         WebError::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     })?;
-    let number = local.create_issue(&name, &issue.title, &issue.body, OPERATOR).await?;
+    let number = local
+        .create_issue(&name, &issue.title, &issue.body, OPERATOR)
+        .await?;
     let id = StoryId::new(name, number).to_string();
     Ok((StatusCode::CREATED, Json(IssueCreated { id, number })))
 }

@@ -36,7 +36,9 @@ impl StoryPath {
 }
 
 pub(super) fn repo_name(owner: &str, repo: &str) -> Result<RepoName, WebError> {
-    format!("{owner}/{repo}").parse().map_err(|_| WebError::not_found("a repository of that name"))
+    format!("{owner}/{repo}")
+        .parse()
+        .map_err(|_| WebError::not_found("a repository of that name"))
 }
 
 /// The names of all repositories, sorted.
@@ -54,8 +56,18 @@ pub(super) async fn stories(
     State(state): Shared,
     Query(query): Query<StoriesQuery>,
 ) -> Result<Json<Vec<StoryView>>, WebError> {
-    let subjects = state.store.stories(&StoryFilter { repo: query.repo }).await?;
-    Ok(Json(subjects.iter().filter_map(story_of).filter(|story| story.was_started()).map(StoryView::of).collect()))
+    let subjects = state
+        .store
+        .stories(&StoryFilter { repo: query.repo })
+        .await?;
+    Ok(Json(
+        subjects
+            .iter()
+            .filter_map(story_of)
+            .filter(|story| story.was_started())
+            .map(StoryView::of)
+            .collect(),
+    ))
 }
 
 fn story_of(subject: &Subject) -> Option<&Story> {
@@ -75,7 +87,10 @@ pub(super) async fn story(
 
 pub(super) async fn find(state: &Arc<WebState>, id: &StoryId) -> Result<Story, WebError> {
     let stored = state.store.subject(&SubjectId::Story(id.clone())).await?;
-    let story = stored.as_ref().and_then(|(subject, _)| story_of(subject)).cloned();
+    let story = stored
+        .as_ref()
+        .and_then(|(subject, _)| story_of(subject))
+        .cloned();
     story.ok_or_else(|| WebError::not_found(&format!("the story {id}")))
 }
 
@@ -102,7 +117,12 @@ pub(super) async fn events(
         commits.mark_unchanged();
         let events = state.store.events(&id, query.after).await?;
         if !events.is_empty() || wait.is_zero() {
-            return Ok(Json(events.into_iter().map(|(seq, record)| EventView::of(seq, record)).collect()));
+            return Ok(Json(
+                events
+                    .into_iter()
+                    .map(|(seq, record)| EventView::of(seq, record))
+                    .collect(),
+            ));
         }
         let news = tokio::time::timeout_at(deadline, commits.changed()).await;
         if !matches!(news, Ok(Ok(()))) {
@@ -141,22 +161,51 @@ pub(super) async fn local_forge(
     use crate::forge::Forge as _;
     let id = path.id()?;
     let story = find(&state, &id).await?;
-    let local = state.repos.get(&id.repo).and_then(|repo| repo.local.as_ref());
-    let local = local.ok_or_else(|| WebError::not_found(&format!("{} on the built-in forge", id.repo)))?;
+    let local = state
+        .repos
+        .get(&id.repo)
+        .and_then(|repo| repo.local.as_ref());
+    let local =
+        local.ok_or_else(|| WebError::not_found(&format!("{} on the built-in forge", id.repo)))?;
     let mut statuses = Vec::new();
     for commit in commits_of(&state, &story).await? {
-        statuses.extend(local.statuses_of(&id.repo, &commit).await?.into_iter().map(StatusView::of));
+        statuses.extend(
+            local
+                .statuses_of(&id.repo, &commit)
+                .await?
+                .into_iter()
+                .map(StatusView::of),
+        );
     }
-    let comments = local.comments_of(&id).await?.into_iter().map(CommentView::of).collect();
-    Ok(Json(ForgeView { labels: local.issue(&id).await?.labels, comments, statuses }))
+    let comments = local
+        .comments_of(&id)
+        .await?
+        .into_iter()
+        .map(CommentView::of)
+        .collect();
+    Ok(Json(ForgeView {
+        labels: local.issue(&id).await?.labels,
+        comments,
+        statuses,
+    }))
 }
 
 /// Every commit of a story that was ever tested, in order.
-async fn commits_of(state: &WebState, story: &Story) -> Result<Vec<crate::domain::id::Sha>, WebError> {
+async fn commits_of(
+    state: &WebState,
+    story: &Story,
+) -> Result<Vec<crate::domain::id::Sha>, WebError> {
     use crate::domain::event::{Event, StoryEvent};
     let mut commits = Vec::new();
-    for (_, record) in state.store.events(&SubjectId::Story(story.id.clone()), 0).await? {
-        if let Event::Story { event: StoryEvent::WorkCollected { collected, .. }, .. } = record.event
+    for (_, record) in state
+        .store
+        .events(&SubjectId::Story(story.id.clone()), 0)
+        .await?
+    {
+        if let Event::Story {
+            event: StoryEvent::WorkCollected { collected, .. },
+            ..
+        } = record.event
             && !commits.contains(&collected.head)
         {
             commits.push(collected.head);
@@ -167,7 +216,10 @@ async fn commits_of(state: &WebState, story: &Story) -> Result<Vec<crate::domain
 
 impl CommentView {
     fn of(comment: LocalComment) -> Self {
-        Self { author: comment.author, body: comment.body }
+        Self {
+            author: comment.author,
+            body: comment.body,
+        }
     }
 }
 

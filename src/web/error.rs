@@ -18,7 +18,10 @@ pub(super) struct WebError {
 
 impl WebError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 
     pub(super) fn not_found(what: &str) -> Self {
@@ -28,7 +31,10 @@ impl WebError {
     /// Details go to the log, never to the client.
     fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server cannot answer that now; its log says why")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server cannot answer that now; its log says why",
+        )
     }
 }
 
@@ -48,7 +54,9 @@ impl From<ForgeError> for WebError {
     fn from(error: ForgeError) -> Self {
         match &error {
             ForgeError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            ForgeError::Invalid { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            ForgeError::Invalid { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
             ForgeError::RetryAfter { .. }
             | ForgeError::Unavailable { .. }
             | ForgeError::Unauthorized { .. }

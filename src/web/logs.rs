@@ -43,9 +43,16 @@ pub(super) async fn log(
     let folder = RunFolder::of(&state.data_dir, &RunId::Agent(id.clone(), attempt));
     let folder = folder.map_err(|_| WebError::not_found("the log"))?;
     if !query.follow && !folder.log().exists() {
-        return Err(WebError::not_found(&format!("output of attempt {attempt} of {id}")));
+        return Err(WebError::not_found(&format!(
+            "output of attempt {attempt} of {id}"
+        )));
     }
-    let tail = Tail { folder, older: true, file: None, follow: query.follow };
+    let tail = Tail {
+        folder,
+        older: true,
+        file: None,
+        follow: query.follow,
+    };
     Ok(Response::new(Body::from_stream(tail.chunks())))
 }
 
@@ -83,7 +90,11 @@ impl Tail {
     }
 
     async fn read(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        let path = if self.older { self.folder.older_log() } else { self.folder.log() };
+        let path = if self.older {
+            self.folder.older_log()
+        } else {
+            self.folder.log()
+        };
         let mut file = match self.file.take() {
             Some((open, file)) if open == path => file,
             Some(_) | None => match File::open(&path).await {

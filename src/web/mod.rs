@@ -65,10 +65,19 @@ pub fn router(state: WebState) -> Router {
         .route("/webhooks/github", post(webhook::receive).layer(limit))
         .route("/api/stories", get(api::stories))
         .route("/api/stories/{owner}/{repo}/{number}", get(api::story))
-        .route("/api/stories/{owner}/{repo}/{number}/events", get(api::events))
-        .route("/api/stories/{owner}/{repo}/{number}/forge", get(api::local_forge))
+        .route(
+            "/api/stories/{owner}/{repo}/{number}/events",
+            get(api::events),
+        )
+        .route(
+            "/api/stories/{owner}/{repo}/{number}/forge",
+            get(api::local_forge),
+        )
         .route("/api/stories/{owner}/{repo}/{number}/log", get(logs::log))
-        .route("/api/stories/{owner}/{repo}/{number}/{verb}", post(actions::act))
+        .route(
+            "/api/stories/{owner}/{repo}/{number}/{verb}",
+            post(actions::act),
+        )
         .route("/api/repos", get(api::repos))
         .route("/api/repos/{owner}/{repo}/issues", post(actions::new_issue))
         .with_state(Arc::new(state))

@@ -41,7 +41,9 @@ pub struct StoryView {
 impl StoryView {
     pub fn of(story: &Story) -> Self {
         let (commit, receipt) = match &story.stage {
-            Stage::Done { commit, receipt } => (Some(commit.to_string()), receipt.as_deref().cloned()),
+            Stage::Done { commit, receipt } => {
+                (Some(commit.to_string()), receipt.as_deref().cloned())
+            }
             Stage::Backlog { .. }
             | Stage::Coding(_)
             | Stage::Qa(_)

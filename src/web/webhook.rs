@@ -83,11 +83,19 @@ async fn accept(state: &WebState, decoded: Decoded, event: String) -> Result<Ans
         (Accepted::New, None) => "accepted",
     };
     let reason = if status == "duplicate" { None } else { reason };
-    Ok(Answer { delivery, status, reason })
+    Ok(Answer {
+        delivery,
+        status,
+        reason,
+    })
 }
 
 /// What follows from a delivery, or why nothing does.
-fn content(state: &WebState, repo: Option<RepoName>, content: Content) -> Result<Option<Event>, String> {
+fn content(
+    state: &WebState,
+    repo: Option<RepoName>,
+    content: Content,
+) -> Result<Option<Event>, String> {
     let event = match content {
         Content::Ping => return Ok(None),
         Content::Ignored { reason } => return Err(reason),
@@ -96,8 +104,14 @@ fn content(state: &WebState, repo: Option<RepoName>, content: Content) -> Result
     };
     let repo = repo.ok_or_else(|| "it names no repository".to_owned())?;
     // A repository of the built-in forge is nobody's on GitHub, whatever a payload calls itself.
-    if state.repos.get(&repo).is_none_or(|known| known.local.is_some()) {
-        return Err(format!("{repo} is not configured on this server as a GitHub repository"));
+    if state
+        .repos
+        .get(&repo)
+        .is_none_or(|known| known.local.is_some())
+    {
+        return Err(format!(
+            "{repo} is not configured on this server as a GitHub repository"
+        ));
     }
     Ok(Some(Event::repo(&repo, event)))
 }

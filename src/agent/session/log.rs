@@ -28,7 +28,10 @@ impl LogLine {
         match self {
             Self::Output { line, .. } => {
                 let plain = strip_ansi_escapes::strip_str(line);
-                plain.chars().filter(|c| !c.is_control() || *c == '\t').collect()
+                plain
+                    .chars()
+                    .filter(|c| !c.is_control() || *c == '\t')
+                    .collect()
             }
             Self::Cut { bytes, .. } => format!("… {bytes} bytes of older output are gone"),
         }

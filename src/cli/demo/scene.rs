@@ -14,9 +14,15 @@ pub(super) const REPO: &str = "demo/greeter";
 
 /// Title and body of each issue, in the order of their numbers.
 pub(super) const STORIES: [(&str, &str); 3] = [
-    ("Greet the world", "greet.sh should print a friendly greeting. The test knows which one."),
+    (
+        "Greet the world",
+        "greet.sh should print a friendly greeting. The test knows which one.",
+    ),
     ("Choose a motto", "Put `Run together.` into motto.txt."),
-    ("Choose another motto", "Put `Pull together.` into motto.txt."),
+    (
+        "Choose another motto",
+        "Put `Pull together.` into motto.txt.",
+    ),
 ];
 
 const PROJECT: &str = r#"land = "push"
@@ -104,8 +110,10 @@ impl Scene {
         } else {
             Some(temporary)
         };
-        let scene = Self { folder, temporary: temporary };
-        scene.make_repository().context("the demonstration's repository could not be made")?;
+        let scene = Self { folder, temporary };
+        scene
+            .make_repository()
+            .context("the demonstration's repository could not be made")?;
         Ok(scene)
     }
 
@@ -114,18 +122,29 @@ impl Scene {
         fs::create_dir_all(root.join(".huskies"))?;
         fs::write(root.join(".huskies/project.toml"), PROJECT)?;
         let go = self.folder.join("go");
-        fs::write(root.join(".huskies/scripted-agent.sh"), AGENT.replace("@GO@", &go.display().to_string()))?;
+        fs::write(
+            root.join(".huskies/scripted-agent.sh"),
+            AGENT.replace("@GO@", &go.display().to_string()),
+        )?;
         fs::write(root.join("greet.sh"), "echo \"Hello.\"\n")?;
         fs::write(root.join("test.sh"), TEST)?;
         fs::write(root.join("motto.txt"), "No motto yet.\n")?;
         let mut options = git2::RepositoryInitOptions::new();
-        let repository = Repository::init_opts(&root, options.initial_head("main").external_template(false))?;
+        let repository =
+            Repository::init_opts(&root, options.initial_head("main").external_template(false))?;
         let mut index = repository.index()?;
         index.add_all(["*"], git2::IndexAddOption::DEFAULT, None)?;
         index.write()?;
         let tree = repository.find_tree(index.write_tree()?)?;
         let author = Signature::now("huskies demo", "demo@localhost")?;
-        repository.commit(Some("HEAD"), &author, &author, "Begin the greeter", &tree, &[])?;
+        repository.commit(
+            Some("HEAD"),
+            &author,
+            &author,
+            "Begin the greeter",
+            &tree,
+            &[],
+        )?;
         Ok(())
     }
 
@@ -174,7 +193,10 @@ impl Scene {
 
     pub(super) fn tree_of(&self, commit: &str) -> anyhow::Result<String> {
         let repository = Repository::open(self.repository())?;
-        Ok(repository.find_commit(Oid::from_str(commit)?)?.tree_id().to_string())
+        Ok(repository
+            .find_commit(Oid::from_str(commit)?)?
+            .tree_id()
+            .to_string())
     }
 
     pub(super) fn base_contains(&self, commit: &str) -> anyhow::Result<bool> {
@@ -187,7 +209,10 @@ impl Scene {
     /// The work tree of the person whose clone it is holds all three changes.
     pub(super) fn check_content(&self) -> anyhow::Result<()> {
         let read = |name: &str| fs::read_to_string(self.repository().join(name));
-        ensure!(read("greet.sh")?.contains("Hello, world!"), "greet.sh was not changed");
+        ensure!(
+            read("greet.sh")?.contains("Hello, world!"),
+            "greet.sh was not changed"
+        );
         let motto = read("motto.txt")?;
         ensure!(
             motto.contains("Run together.") && motto.contains("Pull together."),
@@ -203,7 +228,11 @@ impl Scene {
         walk.push_ref("refs/heads/main")?;
         walk.map(|id| {
             let commit = repository.find_commit(id?)?;
-            Ok(format!("{:.10}  {}", commit.id(), commit.summary().ok().flatten().unwrap_or_default()))
+            Ok(format!(
+                "{:.10}  {}",
+                commit.id(),
+                commit.summary().ok().flatten().unwrap_or_default()
+            ))
         })
         .collect()
     }

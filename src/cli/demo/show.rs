@@ -11,8 +11,12 @@ use crate::web::EventView;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
-const GREEN: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
-const RED: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const GREEN: Style = Style::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
+const RED: Style = Style::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const YELLOW: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
 
 /// Events that tell the tale; the others are in `huskies story events`.
@@ -39,12 +43,20 @@ impl<'a> Show<'a> {
     }
 
     pub(super) fn opening(&mut self, scene: &Scene) -> Result<(), CliError> {
-        self.out.line(format!("{BOLD}huskies demo{BOLD:#}: three issues, a scripted agent, real everything else"))?;
-        self.out.line(format!("{DIM}repository {REPO} in {}{DIM:#}\n", scene.repository().display()))
+        self.out.line(format!(
+            "{BOLD}huskies demo{BOLD:#}: three issues, a scripted agent, real everything else"
+        ))?;
+        self.out.line(format!(
+            "{DIM}repository {REPO} in {}{DIM:#}\n",
+            scene.repository().display()
+        ))
     }
 
     pub(super) fn opened(&mut self, id: &StoryId, title: &str) -> Result<(), CliError> {
-        self.out.line(format!("{BOLD}#{}{BOLD:#}  opened and started: {title}", id.number))
+        self.out.line(format!(
+            "{BOLD}#{}{BOLD:#}  opened and started: {title}",
+            id.number
+        ))
     }
 
     pub(super) fn event(&mut self, id: &StoryId, event: &EventView) -> Result<(), CliError> {
@@ -57,7 +69,11 @@ impl<'a> Show<'a> {
             "gates_ended" if event.summary.contains("failed") => YELLOW,
             _ => Style::new(),
         };
-        self.out.line(format!("{BOLD}#{}{BOLD:#}  {style}{}{style:#}", id.number, event_line(event)))
+        self.out.line(format!(
+            "{BOLD}#{}{BOLD:#}  {style}{}{style:#}",
+            id.number,
+            event_line(event)
+        ))
     }
 
     pub(super) fn summary(
@@ -70,7 +86,10 @@ impl<'a> Show<'a> {
         self.out.line("")?;
         for story in &summary.stories {
             let style = if story.stage == "done" { GREEN } else { RED };
-            let landed = story.commit.as_ref().map_or_else(String::new, |commit| format!(" as {commit:.10}"));
+            let landed = story
+                .commit
+                .as_ref()
+                .map_or_else(String::new, |commit| format!(" as {commit:.10}"));
             self.out.line(format!(
                 "{BOLD}{}{BOLD:#}  {style}{}{style:#}{landed}  {}",
                 story.id, story.stage, story.title
@@ -80,7 +99,9 @@ impl<'a> Show<'a> {
                 story.attempts, story.gate_runs, story.conflicts, story.comments, story.statuses
             ))?;
         }
-        self.out.line(format!("\n{BOLD}main{BOLD:#}, each commit the very tree that its gates passed:"))?;
+        self.out.line(format!(
+            "\n{BOLD}main{BOLD:#}, each commit the very tree that its gates passed:"
+        ))?;
         for commit in scene.history()? {
             self.out.line(format!("    {commit}"))?;
         }
@@ -95,7 +116,8 @@ impl<'a> Show<'a> {
             Some(trouble) => self.out.remark(format!("\n{RED}This did not go as it should:{RED:#} {trouble:#}"))?,
         }
         if scene.is_kept() {
-            self.out.remark(format!("kept: {}", scene.folder().display()))?;
+            self.out
+                .remark(format!("kept: {}", scene.folder().display()))?;
         }
         Ok(())
     }

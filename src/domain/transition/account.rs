@@ -7,11 +7,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Refusal, Step, Subject, ignored};
-use crate::domain::account::{Account, Budget, Pause, Reservation, Wanted};
+use crate::domain::account::{Account, Budget, Pause, Probe, Reservation, Wanted};
 use crate::domain::effect::{Effect, Timer};
 use crate::domain::event::{AccountEvent, Event, StoryEvent};
 use crate::domain::id::{Attempt, Provider, StoryId};
 use crate::domain::money::Usd;
+use crate::domain::story::Delay;
 
 /// A pause that nobody gave an end for is tried again after this long: one start probes whether
 /// the account was mended, so nothing runs in a loop and nothing waits for ever.
@@ -28,30 +29,9 @@ pub(super) fn step(
         now,
     };
     ledger.turn_day();
-    match event {
-        AccountEvent::Configured { limits } => ledger.account.limits = limits.clone(),
-        AccountEvent::Wanted { wanted } => ledger.want(wanted)?,
-        AccountEvent::Released { story, attempt } => ledger.settle(story, *attempt, Usd::ZERO)?,
-        AccountEvent::Settled {
-            story,
-            attempt,
-            used,
-        } => {
-            let held = ledger.held(story, *attempt);
-            ledger.settle(story, *attempt, used.unwrap_or(held))?;
-        }
-        AccountEvent::Paused {
-            provider,
-            because,
-            until,
-        } => ledger.pause(provider, because, *until),
-        AccountEvent::PauseOver { provider } => {
-            if ledger.account.pauses.remove(provider).is_none() {
-                return ignored("the provider is not paused");
-            }
-        }
-    }
+    ledger.apply(event)?;
     ledger.grant_what_waits();
+    ledger.explain_what_waits(account);
     Ok(Step {
         subject: Subject::Account(Box::new(ledger.account)),
         effects: ledger.effects,
@@ -67,101 +47,151 @@ struct Ledger {
 /// What a request can get at this moment.
 enum Answer {
     Grant(Usd),
-    Wait {
-        because: String,
-        until: Option<Timestamp>,
-    },
-    Refuse {
-        reason: String,
-    },
+    Wait(Delay),
+    Refuse(String),
 }
 
 impl Ledger {
-    /// Days are counted in UTC.
+    fn apply(&mut self, event: &AccountEvent) -> Result<(), Refusal> {
+        match event {
+            AccountEvent::Configured { limits } => self.account.limits = limits.clone(),
+            AccountEvent::Wanted { wanted } => return self.want(wanted),
+            AccountEvent::Released { story, attempt } => {
+                self.take_back(story, *attempt)?;
+            }
+            AccountEvent::Settled {
+                story,
+                attempt,
+                used,
+            } => return self.settle(story, *attempt, *used),
+            AccountEvent::Paused {
+                provider,
+                because,
+                until,
+            } => self.pause(provider, because, *until),
+            AccountEvent::PauseOver { provider } => return self.pause_over(provider),
+            AccountEvent::Mended { provider } => {
+                if self.account.pauses.remove(provider).is_none() {
+                    return ignored("the provider is not paused");
+                }
+            }
+            // The day was turned before the event was looked at.
+            AccountEvent::DayTurned => {}
+            AccountEvent::Prioritised { story, priority } => {
+                return self.prioritise(story, *priority);
+            }
+        }
+        Ok(())
+    }
+
+    /// Days are counted in UTC. A clock that is put back does not give a day's money twice.
     fn turn_day(&mut self) {
         let today = self.now.to_zoned_datetime(TimeZone::UTC).date();
-        if self.account.day != Some(today) {
+        if self.account.day.is_none_or(|day| day < today) {
             self.account.day = Some(today);
             self.account.spent_today = Usd::ZERO;
         }
     }
 
     fn want(&mut self, wanted: &Wanted) -> Result<(), Refusal> {
-        let same = |story: &StoryId, attempt| *story == wanted.story && attempt == wanted.attempt;
-        if self
-            .account
-            .reservations
-            .iter()
-            .any(|held| held.is_for(&wanted.story, wanted.attempt))
-            || self
-                .account
-                .waiting
-                .iter()
-                .any(|other| same(&other.story, other.attempt))
-        {
+        let same = |other: &Wanted| other.story == wanted.story && other.attempt == wanted.attempt;
+        let reserved = |held: &Reservation| held.is_for(&wanted.story, wanted.attempt);
+        if self.account.reservations.iter().any(reserved) || self.account.waiting.iter().any(same) {
             return ignored("this attempt has asked already");
         }
         self.account.waiting.push(wanted.clone());
-        if let Answer::Wait { because, until } = self.answer(wanted) {
-            let attempt = wanted.attempt;
-            self.tell(
-                &wanted.story,
-                StoryEvent::MoneyDelayed {
-                    attempt,
-                    because,
-                    until,
-                },
-            );
-        }
         Ok(())
     }
 
-    fn held(&self, story: &StoryId, attempt: Attempt) -> Usd {
-        let held = self
-            .account
-            .reservations
-            .iter()
-            .find(|held| held.is_for(story, attempt));
-        held.map_or(Usd::ZERO, Reservation::amount)
+    fn prioritise(&mut self, story: &StoryId, priority: i32) -> Result<(), Refusal> {
+        let mut waiting = self.account.waiting.iter_mut();
+        let Some(wanted) = waiting.find(|wanted| wanted.story == *story) else {
+            return ignored("it does not wait for money");
+        };
+        wanted.priority = priority;
+        Ok(())
     }
 
-    fn settle(&mut self, story: &StoryId, attempt: Attempt, used: Usd) -> Result<(), Refusal> {
-        let waiting = self.account.waiting.len();
+    /// Gives back what an attempt holds, or its place among those that wait.
+    fn take_back(
+        &mut self,
+        story: &StoryId,
+        attempt: Attempt,
+    ) -> Result<Option<Reservation>, Refusal> {
+        let is_its = |held: &Reservation| held.is_for(story, attempt);
+        let reservations = &mut self.account.reservations;
+        if let Some(position) = reservations.iter().position(is_its) {
+            return Ok(Some(reservations.remove(position)));
+        }
+        let before = self.account.waiting.len();
         self.account
             .waiting
             .retain(|wanted| !(wanted.story == *story && wanted.attempt == attempt));
-        let reserved = self.account.reservations.len();
-        self.account
-            .reservations
-            .retain(|held| !held.is_for(story, attempt));
-        if waiting == self.account.waiting.len() && reserved == self.account.reservations.len() {
+        if before == self.account.waiting.len() {
             return ignored("nothing is reserved for this attempt");
         }
+        Ok(None)
+    }
+
+    fn settle(
+        &mut self,
+        story: &StoryId,
+        attempt: Attempt,
+        used: Option<Usd>,
+    ) -> Result<(), Refusal> {
+        let Some(held) = self.take_back(story, attempt)? else {
+            return Ok(());
+        };
+        let used = used.unwrap_or(held.amount());
         if used > Usd::ZERO {
             self.account.spent_today += used;
             *self.account.stories.entry(story.clone()).or_default() += used;
+        }
+        // An agent that ran into trouble paused its provider again before it settled.
+        let proven = |pause: &Pause| pause.probe == Probe::UnderWay;
+        if self.account.pauses.get(held.provider()).is_some_and(proven) {
+            self.account.pauses.remove(held.provider());
         }
         Ok(())
     }
 
     fn pause(&mut self, provider: &Provider, because: &str, until: Option<Timestamp>) {
+        let probe = if until.is_some() {
+            Probe::Needless
+        } else {
+            Probe::Planned
+        };
+        let known = self.account.pauses.get(provider).map(|pause| pause.until);
         let until = until.unwrap_or(self.now + PROBE_AFTER).max(self.now);
-        self.account.pauses.insert(
-            provider.clone(),
-            Pause {
-                because: because.to_owned(),
-                until,
-            },
+        let until = known.map_or(until, |known| known.max(until));
+        let pause = Pause {
+            because: because.to_owned(),
+            until,
+            probe,
+        };
+        self.account.pauses.insert(provider.clone(), pause);
+        let provider = provider.clone();
+        // A name for each: a second provider's pause must not replace the wake-up of the first.
+        self.arm(
+            format!("pause-over:{}", provider.0),
+            until,
+            AccountEvent::PauseOver { provider },
         );
-        self.effects.push(Effect::Timer(Timer {
-            name: "pause-over",
-            at: until,
-            event: Event::Account {
-                event: AccountEvent::PauseOver {
-                    provider: provider.clone(),
-                },
-            },
-        }));
+    }
+
+    fn pause_over(&mut self, provider: &Provider) -> Result<(), Refusal> {
+        let Some(pause) = self.account.pauses.get_mut(provider) else {
+            return ignored("the provider is not paused");
+        };
+        if pause.until > self.now {
+            return ignored("the pause was made longer meanwhile");
+        }
+        match pause.probe {
+            Probe::Needless => drop(self.account.pauses.remove(provider)),
+            Probe::Planned => pause.probe = Probe::UnderWay,
+            Probe::UnderWay => return ignored("an agent tries already"),
+        }
+        Ok(())
     }
 
     fn grant_what_waits(&mut self) {
@@ -169,49 +199,81 @@ impl Ledger {
         queue.sort_by_key(|wanted| -i64::from(wanted.priority));
         for wanted in queue {
             let attempt = wanted.attempt;
-            match self.answer(&wanted) {
+            match self.account.answer(&wanted) {
                 Answer::Grant(amount) => {
                     let reservation = Reservation::grant(&wanted, amount);
                     self.account.reservations.push(reservation.clone());
-                    self.tell(
-                        &wanted.story,
-                        StoryEvent::Reserved {
-                            attempt,
-                            reservation,
-                        },
-                    );
+                    let reserved = StoryEvent::Reserved {
+                        attempt,
+                        reservation,
+                    };
+                    self.tell(&wanted.story, reserved);
                 }
-                Answer::Refuse { reason } => {
+                Answer::Refuse(reason) => {
                     self.tell(&wanted.story, StoryEvent::MoneyRefused { attempt, reason });
                 }
-                Answer::Wait { .. } => self.account.waiting.push(wanted),
+                Answer::Wait(_) => self.account.waiting.push(wanted),
             }
         }
     }
 
-    fn answer(&self, wanted: &Wanted) -> Answer {
-        let Account {
-            limits,
-            reservations,
-            ..
-        } = &self.account;
-        if let Some(pause) = self.account.pauses.get(&wanted.provider)
-            && pause.until > self.now
-        {
-            return Answer::Wait {
-                because: pause.because.clone(),
-                until: Some(pause.until),
+    /// Tells those that wait why, whenever the reason is another one than before.
+    fn explain_what_waits(&mut self, before: &Account) {
+        for wanted in self.account.waiting.clone() {
+            let Answer::Wait(delay) = self.account.answer(&wanted) else {
+                continue;
             };
+            let waited = before
+                .waiting
+                .iter()
+                .any(|other| other.story == wanted.story && other.attempt == wanted.attempt);
+            if waited && before.delay(&wanted).as_ref() == Some(&delay) {
+                continue;
+            }
+            let delayed = StoryEvent::MoneyDelayed {
+                attempt: wanted.attempt,
+                because: delay.because,
+                until: delay.until,
+            };
+            self.tell(&wanted.story, delayed);
+            if self.account.waits_for_tomorrow(&wanted) {
+                self.arm(
+                    "day-turned".to_owned(),
+                    self.midnight(),
+                    AccountEvent::DayTurned,
+                );
+            }
         }
-        if reservations.len() >= limits.agents as usize {
-            let because = format!(
-                "all {} places for agents on this server are taken",
-                limits.agents
-            );
-            return Answer::Wait {
-                because,
-                until: None,
-            };
+    }
+
+    /// When the next day begins.
+    fn midnight(&self) -> Timestamp {
+        let tomorrow = self.account.day.and_then(|day| day.tomorrow().ok());
+        let midnight = tomorrow.and_then(|day| day.to_zoned_datetime(TimeZone::UTC).ok());
+        midnight.map_or(Timestamp::MAX, |midnight| midnight.timestamp())
+    }
+
+    fn arm(&mut self, name: String, at: Timestamp, event: AccountEvent) {
+        let event = Event::Account { event };
+        self.effects.push(Effect::Timer(Timer { name, at, event }));
+    }
+
+    fn tell(&mut self, story: &StoryId, event: StoryEvent) {
+        self.effects.push(Effect::Tell(Event::story(story, event)));
+    }
+}
+
+impl Account {
+    fn delay(&self, wanted: &Wanted) -> Option<Delay> {
+        match self.answer(wanted) {
+            Answer::Wait(delay) => Some(delay),
+            Answer::Grant(_) | Answer::Refuse(_) => None,
+        }
+    }
+
+    fn answer(&self, wanted: &Wanted) -> Answer {
+        if let Some(delay) = self.paused(&wanted.provider).or_else(|| self.crowded()) {
+            return Answer::Wait(delay);
         }
         match wanted.budget {
             Budget::Unmetered => Answer::Grant(Usd::ZERO),
@@ -220,51 +282,76 @@ impl Ledger {
         }
     }
 
-    /// As much of `most` as the ceilings leave.
-    fn amount(&self, wanted: &Wanted, most: Option<Usd>) -> Answer {
-        let Account {
-            limits,
-            stories,
-            spent_today,
-            ..
-        } = &self.account;
-        let spent = stories.get(&wanted.story).copied().unwrap_or_default();
-        let story_rest = limits.per_story.saturating_sub(spent);
-        let day_rest = limits.per_day.saturating_sub(*spent_today);
-        if story_rest == Usd::ZERO {
-            let reason = format!(
-                "{spent} is spent on this story; its ceiling is {}",
-                limits.per_story
-            );
-            return Answer::Refuse { reason };
-        }
-        if day_rest == Usd::ZERO {
-            let reason = format!(
-                "{spent_today} is spent today; the ceiling for a day is {}",
-                limits.per_day
-            );
-            return Answer::Refuse { reason };
-        }
-        let free_today = day_rest.saturating_sub(self.account.reserved());
-        let amount = story_rest.min(most.unwrap_or(story_rest));
-        if free_today < amount {
-            let because = format!(
-                "{} of today's ceiling is held for agents that run",
-                self.account.reserved()
-            );
-            return if self.account.reservations.is_empty() {
-                Answer::Grant(free_today)
-            } else {
-                Answer::Wait {
-                    because,
+    /// Why the provider cannot be used now.
+    fn paused(&self, provider: &Provider) -> Option<Delay> {
+        let pause = self.pauses.get(provider)?;
+        let because = pause.because.clone();
+        match pause.probe {
+            Probe::Needless | Probe::Planned => Some(Delay {
+                because,
+                until: Some(pause.until),
+            }),
+            Probe::UnderWay => {
+                let mut running = self.reservations.iter();
+                running.find(|held| held.provider() == provider)?;
+                Some(Delay {
+                    because: format!("{because} (another agent tries whether that has changed)"),
                     until: None,
-                }
-            };
+                })
+            }
         }
-        Answer::Grant(amount)
     }
 
-    fn tell(&mut self, story: &StoryId, event: StoryEvent) {
-        self.effects.push(Effect::Tell(Event::story(story, event)));
+    /// Why no further agent may run on this server now.
+    fn crowded(&self) -> Option<Delay> {
+        let places = self.limits.agents;
+        (self.reservations.len() >= places as usize).then(|| Delay {
+            because: format!("all {places} places for agents on this server are taken"),
+            until: None,
+        })
+    }
+
+    /// As much of `most` as the ceilings leave.
+    fn amount(&self, wanted: &Wanted, most: Option<Usd>) -> Answer {
+        let limits = &self.limits;
+        let spent = self.stories.get(&wanted.story).copied().unwrap_or_default();
+        if spent >= limits.per_story {
+            return Answer::Refuse(format!(
+                "{spent} is spent on this story; its ceiling is {}",
+                limits.per_story
+            ));
+        }
+        if self.spent_today >= limits.per_day {
+            return Answer::Refuse(format!(
+                "{} is spent today; the ceiling for a day is {}",
+                self.spent_today, limits.per_day
+            ));
+        }
+        let its_own = self.reserved_for(|held| *held.story() == wanted.story);
+        let story_rest = limits.per_story.saturating_sub(spent + its_own);
+        let amount = story_rest.min(most.unwrap_or(story_rest));
+        let free_today = limits
+            .per_day
+            .saturating_sub(self.spent_today + self.reserved());
+        if amount <= free_today && story_rest > Usd::ZERO {
+            return Answer::Grant(amount);
+        }
+        if self.reserved() == Usd::ZERO {
+            return Answer::Grant(free_today);
+        }
+        Answer::Wait(Delay {
+            because: "the rest of today's money is held for agents that run".to_owned(),
+            until: None,
+        })
+    }
+
+    fn reserved_for(&self, counts: impl Fn(&Reservation) -> bool) -> Usd {
+        let held = self.reservations.iter().filter(|held| counts(held));
+        held.map(Reservation::amount).sum()
+    }
+
+    /// Nothing but the day's money stands in its way.
+    fn waits_for_tomorrow(&self, wanted: &Wanted) -> bool {
+        self.paused(&wanted.provider).is_none() && self.crowded().is_none()
     }
 }

@@ -8,6 +8,8 @@ mod account;
 mod head;
 mod repo;
 mod story;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

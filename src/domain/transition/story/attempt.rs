@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{Refusal, Turn, Work, ignored};
+use super::{Progress, Refusal, Turn};
 use crate::domain::account::{Budget, Reservation, Wanted};
 use crate::domain::effect::{Act, AgentBrief, Effect, Run};
-use crate::domain::event::{AccountEvent, Event, RepoEvent};
+use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, RunId, SessionId, Sha};
 use crate::domain::money::Usd;
 use crate::domain::project::{Agent, Moment, Project, Role};
@@ -13,13 +13,31 @@ use crate::domain::repo::SlotRequest;
 use crate::domain::story::{
     BacklogNote, BlockReason, Delay, Engagement, KnownSession, Phase, Purpose, Rules, Stage,
 };
-use crate::domain::work::{ProcessIdentity, Session, Start};
+use crate::domain::work::{Collected, ProcessIdentity, Session, Start};
 
 /// A session that only repairs a failed merge (spec 5.9).
 const FIX_UP_TURNS: u32 = 20;
 const FIX_UP_BUDGET: Usd = Usd::from_cents(100);
 
 impl Turn {
+    pub(super) fn attempt_event(&mut self, event: &StoryEvent) -> Result<(), Refusal> {
+        match event {
+            StoryEvent::ProjectRead { base, project, .. } => self.project_read(base, project),
+            StoryEvent::ProjectUnusable { message, .. } => self.project_unusable(message),
+            StoryEvent::SlotGranted { agent, .. } => self.slot_granted(agent),
+            StoryEvent::Reserved { reservation, .. } => self.reserved(reservation),
+            StoryEvent::MoneyDelayed { because, until, .. } => self.money_delayed(because, *until),
+            StoryEvent::MoneyRefused { reason, .. } => self.money_refused(reason),
+            StoryEvent::WorktreeReady {
+                head, hook_trouble, ..
+            } => self.worktree_ready(head, hook_trouble.as_deref()),
+            StoryEvent::WorktreeFailed { message, .. } => self.worktree_failed(message),
+            StoryEvent::AgentStarted { process, .. } => self.agent_started(process),
+            StoryEvent::SessionSeen { session, .. } => self.session_seen(session),
+            other => Err(self.illegal(other.into())),
+        }
+    }
+
     /// Begins an agent's turn in the current stage. Every late message of an older one is fenced.
     pub(super) fn begin_attempt(&mut self) {
         self.story.attempt = self.story.attempt.next();
@@ -28,22 +46,22 @@ impl Turn {
         self.act(Act::ReadProject { attempt });
     }
 
-    pub(super) fn project_read(&mut self, base: &Sha, project: &Project) -> Result<(), Refusal> {
-        self.expect_phase("project_read", |phase| matches!(phase, Phase::Configuring))?;
+    fn project_read(&mut self, base: &Sha, project: &Project) -> Result<(), Refusal> {
+        self.expect("project_read", Progress::Configuring, Progress::Configuring)?;
         self.story.rules = Some(Rules {
             base: base.clone(),
             project: project.clone(),
         });
         if project.gates_on(Moment::Accept).is_empty() {
-            let message = "it names no gate, and nothing lands untested: add a [[gate]] to .huskies/project.toml on \
-                           the base branch"
+            let message = "it names no gate, and nothing lands untested: add a [[gate]] to \
+                           .huskies/project.toml on the base branch"
                 .to_owned();
             self.block(BlockReason::ProjectUnusable { message });
             return Ok(());
         }
         let agents: Vec<ItemName> = self.candidates().map(|agent| agent.name.clone()).collect();
         if agents.is_empty() {
-            self.refuse_agent(project);
+            self.find_no_agent(project);
             return Ok(());
         }
         self.enter(Phase::WaitingForSlot);
@@ -65,23 +83,20 @@ impl Turn {
         } else {
             Role::Coder
         };
-        let picked = self
-            .story
-            .wishes
-            .agent
-            .as_ref()
-            .filter(|_| role == Role::Coder);
-        let agents = self
-            .story
-            .rules
-            .iter()
-            .flat_map(|rules| &rules.project.agents);
+        let wishes = &self.story.wishes;
+        let picked = wishes.agent.as_ref().filter(|_| role == Role::Coder);
+        let rules = self.story.rules.iter();
+        let agents = rules.flat_map(|rules| &rules.project.agents);
         agents.filter(move |agent| {
             agent.role == role && picked.is_none_or(|picked| agent.name.as_str() == picked)
         })
     }
 
-    fn refuse_agent(&mut self, project: &Project) {
+    fn find_no_agent(&mut self, project: &Project) {
+        if let (Stage::Qa(_), Some(head)) = (&self.story.stage, &self.story.head) {
+            // The project does not ask for a review any more.
+            return self.enter_merge(head.commit.clone());
+        }
         let known: Vec<ItemName> = project.coders().map(|agent| agent.name.clone()).collect();
         match self.story.wishes.agent.clone() {
             Some(wanted) if !known.is_empty() => {
@@ -89,43 +104,40 @@ impl Turn {
                 self.story.stage = Stage::Backlog { note };
             }
             Some(_) | None => {
-                let message =
-                    "it names no coder: add an [[agent]] to .huskies/project.toml on the base branch".to_owned();
+                let message = "it names no coder: add an [[agent]] to .huskies/project.toml on \
+                               the base branch"
+                    .to_owned();
                 self.block(BlockReason::ProjectUnusable { message });
             }
         }
     }
 
-    pub(super) fn project_unusable(&mut self, message: &str) -> Result<(), Refusal> {
-        self.expect_phase("project_unusable", |phase| {
-            matches!(phase, Phase::Configuring)
-        })?;
+    fn project_unusable(&mut self, message: &str) -> Result<(), Refusal> {
+        self.expect(
+            "project_unusable",
+            Progress::Configuring,
+            Progress::Configuring,
+        )?;
         self.block(BlockReason::ProjectUnusable {
             message: message.to_owned(),
         });
         Ok(())
     }
 
-    pub(super) fn slot_granted(&mut self, agent: &ItemName) -> Result<(), Refusal> {
-        self.expect_phase("slot_granted", |phase| {
-            matches!(phase, Phase::WaitingForSlot)
-        })?;
-        let Some(spec) = self.agent(agent).cloned() else {
+    fn slot_granted(&mut self, agent: &ItemName) -> Result<(), Refusal> {
+        self.expect(
+            "slot_granted",
+            Progress::WaitingForSlot,
+            Progress::WaitingForSlot,
+        )?;
+        let Some(spec) = self.agent(agent) else {
             return Err(self.illegal("slot_granted"));
-        };
-        let fix_up = matches!(self.purpose(), Some(Purpose::FixUp { .. }));
-        let budget = match (spec.max_budget, fix_up, spec.runtime.is_metered()) {
-            (None, false, true) => Budget::Rest,
-            (None, true, true) => Budget::UpTo(FIX_UP_BUDGET),
-            (Some(most), true, _) => Budget::UpTo(most.min(FIX_UP_BUDGET)),
-            (Some(most), false, _) => Budget::UpTo(most),
-            (None, _, false) => Budget::Unmetered,
         };
         let wanted = Wanted {
             story: self.story.id.clone(),
             attempt: self.story.attempt,
             provider: spec.runtime.provider(),
-            budget,
+            budget: self.budget(spec),
             priority: self.story.wishes.priority,
         };
         self.enter(Phase::WaitingForMoney {
@@ -136,47 +148,75 @@ impl Turn {
         Ok(())
     }
 
-    pub(super) fn money_delayed(
-        &mut self,
-        because: &str,
-        until: Option<Timestamp>,
-    ) -> Result<(), Refusal> {
-        let Phase::WaitingForMoney { agent, .. } = self.phase("money_delayed")?.clone() else {
-            return ignored("it does not wait for money");
+    fn budget(&self, agent: &Agent) -> Budget {
+        let fix_up = matches!(self.purpose(), Some(Purpose::FixUp { .. }));
+        match (agent.max_budget, fix_up, agent.runtime.is_metered()) {
+            (None, false, true) => Budget::Rest,
+            (None, true, true) => Budget::UpTo(FIX_UP_BUDGET),
+            (Some(most), true, _) => Budget::UpTo(most.min(FIX_UP_BUDGET)),
+            (Some(most), false, _) => Budget::UpTo(most),
+            (None, _, false) => Budget::Unmetered,
+        }
+    }
+
+    /// The phase while the ledger is asked, and the agent that the money is for.
+    fn waiting_for_money(&self, event: &'static str) -> Result<ItemName, Refusal> {
+        let at = Progress::WaitingForMoney;
+        let Phase::WaitingForMoney { agent, .. } = self.expect(event, at, at)? else {
+            return Err(self.illegal(event));
         };
-        let delay = Some(Delay {
-            because: because.to_owned(),
-            until,
-        });
+        Ok(agent.clone())
+    }
+
+    fn money_delayed(&mut self, because: &str, until: Option<Timestamp>) -> Result<(), Refusal> {
+        let agent = self.waiting_for_money("money_delayed")?;
+        let because = because.to_owned();
+        let delay = Some(Delay { because, until });
         self.enter(Phase::WaitingForMoney { agent, delay });
         Ok(())
     }
 
-    pub(super) fn money_refused(&mut self, reason: &str) -> Result<(), Refusal> {
-        self.expect_phase("money_refused", |phase| {
-            matches!(phase, Phase::WaitingForMoney { .. })
-        })?;
+    /// No money for another agent: what is committed already can still be judged.
+    fn money_refused(&mut self, reason: &str) -> Result<(), Refusal> {
+        self.waiting_for_money("money_refused")?;
         self.release_slot();
-        self.block(BlockReason::Ceiling {
-            message: reason.to_owned(),
-        });
+        let unjudged = self
+            .story
+            .head
+            .clone()
+            .filter(|head| self.story.judged_tree.as_ref() != Some(&head.tree));
+        match unjudged {
+            Some(head) if !matches!(self.story.stage, Stage::Qa(_)) => {
+                let collected = Collected {
+                    head: head.commit,
+                    tree: head.tree,
+                    ahead: true,
+                    advanced: false,
+                    wip: None,
+                };
+                self.judge(collected, false);
+            }
+            Some(_) | None => self.block(BlockReason::Ceiling {
+                message: reason.to_owned(),
+            }),
+        }
         Ok(())
     }
 
-    pub(super) fn reserved(&mut self, reservation: &Reservation) -> Result<(), Refusal> {
-        let Phase::WaitingForMoney { agent, .. } = self.phase("reserved")?.clone() else {
-            return Err(self.illegal("reserved"));
-        };
+    fn reserved(&mut self, reservation: &Reservation) -> Result<(), Refusal> {
+        let agent = self.waiting_for_money("reserved")?;
+        let attempt = self.story.attempt;
         let (Some(branch), Some(rules)) = (self.story.branch.clone(), &self.story.rules) else {
             return Err(self.illegal("reserved"));
         };
-        let (base, components) = (rules.base.clone(), rules.project.components.clone());
-        let attempt = self.story.attempt;
+        if !reservation.is_for(&self.story.id, attempt) {
+            return Err(self.illegal("reserved"));
+        }
         self.act(Act::PrepareWorktree {
             attempt,
             branch,
-            base,
-            components,
+            base: rules.base.clone(),
+            components: rules.project.components.clone(),
         });
         self.enter(Phase::Preparing(Engagement {
             agent,
@@ -185,10 +225,9 @@ impl Turn {
         Ok(())
     }
 
-    pub(super) fn worktree_failed(&mut self, message: &str) -> Result<(), Refusal> {
-        self.expect_phase("worktree_failed", |phase| {
-            matches!(phase, Phase::Preparing(_))
-        })?;
+    fn worktree_failed(&mut self, message: &str) -> Result<(), Refusal> {
+        let at = Progress::Preparing;
+        self.expect("worktree_failed", at, at)?;
         self.release_slot();
         self.release_money();
         self.block(BlockReason::WorktreeFailed {
@@ -197,12 +236,9 @@ impl Turn {
         Ok(())
     }
 
-    pub(super) fn worktree_ready(
-        &mut self,
-        head: &Sha,
-        hook_trouble: Option<&str>,
-    ) -> Result<(), Refusal> {
-        let Phase::Preparing(engagement) = self.phase("worktree_ready")?.clone() else {
+    fn worktree_ready(&mut self, head: &Sha, hook_trouble: Option<&str>) -> Result<(), Refusal> {
+        let at = Progress::Preparing;
+        let Phase::Preparing(engagement) = self.expect("worktree_ready", at, at)?.clone() else {
             return Err(self.illegal("worktree_ready"));
         };
         if let Some(trouble) = hook_trouble {
@@ -215,11 +251,10 @@ impl Turn {
             .ok_or_else(|| self.illegal("worktree_ready"))?;
         let start = brief.start.clone();
         let id = RunId::Agent(self.story.id.clone(), self.story.attempt);
-        self.effects.push(Effect::Run(Run::StartAgent {
-            id,
-            brief: Box::new(brief),
-        }));
-        self.story.recent.clear();
+        let brief = Box::new(brief);
+        self.effects
+            .push(Effect::Run(Run::StartAgent { id, brief }));
+        self.story.recent_sent = self.story.recent.len();
         self.enter(Phase::Starting {
             engagement,
             start,
@@ -228,18 +263,14 @@ impl Turn {
         Ok(())
     }
 
-    /// What the agent is started with. Recent events travel with it once.
+    /// What the agent is started with.
     fn brief(&self, engagement: &Engagement) -> Option<AgentBrief> {
         let story = &self.story;
-        let rules = story.rules.as_ref()?;
         let mut agent = self.agent(&engagement.agent)?.clone();
         let purpose = self.purpose()?.clone();
         if matches!(purpose, Purpose::FixUp { .. }) {
-            agent.max_turns = Some(
-                agent
-                    .max_turns
-                    .map_or(FIX_UP_TURNS, |turns| turns.min(FIX_UP_TURNS)),
-            );
+            let most = agent.max_turns.unwrap_or(FIX_UP_TURNS);
+            agent.max_turns = Some(most.min(FIX_UP_TURNS));
         }
         let known = story
             .sessions
@@ -251,7 +282,7 @@ impl Turn {
             reservation: engagement.reservation.clone(),
             purpose,
             branch: story.branch.clone()?,
-            base: rules.base.clone(),
+            base: story.rules.as_ref()?.base.clone(),
             task: story.task.clone(),
             recent: story.recent.clone(),
             failure: story.failure.clone(),
@@ -259,91 +290,56 @@ impl Turn {
         })
     }
 
-    pub(super) fn agent_started(&mut self, process: &ProcessIdentity) -> Result<(), Refusal> {
-        match self.phase("agent_started")?.clone() {
-            Phase::Starting {
-                engagement,
-                start,
-                from,
-            } => {
-                self.enter(Phase::Running {
-                    engagement,
-                    start,
-                    from,
-                    process: process.clone(),
-                });
-                Ok(())
-            }
-            Phase::Running { .. } | Phase::Stopping { .. } => ignored("it is known to run"),
-            _ => Err(self.illegal("agent_started")),
-        }
-    }
-
-    pub(super) fn session_seen(&mut self, id: &SessionId) -> Result<(), Refusal> {
-        let agent = match self.phase("session_seen")? {
-            Phase::Starting { engagement, .. }
-            | Phase::Running { engagement, .. }
-            | Phase::Stopping { engagement, .. } => engagement.agent.clone(),
-            _ => return ignored("no agent runs"),
+    fn agent_started(&mut self, process: &ProcessIdentity) -> Result<(), Refusal> {
+        let at = Progress::Starting;
+        let Phase::Starting {
+            engagement,
+            start,
+            from,
+        } = self.expect("agent_started", at, at)?.clone()
+        else {
+            return Err(self.illegal("agent_started"));
         };
-        let model = self.agent(&agent).and_then(|agent| agent.model.clone());
-        let same = |known: &KnownSession| known.agent == agent && known.model == model;
-        let known = self
-            .story
-            .sessions
-            .iter()
-            .find(|known| same(known) && known.session.id == *id);
-        let cost = known.map_or(Usd::ZERO, |known| known.session.cost);
-        self.story.sessions.retain(|known| !same(known));
-        let session = Session {
-            id: id.clone(),
-            cost,
-        };
-        self.story.sessions.push(KnownSession {
-            agent,
-            model,
-            session,
+        self.enter(Phase::Running {
+            engagement,
+            start,
+            from,
+            process: process.clone(),
         });
         Ok(())
     }
 
-    pub(super) fn agent(&self, name: &ItemName) -> Option<&Agent> {
-        self.story
-            .rules
-            .as_ref()?
-            .project
-            .agents
+    fn session_seen(&mut self, id: &SessionId) -> Result<(), Refusal> {
+        let phase = self.expect("session_seen", Progress::Starting, Progress::Running)?;
+        let Some(agent) = phase.engagement().map(|engaged| engaged.agent.clone()) else {
+            return Err(self.illegal("session_seen"));
+        };
+        let model = self.model_of(&agent);
+        let same = |known: &KnownSession| known.agent == agent && known.model == model;
+        let mut sessions = std::mem::take(&mut self.story.sessions);
+        let known = sessions
             .iter()
-            .find(|agent| agent.name == *name)
+            .find(|known| same(known) && known.session.id == *id);
+        let session = Session {
+            id: id.clone(),
+            cost: known.map_or(Usd::ZERO, |known| known.session.cost),
+        };
+        sessions.retain(|known| !same(known));
+        sessions.push(KnownSession {
+            agent,
+            model,
+            session,
+        });
+        self.story.sessions = sessions;
+        Ok(())
     }
 
-    pub(super) fn purpose(&self) -> Option<&Purpose> {
-        self.story.work().map(|Work { purpose, .. }| purpose)
+    pub(super) fn agent(&self, name: &ItemName) -> Option<&Agent> {
+        let agents = &self.story.rules.as_ref()?.project.agents;
+        agents.iter().find(|agent| agent.name == *name)
     }
 
-    pub(super) fn release_slot(&mut self) {
-        let (story, attempt) = (self.story.id.clone(), self.story.attempt);
-        self.tell_repo(RepoEvent::SlotReleased { story, attempt });
-    }
-
-    pub(super) fn release_money(&mut self) {
-        let (story, attempt) = (self.story.id.clone(), self.story.attempt);
-        self.tell_account(AccountEvent::Released { story, attempt });
-    }
-
-    pub(super) fn tell_account(&mut self, event: AccountEvent) {
-        self.effects.push(Effect::Tell(Event::Account { event }));
-    }
-
-    pub(super) fn expect_phase(
-        &self,
-        event: &'static str,
-        expected: impl Fn(&Phase) -> bool,
-    ) -> Result<(), Refusal> {
-        if expected(self.phase(event)?) {
-            Ok(())
-        } else {
-            Err(self.illegal(event))
-        }
+    pub(super) fn model_of(&self, agent: &ItemName) -> Option<String> {
+        self.agent(agent)?.model.clone()
     }
 }

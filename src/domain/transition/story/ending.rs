@@ -1,69 +1,136 @@
 //! How an attempt ends and what follows (spec 5.7). The agent's word is a claim; what counts is
 //! what git found in the worktree.
 
-use jiff::Timestamp;
-
-use super::{Refusal, Turn};
+use super::{Progress, Refusal, Turn};
 use crate::domain::effect::Act;
-use crate::domain::event::{AccountEvent, RepoEvent};
-use crate::domain::id::ItemName;
-use crate::domain::story::{BlockReason, LastTry, Phase, Purpose, Stage, Tip};
-use crate::domain::work::{Collected, End, Usage};
+use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
+use crate::domain::id::{ItemName, Sha};
+use crate::domain::money::Usd;
+use crate::domain::story::{
+    BlockReason, Counters, Engagement, LastTry, Phase, Purpose, Stage, Then, Tip, Work,
+};
+use crate::domain::work::{Collected, End, Start, Usage};
 
-/// Aborts before a session, or losses, in a row: the fifth blocks.
+/// Aborts before a session, losses or pauses, in a row: the fifth blocks.
 const MAX_IN_A_ROW: u32 = 5;
+/// Attempts in a row that used no retry, of whatever kinds: aborts and losses that take turns would
+/// otherwise go on for ever.
+const MAX_UNPAID: u32 = 10;
+
+/// An attempt whose agent is gone.
+struct Ended {
+    engagement: Engagement,
+    from: Sha,
+    end: End,
+    then: Option<Then>,
+}
 
 impl Turn {
+    pub(super) fn ending_event(&mut self, event: &StoryEvent) -> Result<(), Refusal> {
+        match event {
+            StoryEvent::AgentEnded { end, usage, .. } => self.agent_ended(end, usage),
+            StoryEvent::WorkCollected { collected, .. } => self.work_collected(collected),
+            StoryEvent::WorkNotCollected { message, .. } => self.work_not_collected(message),
+            other => Err(self.illegal(other.into())),
+        }
+    }
+
     /// Frees the slot, settles the money, and has the work kept, whatever the end was.
-    pub(super) fn agent_ended(&mut self, end: &End, usage: &Usage) -> Result<(), Refusal> {
-        let (engagement, from, then) = match self.phase("agent_ended")?.clone() {
-            Phase::Starting {
-                engagement, from, ..
-            }
-            | Phase::Running {
-                engagement, from, ..
-            } => (engagement, from, None),
-            Phase::Stopping {
-                engagement,
-                from,
-                then,
-            } => (engagement, from, Some(then)),
-            _ => return Err(self.illegal("agent_ended")),
-        };
+    fn agent_ended(&mut self, end: &End, usage: &Usage) -> Result<(), Refusal> {
+        let ended = self.ended(end)?;
         let (Some(branch), Some(rules)) = (self.story.branch.clone(), &self.story.rules) else {
             return Err(self.illegal("agent_ended"));
         };
-        let (attempt, base) = (self.story.attempt, rules.base.clone());
-        self.release_slot();
-        self.settle(end, usage);
-        self.note_session(&engagement.agent, end, usage);
-        self.act(Act::Collect {
-            attempt,
+        let collect = Act::Collect {
+            attempt: self.story.attempt,
             branch,
-            since: Some(from),
-            base,
-        });
+            since: Some(ended.from.clone()),
+            base: rules.base.clone(),
+        };
+        self.release_slot();
+        // Before its money is free for others, who would run into the same wall.
+        self.pause_provider(&ended);
+        self.settle(&ended, usage);
+        self.note_session(&ended, usage);
+        self.note_recent(&ended.end);
+        self.act(collect);
         self.enter(Phase::Collecting {
-            agent: engagement.agent,
-            end: end.clone(),
-            then,
+            agent: ended.engagement.agent,
+            end: ended.end,
+            then: ended.then,
         });
         Ok(())
     }
 
-    fn settle(&mut self, end: &End, usage: &Usage) {
+    fn ended(&self, end: &End) -> Result<Ended, Refusal> {
+        let phase = self.expect("agent_ended", Progress::Starting, Progress::Running)?;
+        let (engagement, from, start, then) = match phase.clone() {
+            Phase::Starting {
+                engagement,
+                from,
+                start,
+            }
+            | Phase::Running {
+                engagement,
+                from,
+                start,
+                ..
+            } => (engagement, from, Some(start), None),
+            Phase::Stopping {
+                engagement,
+                from,
+                then,
+            } => (engagement, from, None, Some(then)),
+            Phase::Held
+            | Phase::Configuring
+            | Phase::WaitingForSlot
+            | Phase::WaitingForMoney { .. }
+            | Phase::Preparing(_)
+            | Phase::Collecting { .. }
+            | Phase::Judging { .. } => return Err(self.illegal("agent_ended")),
+        };
+        let end = match (end, start) {
+            // Nothing was resumed: a fresh start would meet the same refusal, without an end.
+            (End::ResumeRefused { message }, Some(Start::Cold)) => End::Crashed {
+                message: message.clone(),
+            },
+            (end, _) => end.clone(),
+        };
+        Ok(Ended {
+            engagement,
+            from,
+            end,
+            then,
+        })
+    }
+
+    fn pause_provider(&mut self, ended: &Ended) {
+        let (until, message) = match &ended.end {
+            End::RateLimited { until, message } => (*until, message),
+            End::AccountTrouble { message } => (None, message),
+            End::Finished
+            | End::Asked { .. }
+            | End::LimitReached { .. }
+            | End::Aborted
+            | End::ResumeRefused { .. }
+            | End::CannotLaunch { .. }
+            | End::Crashed { .. }
+            | End::Stalled { .. }
+            | End::Lost { .. }
+            | End::Stopped => return,
+        };
+        self.tell_account(AccountEvent::Paused {
+            provider: ended.engagement.reservation.provider().clone(),
+            because: message.clone(),
+            until,
+        });
+    }
+
+    fn settle(&mut self, ended: &Ended, usage: &Usage) {
         let (story, attempt) = (self.story.id.clone(), self.story.attempt);
         // What never ran cost nothing, whatever its meter failed to say.
-        let never_ran = matches!(
-            end,
-            End::CannotLaunch { .. } | End::ResumeRefused { .. } | End::Aborted
-        );
-        let used = if never_ran {
-            Some(usage.cost.unwrap_or_default())
-        } else {
-            usage.cost
-        };
-        self.story.spent += used.unwrap_or_default();
+        let used = usage.cost.or(never_ran(&ended.end).then_some(Usd::ZERO));
+        self.story.spent += used.unwrap_or(ended.engagement.reservation.amount());
         self.tell_account(AccountEvent::Settled {
             story,
             attempt,
@@ -72,42 +139,58 @@ impl Turn {
     }
 
     /// Keeps the session's running total, and forgets sessions that cannot be continued.
-    fn note_session(&mut self, agent: &ItemName, end: &End, usage: &Usage) {
-        if matches!(end, End::Aborted) {
-            self.story.sessions.clear();
+    fn note_session(&mut self, ended: &Ended, usage: &Usage) {
+        let agent = &ended.engagement.agent;
+        let model = self.model_of(agent);
+        let sessions = &mut self.story.sessions;
+        if matches!(ended.end, End::Aborted) {
+            sessions.clear();
         }
-        if matches!(end, End::ResumeRefused { .. }) {
-            self.story.sessions.retain(|known| known.agent != *agent);
+        if matches!(ended.end, End::ResumeRefused { .. }) {
+            sessions.retain(|known| known.agent != *agent || known.model != model);
         }
-        if let Some(total) = usage.session_cost
-            && let Some(known) = self
-                .story
-                .sessions
-                .iter_mut()
-                .find(|known| known.agent == *agent)
-        {
+        let known = sessions
+            .iter_mut()
+            .find(|known| known.agent == *agent && known.model == model);
+        if let (Some(total), Some(known)) = (usage.session_cost, known) {
             known.session.cost = total;
         }
     }
 
-    pub(super) fn work_not_collected(&mut self, message: &str) -> Result<(), Refusal> {
-        self.expect_phase("work_not_collected", |phase| {
-            matches!(phase, Phase::Collecting { .. })
-        })?;
-        self.block(BlockReason::WorktreeFailed {
-            message: message.to_owned(),
-        });
+    /// What the agent was told needs no telling again, unless it cannot have heard it.
+    fn note_recent(&mut self, end: &End) {
+        let sent = std::mem::take(&mut self.story.recent_sent);
+        if !never_ran(end) {
+            self.story.recent.drain(..sent);
+        }
+    }
+
+    /// Somebody has to look: the worktree holds work that could not be kept.
+    fn work_not_collected(&mut self, message: &str) -> Result<(), Refusal> {
+        let at = Progress::Collecting;
+        let Phase::Collecting { then, .. } = self.expect("work_not_collected", at, at)? else {
+            return Err(self.illegal("work_not_collected"));
+        };
+        if let Some(Then::Done { commit, receipt }) = then.clone() {
+            self.unwatch();
+            self.done(commit, receipt);
+        } else {
+            self.block(BlockReason::WorktreeFailed {
+                message: message.to_owned(),
+            });
+        }
         Ok(())
     }
 
-    pub(super) fn work_collected(&mut self, collected: &Collected) -> Result<(), Refusal> {
-        let Phase::Collecting { agent, end, then } = self.phase("work_collected")?.clone() else {
+    fn work_collected(&mut self, collected: &Collected) -> Result<(), Refusal> {
+        let at = Progress::Collecting;
+        let phase = self.expect("work_collected", at, at)?.clone();
+        let Phase::Collecting { agent, end, then } = phase else {
             return Err(self.illegal("work_collected"));
         };
         self.note_head(collected);
         match then {
             Some(then) => self.rest(then),
-            None if matches!(self.story.stage, Stage::Qa(_)) => self.reviewed(&end),
             None => self.follow(&agent, &end, collected),
         }
         Ok(())
@@ -132,124 +215,166 @@ impl Turn {
         self.story.head = Some(tip);
     }
 
-    /// A tip that is gone for good needs no watching.
-    pub(super) fn forget_head(&mut self) {
-        let story = self.story.id.clone();
-        self.tell_repo(RepoEvent::HeadKnown { story, head: None });
-        if let Some(branch) = self.story.branch.clone() {
-            self.act(Act::RetireWorktree { branch });
-        }
-    }
-
-    /// The table of spec 5.7 for a coder's attempt.
+    /// The table of spec 5.7.
     fn follow(&mut self, agent: &ItemName, end: &End, collected: &Collected) {
         self.count_in_a_row(end);
-        let unjudged = collected.ahead && self.story.judged_tree.as_ref() != Some(&collected.tree);
+        let counters = self.story.counters.clone();
         match end {
-            End::Finished | End::LimitReached { .. } if unjudged => self.judge(collected.clone()),
-            End::Finished => {
-                self.remember(
-                    "Your previous run ended without a new commit. Commit your work: what is not committed is not \
-                     judged.",
-                );
-                self.try_again(LastTry::NothingCommitted);
-            }
-            End::LimitReached { .. } | End::Crashed { .. } | End::Stalled { .. } => {
-                self.try_again(LastTry::Ended { end: end.clone() });
+            End::Finished
+            | End::LimitReached { .. }
+            | End::Crashed { .. }
+            | End::Stalled { .. } => {
+                if matches!(self.story.stage, Stage::Qa(_)) {
+                    self.reviewed(end);
+                } else {
+                    self.coded(end, collected);
+                }
             }
             End::Asked { question } => self.block(BlockReason::Asked {
                 question: question.clone(),
             }),
-            End::RateLimited { until, message } => self.pause(agent, message, *until),
-            End::AccountTrouble { message } => self.pause(agent, message, None),
-            End::CannotLaunch { message } => {
-                self.block(BlockReason::CannotLaunch {
-                    agent: agent.clone(),
-                    message: message.clone(),
+            End::CannotLaunch { message } => self.block(BlockReason::CannotLaunch {
+                agent: agent.clone(),
+                message: message.clone(),
+            }),
+            End::RateLimited { message, .. } | End::AccountTrouble { message } => {
+                self.again_unless(too_many(counters.pauses, &counters), |times| {
+                    BlockReason::Paused {
+                        times,
+                        message: message.clone(),
+                    }
                 });
             }
-            End::Aborted if self.story.counters.aborts >= MAX_IN_A_ROW => {
-                self.block(BlockReason::Aborted {
-                    times: self.story.counters.aborts,
+            End::Aborted => self.again_unless(too_many(counters.aborts, &counters), |times| {
+                BlockReason::Aborted { times }
+            }),
+            End::Lost { .. } | End::Stopped => {
+                self.again_unless(too_many(counters.lost, &counters), |times| {
+                    BlockReason::Lost { times }
                 });
             }
-            End::Lost { .. } | End::Stopped if self.story.counters.lost >= MAX_IN_A_ROW => {
-                self.block(BlockReason::Lost {
-                    times: self.story.counters.lost,
-                });
-            }
-            End::Aborted | End::ResumeRefused { .. } | End::Lost { .. } | End::Stopped => {
-                self.begin_attempt()
-            }
+            End::ResumeRefused { .. } => self.begin_attempt(),
+        }
+    }
+
+    fn again_unless(&mut self, times: Option<u32>, reason: impl FnOnce(u32) -> BlockReason) {
+        match times {
+            Some(times) => self.block(reason(times)),
+            None => self.begin_attempt(),
         }
     }
 
     /// Counts that only mean something in a row are cleared by any other end.
     fn count_in_a_row(&mut self, end: &End) {
         let counters = &mut self.story.counters;
-        counters.aborts = if matches!(end, End::Aborted) {
-            counters.aborts + 1
-        } else {
-            0
-        };
+        let count = |counts: bool, so_far: u32| if counts { so_far + 1 } else { 0 };
+        let paused = matches!(end, End::RateLimited { .. } | End::AccountTrouble { .. });
         // A stop that nobody asked for (the server was away too long) counts as a loss.
         let lost = matches!(end, End::Lost { .. } | End::Stopped);
-        counters.lost = if lost { counters.lost + 1 } else { 0 };
-        let paused = matches!(end, End::RateLimited { .. } | End::AccountTrouble { .. });
-        counters.pauses = if paused { counters.pauses + 1 } else { 0 };
+        let aborted = matches!(end, End::Aborted);
+        let refused = matches!(end, End::ResumeRefused { .. });
+        counters.aborts = count(aborted, counters.aborts);
+        counters.lost = count(lost, counters.lost);
+        counters.pauses = count(paused, counters.pauses);
+        counters.unpaid = count(aborted || lost || paused || refused, counters.unpaid);
     }
 
-    /// The provider's account pauses, and the next attempt waits with it.
-    fn pause(&mut self, agent: &ItemName, message: &str, until: Option<Timestamp>) {
-        if self.story.counters.pauses >= MAX_IN_A_ROW {
-            let times = self.story.counters.pauses;
-            return self.block(BlockReason::Paused {
-                times,
-                message: message.to_owned(),
-            });
+    /// A coder ran: new commits are judged, and the rest uses a retry.
+    fn coded(&mut self, end: &End, collected: &Collected) {
+        let finished = matches!(end, End::Finished);
+        let limited = matches!(end, End::LimitReached { .. });
+        if (finished || limited) && self.is_news(collected) {
+            let retry_used = limited && self.use_retry();
+            return self.judge(collected.clone(), retry_used);
         }
-        if let Some(provider) = self.agent(agent).map(|agent| agent.runtime.provider()) {
-            self.tell_account(AccountEvent::Paused {
-                provider,
-                because: message.to_owned(),
-                until,
-            });
+        if finished {
+            self.remember(
+                "Your previous run ended without a new commit. Commit your work: what is not \
+                 committed is not judged.",
+            );
+            self.try_again(LastTry::NothingCommitted);
+        } else {
+            self.try_again(LastTry::Ended { end: end.clone() });
         }
-        self.begin_attempt();
+    }
+
+    /// Something is committed that was not judged yet. A repaired merge may well leave the tree as
+    /// it was: there the new commit is the news.
+    fn is_news(&self, collected: &Collected) -> bool {
+        let repaired = matches!(self.purpose(), Some(Purpose::FixUp { .. })) && collected.advanced;
+        collected.ahead && (self.story.judged_tree.as_ref() != Some(&collected.tree) || repaired)
+    }
+
+    /// Takes one of the retries. False when none is left.
+    fn use_retry(&mut self) -> bool {
+        let rules = self.story.rules.as_ref();
+        let most = rules.map_or(0, |rules| rules.project.max_retries);
+        let left = self.story.counters.retries < most;
+        if left {
+            self.story.counters.retries += 1;
+        }
+        left
+    }
+
+    fn block_without_retries(&mut self, last: LastTry) {
+        let attempts = self.story.counters.retries + 1;
+        self.block(BlockReason::RetriesUsedUp { attempts, last });
     }
 
     /// Another attempt in the same stage, as long as retries are left.
     pub(super) fn try_again(&mut self, last: LastTry) {
-        let most = self
-            .story
-            .rules
-            .as_ref()
-            .map_or(0, |rules| rules.project.max_retries);
-        if self.story.counters.retries >= most {
-            let attempts = self.story.counters.retries + 1;
-            return self.block(BlockReason::RetriesUsedUp { attempts, last });
+        if self.use_retry() {
+            self.begin_attempt();
+        } else {
+            self.block_without_retries(last);
         }
-        self.story.counters.retries += 1;
-        self.begin_attempt();
     }
 
     /// A reviewer's exit status is its verdict; anything but a clean end is a failure.
     fn reviewed(&mut self, end: &End) {
-        let Some(head) = self.story.head.clone() else {
-            return self.try_again(LastTry::NothingCommitted);
-        };
-        if matches!(end, End::Finished) {
-            return self.enter_merge(head.commit);
+        let head = self.story.head.as_ref().map(|head| head.commit.clone());
+        if let (End::Finished, Some(head)) = (end, head) {
+            return self.enter_merge(head);
         }
-        let findings = match end {
-            End::Crashed { message } => message.clone(),
-            other => format!("{other:?}"),
+        let findings = if let End::Crashed { message } = end {
+            message.clone()
+        } else {
+            "the reviewer ended without a verdict".to_owned()
         };
         self.remember(format!("A reviewer did not accept the change: {findings}"));
-        self.story.stage = Stage::Coding(super::Work {
+        self.story.stage = Stage::Coding(Work {
             purpose: Purpose::Task,
             phase: Phase::Held,
         });
-        self.try_again(LastTry::ReviewFailed { findings });
+        if self.use_retry() {
+            self.enter_stage(Stage::Coding, Purpose::Task);
+        } else {
+            self.block_without_retries(LastTry::ReviewFailed { findings });
+        }
+    }
+}
+
+/// How often, when that is too often: of one kind in a row, or of all kinds together.
+fn too_many(in_a_row: u32, counters: &Counters) -> Option<u32> {
+    if in_a_row >= MAX_IN_A_ROW {
+        Some(in_a_row)
+    } else {
+        (counters.unpaid >= MAX_UNPAID).then_some(counters.unpaid)
+    }
+}
+
+/// The agent cannot have begun, so that it cost nothing and heard nothing.
+fn never_ran(end: &End) -> bool {
+    match end {
+        End::CannotLaunch { .. } | End::ResumeRefused { .. } | End::Aborted => true,
+        End::Finished
+        | End::Asked { .. }
+        | End::LimitReached { .. }
+        | End::RateLimited { .. }
+        | End::AccountTrouble { .. }
+        | End::Crashed { .. }
+        | End::Stalled { .. }
+        | End::Lost { .. }
+        | End::Stopped => false,
     }
 }

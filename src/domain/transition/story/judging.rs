@@ -1,12 +1,13 @@
 //! The accept gates on what an attempt committed, and what follows from their verdict.
 
-use super::{Refusal, Turn, ignored};
+use super::{Progress, Refusal, Turn, ignored};
 use crate::domain::effect::{Effect, GatesBrief, GatesNews, Run};
+use crate::domain::event::StoryEvent;
 use crate::domain::id::{ItemName, RunId, Sha};
 use crate::domain::project::{Moment, Role};
-use crate::domain::story::{BlockReason, LastTry, Phase, Purpose, Stage, Work};
+use crate::domain::story::{BlockReason, LastTry, Phase, Purpose, Stage};
 use crate::domain::text;
-use crate::domain::work::{Collected, GateReport};
+use crate::domain::work::{Collected, GateOutcome, GateReport};
 
 /// Gate runs of one attempt that may break down without a verdict.
 const MAX_ROUNDS: u32 = 3;
@@ -18,12 +19,34 @@ const ALTERNATING_FAILURES: usize = 4;
 const FAILURE_BYTES: usize = 3_000;
 
 impl Turn {
-    pub(super) fn judge(&mut self, collected: Collected) {
-        self.story.counters.gate_rounds = 0;
-        self.run_gates(collected);
+    pub(super) fn judging_event(&mut self, event: &StoryEvent) -> Result<(), Refusal> {
+        match event {
+            StoryEvent::GatesEnded { round, report, .. } => {
+                self.fence_round(*round)?;
+                self.gates_ended(report)
+            }
+            StoryEvent::GatesLost { round, message, .. } => {
+                self.fence_round(*round)?;
+                self.gates_lost(message)
+            }
+            other => Err(self.illegal(other.into())),
+        }
     }
 
-    fn run_gates(&mut self, collected: Collected) {
+    fn fence_round(&self, round: u32) -> Result<(), Refusal> {
+        if round < self.story.counters.gate_rounds {
+            return ignored("of an older gate run");
+        }
+        Ok(())
+    }
+
+    /// Has the accept gates run on what was committed.
+    pub(super) fn judge(&mut self, collected: Collected, retry_used: bool) {
+        self.story.counters.gate_rounds = 0;
+        self.run_gates(collected, retry_used);
+    }
+
+    fn run_gates(&mut self, collected: Collected, retry_used: bool) {
         let Some(rules) = self.story.rules.as_ref().map(|rules| rules.base.clone()) else {
             return;
         };
@@ -33,15 +56,17 @@ impl Turn {
             rules,
             moment: Moment::Accept,
         };
-        self.effects.push(Effect::Run(Run::StartGates {
-            id: self.gates_run_id(),
-            brief,
-        }));
+        let id = self.gates_run_id();
+        self.effects
+            .push(Effect::Run(Run::StartGates { id, brief }));
         self.gates_status(&collected.head, GatesNews::Running);
-        self.enter(Phase::Judging { collected });
+        self.enter(Phase::Judging {
+            collected,
+            retry_used,
+        });
     }
 
-    fn gates_run_id(&self) -> RunId {
+    pub(super) fn gates_run_id(&self) -> RunId {
         RunId::Accept(
             self.story.id.clone(),
             self.story.attempt,
@@ -49,39 +74,38 @@ impl Turn {
         )
     }
 
-    pub(super) fn stop_judging(&mut self) {
-        self.effects.push(Effect::Run(Run::Stop {
-            id: self.gates_run_id(),
-        }));
+    /// What is being judged, and whether its attempt used a retry already.
+    fn judged(&self, event: &'static str) -> Result<(Collected, bool), Refusal> {
+        let at = Progress::Judging;
+        let Phase::Judging {
+            collected,
+            retry_used,
+        } = self.expect(event, at, at)?
+        else {
+            return Err(self.illegal(event));
+        };
+        Ok((collected.clone(), *retry_used))
     }
 
-    fn judged_commit(&self, event: &'static str) -> Result<Collected, Refusal> {
-        match self.phase(event)? {
-            Phase::Judging { collected } => Ok(collected.clone()),
-            _ => ignored("no gates run"),
-        }
-    }
-
-    pub(super) fn gates_lost(&mut self, message: &str) -> Result<(), Refusal> {
-        let collected = self.judged_commit("gates_lost")?;
+    fn gates_lost(&mut self, message: &str) -> Result<(), Refusal> {
+        let (collected, retry_used) = self.judged("gates_lost")?;
         if self.story.counters.gate_rounds < MAX_ROUNDS {
-            self.run_gates(collected);
+            self.run_gates(collected, retry_used);
             return Ok(());
         }
+        let message = message.to_owned();
         self.gates_status(
             &collected.head,
             GatesNews::Unavailable {
-                message: message.to_owned(),
+                message: message.clone(),
             },
         );
-        self.block(BlockReason::GatesUnavailable {
-            message: message.to_owned(),
-        });
+        self.block(BlockReason::GatesUnavailable { message });
         Ok(())
     }
 
-    pub(super) fn gates_ended(&mut self, report: &GateReport) -> Result<(), Refusal> {
-        let collected = self.judged_commit("gates_ended")?;
+    fn gates_ended(&mut self, report: &GateReport) -> Result<(), Refusal> {
+        let (collected, retry_used) = self.judged("gates_ended")?;
         if report.tree != collected.tree {
             return self.gates_lost("the gates ran on another tree than the one to judge");
         }
@@ -91,7 +115,7 @@ impl Turn {
         if report.passed() {
             self.accept(collected.head);
         } else {
-            self.reject(report);
+            self.reject(report, retry_used);
         }
         Ok(())
     }
@@ -104,26 +128,22 @@ impl Turn {
     fn accept(&mut self, head: Sha) {
         self.story.failure = None;
         self.story.fingerprints.clear();
-        let agents = self
-            .story
-            .rules
-            .iter()
-            .flat_map(|rules| &rules.project.agents);
-        let reviewed = agents.into_iter().any(|agent| agent.role == Role::Qa);
+        let rules = self.story.rules.iter();
+        let mut agents = rules.flat_map(|rules| &rules.project.agents);
+        let reviewed = agents.any(|agent| agent.role == Role::Qa);
         let repair = matches!(self.purpose(), Some(Purpose::FixUp { .. }));
-        if !reviewed || repair {
-            return self.enter_merge(head);
-        }
-        self.story.stage = Stage::Qa(Work {
-            purpose: Purpose::Review,
-            phase: Phase::Held,
-        });
-        if !self.story.wishes.held {
-            self.begin_attempt();
+        if reviewed && !repair {
+            self.begin_review();
+        } else {
+            self.enter_merge(head);
         }
     }
 
-    fn reject(&mut self, report: &GateReport) {
+    pub(super) fn begin_review(&mut self) {
+        self.enter_stage(Stage::Qa, Purpose::Review);
+    }
+
+    fn reject(&mut self, report: &GateReport, retry_used: bool) {
         let failed: Vec<ItemName> = report
             .failures()
             .map(|outcome| outcome.gate.clone())
@@ -142,21 +162,21 @@ impl Turn {
                 failed,
             });
         }
-        self.try_again(LastTry::GatesFailed { failed });
+        if retry_used {
+            self.begin_attempt();
+        } else {
+            self.try_again(LastTry::GatesFailed { failed });
+        }
     }
 }
 
 /// What the next prompt quotes: each failing gate and the end of what it printed.
 pub(super) fn failure_text(report: &GateReport) -> String {
-    let mut all = String::new();
-    for outcome in report.failures() {
-        all.push_str(&format!(
-            "== {} ({})\n{}\n",
-            outcome.gate,
-            outcome.verdict,
-            outcome.tail.trim_end()
-        ));
-    }
+    let part = |outcome: &GateOutcome| {
+        let tail = outcome.tail.trim_end();
+        format!("== {} ({})\n{tail}\n", outcome.gate, outcome.verdict)
+    };
+    let all: String = report.failures().map(part).collect();
     text::tail_at_char_boundary(&all, FAILURE_BYTES).to_owned()
 }
 

@@ -1,4 +1,4 @@
-//! A story in the merge queue: what its repository tells it, and how it ends.
+//! A story in the merge queue: what its repository tells it, and how a failed merge is repaired.
 
 use super::{Refusal, Turn, ignored};
 use crate::domain::effect::{Act, Announcement, MergeNews};
@@ -6,9 +6,9 @@ use crate::domain::event::{RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, Sha};
 use crate::domain::repo::QueueEntry;
 use crate::domain::story::{
-    BlockReason, BlockedFrom, Merge, MergeFailure, MergePhase, Phase, Purpose, Stage, Then, Work,
+    BlockReason, BlockedFrom, Merge, MergeFailure, MergePhase, Purpose, Stage, Then,
 };
-use crate::domain::work::{GateReport, Receipt};
+use crate::domain::work::{GateReport, GateVerdict, Receipt};
 
 /// Fix-ups of a failed merge before a person is asked.
 const MAX_FIX_UPS: u32 = 1;
@@ -17,12 +17,7 @@ impl Turn {
     /// Takes a place in the queue, unless a person holds the story.
     pub(super) fn enter_merge(&mut self, head: Sha) {
         if self.story.wishes.held {
-            self.merge_status(&head, MergeNews::Held);
-            self.story.stage = Stage::Merge(Merge {
-                head,
-                phase: MergePhase::Held,
-            });
-            return;
+            return self.hold_merge(head);
         }
         let entry = QueueEntry {
             story: self.story.id.clone(),
@@ -32,10 +27,7 @@ impl Turn {
             since: self.now,
         };
         self.merge_status(&head, MergeNews::Queued);
-        self.story.stage = Stage::Merge(Merge {
-            head,
-            phase: MergePhase::Queued,
-        });
+        self.merge_phase(&head, MergePhase::Queued);
         self.tell_repo(RepoEvent::Enqueued { entry });
     }
 
@@ -66,33 +58,27 @@ impl Turn {
             }
             StoryEvent::Contained { tip } => self.end_with(tip.clone(), None),
             StoryEvent::MergeBegan { head, base } => {
-                self.expect_merge(head)?;
-                self.merge_status(head, MergeNews::Testing { base: base.clone() });
-                self.merge_phase(head, MergePhase::Testing { base: base.clone() });
-                Ok(())
+                let base = base.clone();
+                self.merge_goes_on(
+                    head,
+                    MergeNews::Testing { base: base.clone() },
+                    MergePhase::Testing { base },
+                )
             }
             StoryEvent::MergeWaits { head, reason } => {
-                self.expect_merge(head)?;
-                self.merge_status(
+                let reason = reason.clone();
+                self.merge_goes_on(
                     head,
                     MergeNews::Waiting {
                         reason: reason.clone(),
                     },
-                );
-                self.merge_phase(
-                    head,
-                    MergePhase::Waiting {
-                        reason: reason.clone(),
-                    },
-                );
-                Ok(())
+                    MergePhase::Waiting { reason },
+                )
             }
             StoryEvent::MergeConflicted { head, base, paths } => {
                 self.expect_merge(head)?;
-                self.conflicted(MergeFailure::ConflictDetected {
-                    base: base.clone(),
-                    paths: paths.clone(),
-                });
+                let (base, paths) = (base.clone(), paths.clone());
+                self.repair(MergeFailure::ConflictDetected { base, paths });
                 Ok(())
             }
             StoryEvent::MergeGatesFailed { head, base, report } => {
@@ -102,9 +88,8 @@ impl Turn {
             }
             StoryEvent::MergeRejected { head, reason } => {
                 self.expect_merge(head)?;
-                let failure = MergeFailure::PushRejected {
-                    reason: reason.clone(),
-                };
+                let reason = reason.clone();
+                let failure = MergeFailure::PushRejected { reason };
                 self.block(BlockReason::MergeFailed { failure });
                 Ok(())
             }
@@ -115,7 +100,7 @@ impl Turn {
     /// News about a head that is not in the queue any more is late.
     fn expect_merge(&self, head: &Sha) -> Result<(), Refusal> {
         match &self.story.stage {
-            Stage::Merge(merge) if merge.head == *head => Ok(()),
+            Stage::Merge(merge) if merge.head == *head && merge.phase != MergePhase::Held => Ok(()),
             Stage::Merge(_)
             | Stage::Backlog { .. }
             | Stage::Coding(_)
@@ -127,87 +112,69 @@ impl Turn {
         }
     }
 
-    fn merge_phase(&mut self, head: &Sha, phase: MergePhase) {
-        self.story.stage = Stage::Merge(Merge {
-            head: head.clone(),
-            phase,
-        });
+    fn merge_goes_on(
+        &mut self,
+        head: &Sha,
+        news: MergeNews,
+        phase: MergePhase,
+    ) -> Result<(), Refusal> {
+        self.expect_merge(head)?;
+        self.merge_status(head, news);
+        self.merge_phase(head, phase);
+        Ok(())
     }
 
-    /// A coder repairs the conflict once; after that a person does.
-    fn conflicted(&mut self, failure: MergeFailure) {
-        if let Some(head) = self.story.head.clone() {
-            self.merge_status(
-                &head.commit,
-                MergeNews::Failed {
-                    failure: failure.clone(),
-                },
-            );
-        }
+    fn merge_phase(&mut self, head: &Sha, phase: MergePhase) {
+        let head = head.clone();
+        self.story.stage = Stage::Merge(Merge { head, phase });
+    }
+
+    fn merge_gates_failed(&mut self, base: &Sha, report: &GateReport) {
+        let failed = report.failures().map(|outcome| outcome.gate.clone());
+        let failed: Vec<ItemName> = failed.collect();
+        self.note_report(report);
+        self.story.failure = Some(super::judging::failure_text(report));
+        self.remember(format!(
+            "Your change passed on its own, but its gates failed once it was merged with the base \
+             branch at {}.",
+            base.short()
+        ));
+        let base = base.clone();
+        self.repair(MergeFailure::GatesFailed { base, failed });
+    }
+
+    /// A coder repairs a failed merge once; after that a person does.
+    fn repair(&mut self, failure: MergeFailure) {
         if self.story.counters.fixups >= MAX_FIX_UPS {
             let from = BlockedFrom::MergeFailure {
                 failure: failure.clone(),
             };
             return self.block_at(BlockReason::MergeFailed { failure }, from);
         }
-        self.act(Act::Announce {
-            announcement: Announcement::Conflict {
-                failure: failure.clone(),
-            },
-        });
+        if let Some(head) = self.story.head.clone() {
+            let failure = failure.clone();
+            self.merge_status(&head.commit, MergeNews::Failed { failure });
+        }
+        if matches!(failure, MergeFailure::ConflictDetected { .. }) {
+            let failure = failure.clone();
+            self.act(Act::Announce {
+                announcement: Announcement::Conflict { failure },
+            });
+        }
         self.begin_fix_up(failure);
     }
 
     pub(super) fn begin_fix_up(&mut self, failure: MergeFailure) {
         self.story.counters.fixups += 1;
-        let hold = self.story.wishes.held;
-        let work = Work {
-            purpose: Purpose::FixUp {
-                failure: failure.clone(),
-            },
-            phase: Phase::Held,
+        let purpose = Purpose::FixUp {
+            failure: failure.clone(),
         };
-        self.story.stage = match failure {
+        match failure {
             MergeFailure::ConflictDetected { .. } | MergeFailure::PushRejected { .. } => {
-                Stage::MergeFailure { failure, work }
+                self.enter_stage(|work| Stage::MergeFailure { failure, work }, purpose);
             }
-            MergeFailure::GatesFailed { .. } => Stage::Coding(work),
-        };
-        if !hold {
-            self.begin_attempt();
+            MergeFailure::GatesFailed { .. } => self.enter_stage(Stage::Coding, purpose),
         }
-    }
-
-    fn merge_gates_failed(&mut self, base: &Sha, report: &GateReport) {
-        let failed: Vec<ItemName> = report
-            .failures()
-            .map(|outcome| outcome.gate.clone())
-            .collect();
-        let failure = MergeFailure::GatesFailed {
-            base: base.clone(),
-            failed,
-        };
-        self.note_report(report);
-        self.story.failure = Some(super::judging::failure_text(report));
-        self.remember(format!(
-            "Your change passed on its own, but its gates failed once it was merged with the base branch at {}.",
-            base.short()
-        ));
-        if self.story.counters.fixups >= MAX_FIX_UPS {
-            let from = BlockedFrom::MergeFailure {
-                failure: failure.clone(),
-            };
-            return self.block_at(BlockReason::MergeFailed { failure }, from);
-        }
-        if let Some(head) = self.story.head.clone() {
-            self.merge_status(
-                &head.commit,
-                MergeNews::Failed {
-                    failure: failure.clone(),
-                },
-            );
-        }
-        self.begin_fix_up(failure);
     }
 
     /// The change is on the base: whatever was under way is over.
@@ -215,33 +182,14 @@ impl Turn {
         if matches!(self.story.stage, Stage::Done { .. }) {
             return ignored("it is done already");
         }
-        if self.story.work().is_some() {
-            self.wind_down(Then::Done { commit, receipt });
-        } else {
-            self.done(commit, receipt);
-        }
-        Ok(())
-    }
-
-    pub(super) fn done(&mut self, commit: Sha, receipt: Option<Box<Receipt>>) {
         if let Some(receipt) = &receipt {
-            self.story.gate_runs += u32::try_from(receipt.gates.len()).unwrap_or(u32::MAX);
+            let ran = receipt
+                .gates
+                .iter()
+                .filter(|outcome| outcome.verdict != GateVerdict::Skipped);
+            self.story.gate_runs += u32::try_from(ran.count()).unwrap_or(u32::MAX);
         }
-        if let Some(head) = self.story.head.clone() {
-            self.merge_status(
-                &head.commit,
-                MergeNews::Landed {
-                    commit: commit.clone(),
-                },
-            );
-        }
-        let announcement = Announcement::Done {
-            commit: commit.clone(),
-            receipt: receipt.clone(),
-        };
-        self.act(Act::Announce { announcement });
-        self.forget_head();
-        self.story.failure = None;
-        self.story.stage = Stage::Done { commit, receipt };
+        self.wind_down(Then::Done { commit, receipt });
+        Ok(())
     }
 }

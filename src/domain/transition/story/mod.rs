@@ -1,21 +1,21 @@
 //! A story's transitions, by theme: what people ask ([`requests`]), an attempt up to its agent
-//! ([`attempt`]), how it ends ([`ending`]), the gates ([`judging`]) and the merge ([`merging`]).
+//! ([`attempt`]), how it ends ([`ending`]), the gates ([`judging`]), the merge ([`merging`]), and
+//! the ways out of all of them ([`leaving`]).
 
 mod attempt;
 mod ending;
 mod judging;
+mod leaving;
 mod merging;
 mod requests;
 
 use jiff::Timestamp;
 
 use super::{Refusal, Step, Subject, ignored};
-use crate::domain::effect::{
-    Act, Announcement, CommitStatus, Effect, GatesNews, MergeNews, StatusNews, Surface,
-};
-use crate::domain::event::{Event, RepoEvent, StoryEvent};
+use crate::domain::effect::{Act, CommitStatus, Effect, GatesNews, MergeNews, StatusNews, Surface};
+use crate::domain::event::{AccountEvent, Event, RepoEvent, StoryEvent};
 use crate::domain::id::{Attempt, Sha};
-use crate::domain::story::{BlockReason, BlockedFrom, Phase, Recent, Stage, Story, Work};
+use crate::domain::story::{Phase, Purpose, Recent, Stage, Story, Work};
 
 pub(super) fn step(story: &Story, event: &StoryEvent, now: Timestamp) -> Result<Step, Refusal> {
     let mut turn = Turn {
@@ -43,89 +43,44 @@ struct Turn {
     now: Timestamp,
 }
 
+/// How far the newest attempt is, in the order in which every attempt goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Configuring,
+    WaitingForSlot,
+    WaitingForMoney,
+    Preparing,
+    Starting,
+    /// It runs, or is being stopped.
+    Running,
+    Collecting,
+    Judging,
+    Over,
+}
+
 impl Turn {
     fn apply(&mut self, event: &StoryEvent) -> Result<(), Refusal> {
+        if let Some(attempt) = event.attempt() {
+            self.fence(attempt, event.into())?;
+        }
         match event {
             StoryEvent::Asked { wish, by } => self.asked(wish, by),
             StoryEvent::Admitted { request, answer } => self.admitted(*request, answer),
-            StoryEvent::ProjectRead {
-                attempt,
-                base,
-                project,
-            } => {
-                self.fence(*attempt)?;
-                self.project_read(base, project)
-            }
-            StoryEvent::ProjectUnusable { attempt, message } => {
-                self.fence(*attempt)?;
-                self.project_unusable(message)
-            }
-            StoryEvent::SlotGranted { attempt, agent } => {
-                self.fence(*attempt)?;
-                self.slot_granted(agent)
-            }
-            StoryEvent::Reserved {
-                attempt,
-                reservation,
-            } => {
-                self.fence(*attempt)?;
-                self.reserved(reservation)
-            }
-            StoryEvent::MoneyDelayed {
-                attempt,
-                because,
-                until,
-            } => {
-                self.fence(*attempt)?;
-                self.money_delayed(because, *until)
-            }
-            StoryEvent::MoneyRefused { attempt, reason } => {
-                self.fence(*attempt)?;
-                self.money_refused(reason)
-            }
-            StoryEvent::WorktreeReady {
-                attempt,
-                head,
-                hook_trouble,
-            } => {
-                self.fence(*attempt)?;
-                self.worktree_ready(head, hook_trouble.as_deref())
-            }
-            StoryEvent::WorktreeFailed { attempt, message } => {
-                self.fence(*attempt)?;
-                self.worktree_failed(message)
-            }
-            StoryEvent::AgentStarted { attempt, process } => {
-                self.fence(*attempt)?;
-                self.agent_started(process)
-            }
-            StoryEvent::SessionSeen { attempt, session } => {
-                self.fence(*attempt)?;
-                self.session_seen(session)
-            }
-            StoryEvent::AgentEnded {
-                attempt,
-                end,
-                usage,
-            } => {
-                self.fence(*attempt)?;
-                self.agent_ended(end, usage)
-            }
-            StoryEvent::WorkCollected { attempt, collected } => {
-                self.fence(*attempt)?;
-                self.work_collected(collected)
-            }
-            StoryEvent::WorkNotCollected { attempt, message } => {
-                self.fence(*attempt)?;
-                self.work_not_collected(message)
-            }
-            StoryEvent::GatesEnded { attempt, report } => {
-                self.fence(*attempt)?;
-                self.gates_ended(report)
-            }
-            StoryEvent::GatesLost { attempt, message } => {
-                self.fence(*attempt)?;
-                self.gates_lost(message)
+            StoryEvent::ProjectRead { .. }
+            | StoryEvent::ProjectUnusable { .. }
+            | StoryEvent::SlotGranted { .. }
+            | StoryEvent::Reserved { .. }
+            | StoryEvent::MoneyDelayed { .. }
+            | StoryEvent::MoneyRefused { .. }
+            | StoryEvent::WorktreeReady { .. }
+            | StoryEvent::WorktreeFailed { .. }
+            | StoryEvent::AgentStarted { .. }
+            | StoryEvent::SessionSeen { .. } => self.attempt_event(event),
+            StoryEvent::AgentEnded { .. }
+            | StoryEvent::WorkCollected { .. }
+            | StoryEvent::WorkNotCollected { .. } => self.ending_event(event),
+            StoryEvent::GatesEnded { .. } | StoryEvent::GatesLost { .. } => {
+                self.judging_event(event)
             }
             StoryEvent::MergeBegan { .. }
             | StoryEvent::MergeWaits { .. }
@@ -138,51 +93,72 @@ impl Turn {
     }
 
     /// A message of an older attempt changes nothing.
-    fn fence(&self, attempt: Attempt) -> Result<(), Refusal> {
-        if attempt == self.story.attempt {
-            Ok(())
-        } else {
-            ignored("of an older attempt")
+    fn fence(&self, attempt: Attempt, event: &'static str) -> Result<(), Refusal> {
+        match attempt.cmp(&self.story.attempt) {
+            std::cmp::Ordering::Less => ignored("of an older attempt"),
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Greater => Err(self.illegal(event)),
         }
     }
 
-    fn act(&mut self, act: Act) {
-        self.effects.push(Effect::Act(act));
-    }
-
-    fn tell_repo(&mut self, event: RepoEvent) {
-        self.effects
-            .push(Effect::Tell(Event::repo(&self.story.id.repo, event)));
-    }
-
-    fn gates_status(&mut self, commit: &Sha, news: GatesNews) {
-        let status = CommitStatus {
-            commit: commit.clone(),
-            news: StatusNews::Gates(news),
+    fn progress(&self) -> Progress {
+        let Some(Work { phase, .. }) = self.story.work() else {
+            return Progress::Over;
         };
-        self.effects.push(Effect::Surface(Surface::Status(status)));
+        match phase {
+            Phase::Configuring => Progress::Configuring,
+            Phase::WaitingForSlot => Progress::WaitingForSlot,
+            Phase::WaitingForMoney { .. } => Progress::WaitingForMoney,
+            Phase::Preparing(_) => Progress::Preparing,
+            Phase::Starting { .. } => Progress::Starting,
+            Phase::Running { .. } | Phase::Stopping { .. } => Progress::Running,
+            Phase::Collecting { .. } => Progress::Collecting,
+            Phase::Judging { .. } => Progress::Judging,
+            Phase::Held => Progress::Over,
+        }
     }
 
-    fn merge_status(&mut self, commit: &Sha, news: MergeNews) {
-        let status = CommitStatus {
-            commit: commit.clone(),
-            news: StatusNews::Merge(news),
-        };
-        self.effects.push(Effect::Surface(Surface::Status(status)));
+    /// The phase of an attempt that is between `earliest` and `latest`. What comes after that is
+    /// late, what comes before it is a fault.
+    fn expect(
+        &self,
+        event: &'static str,
+        earliest: Progress,
+        latest: Progress,
+    ) -> Result<&Phase, Refusal> {
+        let progress = self.progress();
+        if progress > latest {
+            return ignored("the attempt is past that");
+        }
+        match self.story.work() {
+            Some(work) if progress >= earliest => Ok(&work.phase),
+            Some(_) | None => Err(self.illegal(event)),
+        }
     }
 
-    fn remember(&mut self, text: impl Into<String>) {
-        self.story.recent.push(Recent {
-            at: self.now,
-            text: text.into(),
+    fn illegal(&self, event: &'static str) -> Refusal {
+        Refusal::Illegal {
+            event,
+            state: format!("{}, {:?}", self.story.stage.name(), self.progress()),
+        }
+    }
+
+    /// Enters a stage in which an agent works; a held story waits at its door.
+    fn enter_stage(&mut self, stage: impl FnOnce(Work) -> Stage, purpose: Purpose) {
+        self.story.stage = stage(Work {
+            purpose,
+            phase: Phase::Held,
         });
+        if !self.story.wishes.held {
+            self.begin_attempt();
+        }
     }
 
     /// Moves the work of the current stage to its next phase.
     fn enter(&mut self, phase: Phase) {
         match &mut self.story.stage {
             Stage::Coding(work) | Stage::Qa(work) | Stage::MergeFailure { work, .. } => {
-                work.phase = phase
+                work.phase = phase;
             }
             Stage::Backlog { .. }
             | Stage::Merge(_)
@@ -192,59 +168,41 @@ impl Turn {
         }
     }
 
-    /// The phase of the work in progress; what needs one is refused without it.
-    fn phase(&self, event: &'static str) -> Result<&Phase, Refusal> {
-        match self.story.work() {
-            Some(Work { phase, .. }) => Ok(phase),
-            None => Err(self.illegal(event)),
-        }
+    fn purpose(&self) -> Option<&Purpose> {
+        self.story.work().map(|Work { purpose, .. }| purpose)
     }
 
-    fn illegal(&self, event: &'static str) -> Refusal {
-        let phase = self
-            .story
-            .work()
-            .map_or_else(String::new, |work| format!(", {:?}", work.phase.activity()));
-        Refusal::Illegal {
-            event,
-            state: format!("{}{phase}", self.story.stage.name()),
-        }
+    fn act(&mut self, act: Act) {
+        self.effects.push(Effect::Act(act));
     }
 
-    /// Stops here until a person acts, says why on the forge, and where a retry will go on.
-    fn block(&mut self, reason: BlockReason) {
-        let from = match &self.story.stage {
-            Stage::Qa(_) => BlockedFrom::Qa,
-            Stage::Merge(merge) => BlockedFrom::Merge {
-                head: merge.head.clone(),
-            },
-            Stage::MergeFailure { failure, .. } => BlockedFrom::MergeFailure {
-                failure: failure.clone(),
-            },
-            Stage::Backlog { .. }
-            | Stage::Coding(_)
-            | Stage::Blocked { .. }
-            | Stage::Done { .. }
-            | Stage::Cancelled => BlockedFrom::Coding,
-        };
-        self.block_at(reason, from);
+    fn tell_repo(&mut self, event: RepoEvent) {
+        let event = Event::repo(&self.story.id.repo, event);
+        self.effects.push(Effect::Tell(event));
     }
 
-    fn block_at(&mut self, reason: BlockReason, from: BlockedFrom) {
-        if let Some(head) = self.story.head.clone() {
-            let news = match &reason {
-                BlockReason::MergeFailed { failure } => MergeNews::Failed {
-                    failure: failure.clone(),
-                },
-                _ => MergeNews::Blocked,
-            };
-            self.merge_status(&head.commit, news);
-        }
-        self.act(Act::Announce {
-            announcement: Announcement::Blocked {
-                reason: reason.clone(),
-            },
+    fn tell_account(&mut self, event: AccountEvent) {
+        self.effects.push(Effect::Tell(Event::Account { event }));
+    }
+
+    fn gates_status(&mut self, commit: &Sha, news: GatesNews) {
+        self.status(commit, StatusNews::Gates(news));
+    }
+
+    fn merge_status(&mut self, commit: &Sha, news: MergeNews) {
+        self.status(commit, StatusNews::Merge(news));
+    }
+
+    fn status(&mut self, commit: &Sha, news: StatusNews) {
+        let commit = commit.clone();
+        let status = Surface::Status(CommitStatus { commit, news });
+        self.effects.push(Effect::Surface(status));
+    }
+
+    fn remember(&mut self, text: impl Into<String>) {
+        self.story.recent.push(Recent {
+            at: self.now,
+            text: text.into(),
         });
-        self.story.stage = Stage::Blocked { reason, from };
     }
 }

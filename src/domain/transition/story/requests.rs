@@ -1,112 +1,152 @@
-//! What people ask of a story, once it is known that they may.
+//! What people ask of a story: who may is asked of the forge, and what they asked for takes effect
+//! in the order in which they asked.
 
 use super::{Refusal, Turn, ignored};
-use crate::domain::effect::{Act, Effect, GatesNews, MergeNews, Run};
-use crate::domain::event::{AccountEvent, Admission, Event, RepoEvent};
-use crate::domain::id::{BranchName, RunId, Slug};
+use crate::domain::effect::{Act, MergeNews};
+use crate::domain::event::{AccountEvent, Admission, RepoEvent};
+use crate::domain::id::{BranchName, Sha, Slug};
 use crate::domain::story::{
-    Actor, BacklogNote, BlockedFrom, Counters, Merge, MergePhase, Phase, Purpose, Request, Stage,
-    Then, Wish,
+    Actor, BacklogNote, BlockReason, BlockedFrom, Counters, Merge, MergePhase, Phase, Purpose,
+    Request, Stage, Then, Wish,
 };
 use crate::domain::work::{Task, TaskComment};
 
 impl Turn {
     pub(super) fn asked(&mut self, wish: &Wish, by: &Actor) -> Result<(), Refusal> {
-        self.refuse_what_is_moot(wish)?;
         match by {
-            Actor::Operator => {
-                self.grant(wish.clone(), Vec::new());
-                Ok(())
-            }
+            Actor::Operator => self.ordered(wish),
             Actor::Account { login } => {
-                self.story.requests_seen += 1;
-                let id = self.story.requests_seen;
-                let pin = matches!(wish, Wish::Start { .. }).then_some(self.now);
-                self.act(Act::Admit {
-                    request: id,
-                    login: login.clone(),
-                    pin,
-                });
-                self.story.requests.push(Request {
-                    id,
-                    wish: wish.clone(),
-                    by: by.clone(),
-                    at: self.now,
-                });
+                // While others wait for an answer, nobody knows yet what will be moot.
+                if self.story.requests.is_empty()
+                    && let Some(because) = self.moot(wish)
+                {
+                    return ignored(because);
+                }
+                self.ask_the_forge(wish, login);
                 Ok(())
             }
         }
     }
 
+    /// An operator's word counts at once, also against starts that wait for an answer.
+    fn ordered(&mut self, wish: &Wish) -> Result<(), Refusal> {
+        let waiting = self.story.requests.len();
+        if matches!(wish, Wish::Stop | Wish::Cancel) {
+            let starts = |wish: &Wish| matches!(wish, Wish::Start { .. } | Wish::Retry { .. });
+            self.story.requests.retain(|other| !starts(&other.wish));
+        }
+        match self.moot(wish) {
+            Some(because) if waiting == self.story.requests.len() => ignored(because),
+            Some(_) => Ok(()),
+            None => {
+                self.grant(wish.clone(), Vec::new());
+                Ok(())
+            }
+        }
+    }
+
+    fn ask_the_forge(&mut self, wish: &Wish, login: &str) {
+        self.story.requests_seen += 1;
+        let id = self.story.requests_seen;
+        self.act(Act::Admit {
+            request: id,
+            login: login.to_owned(),
+            pin: matches!(wish, Wish::Start { .. }).then_some(self.now),
+        });
+        self.story.requests.push(Request {
+            id,
+            wish: wish.clone(),
+            by: Actor::Account {
+                login: login.to_owned(),
+            },
+            at: self.now,
+            answer: None,
+        });
+    }
+
     pub(super) fn admitted(&mut self, id: u64, answer: &Admission) -> Result<(), Refusal> {
-        let Some(position) = self
-            .story
-            .requests
-            .iter()
-            .position(|request| request.id == id)
+        let requests = &mut self.story.requests;
+        let Some(request) = requests
+            .iter_mut()
+            .find(|request| request.id == id && request.answer.is_none())
         else {
             return ignored("this request was answered already");
         };
-        let request = self.story.requests.remove(position);
+        request.answer = Some(answer.clone());
+        while let Some(answer) = self.first_answer() {
+            let request = self.story.requests.remove(0);
+            self.conclude(request, answer);
+        }
+        Ok(())
+    }
+
+    fn first_answer(&self) -> Option<Admission> {
+        self.story.requests.first()?.answer.clone()
+    }
+
+    fn conclude(&mut self, request: Request, answer: Admission) {
         match (answer, request.by) {
             (Admission::Denied, Actor::Account { login }) => {
                 self.story.refused.insert(login);
             }
             (Admission::Denied, Actor::Operator) => {}
-            (Admission::Allowed { comments }, _) => {
-                // The story may have moved on while the forge was asked; then there is nothing to do.
-                if self.refuse_what_is_moot(&request.wish).is_ok() {
-                    self.grant(request.wish, comments.clone());
+            (Admission::Allowed { comments }, Actor::Account { .. } | Actor::Operator) => {
+                // The story may have moved on while the forge was asked.
+                if self.moot(&request.wish).is_none() {
+                    self.grant(request.wish, comments);
                 }
             }
         }
-        Ok(())
     }
 
-    /// Wishes that would change nothing are not worth a question to the forge.
-    fn refuse_what_is_moot(&self, wish: &Wish) -> Result<(), Refusal> {
+    /// Why a wish would change nothing, if it would not.
+    fn moot(&self, wish: &Wish) -> Option<&'static str> {
         let story = &self.story;
-        let pending = |stops: bool| {
-            story
-                .requests
-                .iter()
-                .any(|request| matches!(request.wish, Wish::Start { .. }) != stops)
-        };
-        match (wish, &story.stage) {
-            (Wish::Start { .. }, Stage::Done { .. }) => ignored("its change has landed already"),
-            (
-                Wish::Start { .. },
-                Stage::Coding(work) | Stage::Qa(work) | Stage::MergeFailure { work, .. },
-            ) if !work.phase.is_winding_down() && !pending(true) => {
-                ignored("it is started already")
-            }
-            (Wish::Start { .. }, Stage::Merge(_)) if !pending(true) => {
-                ignored("it is started already")
-            }
-            (Wish::Stop | Wish::Cancel, Stage::Done { .. } | Stage::Cancelled) => {
-                ignored("it has ended")
-            }
-            (Wish::Stop, Stage::Backlog { .. }) if !pending(false) => ignored("it is not started"),
-            (Wish::Cancel | Wish::Release, Stage::Backlog { .. })
-                if !story.was_started() && !pending(false) =>
-            {
-                ignored("it was never started")
-            }
-            (Wish::Retry { label: None }, stage) if !matches!(stage, Stage::Blocked { .. }) => {
-                ignored("it is not blocked")
-            }
-            (
-                Wish::Start { .. }
-                | Wish::Stop
-                | Wish::Cancel
-                | Wish::Retry { .. }
-                | Wish::Hold
-                | Wish::Release
-                | Wish::PickAgent { .. }
-                | Wish::Prioritise { .. },
-                _,
-            ) => Ok(()),
+        if story.was_started() && matches!(wish, Wish::Retry { label: Some(_) }) {
+            // The label is taken off again, whatever became of the story.
+            return None;
         }
+        let going = self.destination();
+        let landed =
+            matches!(story.stage, Stage::Done { .. }) || matches!(going, Some(Then::Done { .. }));
+        let cancelled = story.stage == Stage::Cancelled || matches!(going, Some(Then::Cancelled));
+        let resting = cancelled
+            || matches!(story.stage, Stage::Backlog { .. })
+            || matches!(going, Some(Then::Backlog));
+        let blocked = matches!(story.stage, Stage::Blocked { .. });
+        let needs_no_start = matches!(wish, Wish::Start { .. } | Wish::Hold | Wish::Release);
+        if landed {
+            return Some("its change has landed already");
+        }
+        if !story.was_started() && !needs_no_start {
+            return Some("it was never started");
+        }
+        let (moot, because) = match wish {
+            Wish::Start { .. } => (!resting && !blocked, "it is started already"),
+            Wish::Stop => (resting, "it is stopped already"),
+            Wish::Cancel => (cancelled, "it is cancelled already"),
+            Wish::Retry { .. } => (!self.can_be_retried(), "it is not blocked"),
+            Wish::Hold => (story.wishes.held, "it is held already"),
+            Wish::Release => (!story.wishes.held, "it is not held"),
+            Wish::PickAgent { agent } => {
+                (story.wishes.agent == *agent, "that agent is picked already")
+            }
+            Wish::Prioritise { priority } => (
+                story.wishes.priority == *priority,
+                "it has that priority already",
+            ),
+        };
+        moot.then_some(because)
+    }
+
+    fn can_be_retried(&self) -> bool {
+        matches!(self.story.stage, Stage::Blocked { .. }) || self.waits_for_another_agent()
+    }
+
+    /// It was started, but with an agent that the project does not have.
+    fn waits_for_another_agent(&self) -> bool {
+        let unknown = |note: &BacklogNote| matches!(note, BacklogNote::UnknownAgent { .. });
+        matches!(&self.story.stage, Stage::Backlog { note: Some(note) } if unknown(note))
     }
 
     fn grant(&mut self, wish: Wish, comments: Vec<TaskComment>) {
@@ -126,12 +166,12 @@ impl Turn {
                 if let Some(label) = label {
                     self.act(Act::RemoveLabel { label });
                 }
-                self.retry_asked();
+                self.retry();
             }
-            Wish::Hold => self.story.wishes.held = true,
+            Wish::Hold => self.hold(),
             Wish::Release => self.release(),
-            Wish::PickAgent { agent } => self.story.wishes.agent = agent,
-            Wish::Prioritise { priority } => self.story.wishes.priority = priority,
+            Wish::PickAgent { agent } => self.pick(agent),
+            Wish::Prioritise { priority } => self.prioritise(priority),
         }
     }
 
@@ -142,12 +182,17 @@ impl Turn {
             .branch
             .get_or_insert_with(|| BranchName::of_story(number, &slug));
         self.story.task = task;
-        self.story.counters = Counters::default();
-        self.story.fingerprints.clear();
-        self.story.judged_tree = None;
-        if self.story.work().is_some() {
-            return self.wind_down(Then::Again);
+        self.forgive();
+        if let Some(head) = self.story.head.clone() {
+            // A story that was cancelled was not watched any more.
+            let (story, head) = (self.story.id.clone(), Some(head.commit));
+            self.tell_repo(RepoEvent::HeadKnown { story, head });
         }
+        self.wind_down(Then::Again);
+    }
+
+    /// Goes on from the work that was kept, if there is any.
+    pub(super) fn begin_again(&mut self) {
         if self.story.attempt.0 > 0 {
             self.remember(
                 "The story was started again; the work kept from before is in the worktree.",
@@ -156,42 +201,67 @@ impl Turn {
         self.begin_coding();
     }
 
-    /// Enters Coding; a held story waits at its door.
-    pub(super) fn begin_coding(&mut self) {
-        let hold = self.story.wishes.held;
-        self.story.stage = Stage::Coding(super::Work {
-            purpose: Purpose::Task,
-            phase: Phase::Held,
-        });
-        if !hold {
-            self.begin_attempt();
-        }
+    fn begin_coding(&mut self) {
+        self.enter_stage(Stage::Coding, Purpose::Task);
     }
 
-    fn retry_asked(&mut self) {
-        let Stage::Blocked { from, .. } = self.story.stage.clone() else {
-            return;
-        };
+    /// Clears all counters, for a person has looked at it.
+    fn forgive(&mut self) {
         self.story.counters = Counters::default();
         self.story.fingerprints.clear();
         self.story.judged_tree = None;
+    }
+
+    fn retry(&mut self) {
+        if !self.can_be_retried() {
+            return;
+        }
+        self.forgive();
+        let Stage::Blocked { reason, from } = self.story.stage.clone() else {
+            return self.begin_coding();
+        };
         self.remember("A person looked at what had stopped the story and asked for another try.");
-        if let Some(provider) = self
-            .story
-            .rules
-            .as_ref()
-            .and_then(|rules| rules.project.coders().next())
-        {
-            let provider = provider.runtime.provider();
-            self.effects.push(Effect::Tell(Event::Account {
-                event: AccountEvent::PauseOver { provider },
-            }));
+        if matches!(reason, BlockReason::Paused { .. }) {
+            self.lift_pauses();
         }
         match from {
-            BlockedFrom::Coding | BlockedFrom::Qa => self.begin_coding(),
+            BlockedFrom::Coding => self.begin_coding(),
+            BlockedFrom::Qa => self.begin_review(),
             BlockedFrom::Merge { head } => self.enter_merge(head),
             BlockedFrom::MergeFailure { failure } => self.begin_fix_up(failure),
         }
+    }
+
+    /// Somebody mended the account: the providers that the project's agents use are tried again.
+    fn lift_pauses(&mut self) {
+        let agents = self
+            .story
+            .rules
+            .iter()
+            .flat_map(|rules| &rules.project.agents);
+        let mut providers: Vec<_> = agents.map(|agent| agent.runtime.provider()).collect();
+        providers.sort();
+        providers.dedup();
+        for provider in providers {
+            self.tell_account(AccountEvent::Mended { provider });
+        }
+    }
+
+    /// A held story goes on with what it does and waits before the next stage; out of the merge
+    /// queue it is taken at once, since what comes next there is the base branch.
+    fn hold(&mut self) {
+        self.story.wishes.held = true;
+        if let Stage::Merge(merge) = &self.story.stage {
+            let head = merge.head.clone();
+            self.leave_queue();
+            self.hold_merge(head);
+        }
+    }
+
+    pub(super) fn hold_merge(&mut self, head: Sha) {
+        self.merge_status(&head, MergeNews::Held);
+        let phase = MergePhase::Held;
+        self.story.stage = Stage::Merge(Merge { head, phase });
     }
 
     fn release(&mut self) {
@@ -217,102 +287,26 @@ impl Turn {
         }
     }
 
-    /// Ends whatever is under way, keeps the work, and then goes where `then` says.
-    pub(super) fn wind_down(&mut self, then: Then) {
-        let phase = self.story.work().map(|work| work.phase.clone());
-        let attempt = self.story.attempt;
-        match phase {
-            Some(
-                Phase::Starting {
-                    engagement, from, ..
-                }
-                | Phase::Running {
-                    engagement, from, ..
-                },
-            ) => {
-                let id = RunId::Agent(self.story.id.clone(), attempt);
-                self.effects.push(Effect::Run(Run::Stop { id }));
-                return self.enter(Phase::Stopping {
-                    engagement,
-                    from,
-                    then,
-                });
-            }
-            Some(Phase::Stopping {
-                engagement, from, ..
-            }) => {
-                return self.enter(Phase::Stopping {
-                    engagement,
-                    from,
-                    then,
-                });
-            }
-            Some(Phase::Collecting { agent, end, .. }) => {
-                return self.enter(Phase::Collecting {
-                    agent,
-                    end,
-                    then: Some(then),
-                });
-            }
-            Some(Phase::WaitingForSlot) => self.release_slot(),
-            Some(Phase::WaitingForMoney { .. } | Phase::Preparing(_)) => {
-                self.release_slot();
-                self.release_money();
-            }
-            Some(Phase::Judging { collected }) => {
-                self.stop_judging();
-                self.gates_status(&collected.head, GatesNews::Superseded);
-            }
-            Some(Phase::Held | Phase::Configuring) | None => {}
-        }
-        self.leave_merge();
-        self.rest(then);
-    }
-
-    fn leave_merge(&mut self) {
-        if let Stage::Merge(merge) = self.story.stage.clone() {
-            let story = self.story.id.clone();
-            self.tell_repo(RepoEvent::Withdrawn { story });
-            self.merge_status(&merge.head, MergeNews::Withdrawn);
+    /// Counts from the next attempt on. A start that was refused for its agent goes on with it.
+    fn pick(&mut self, agent: Option<String>) {
+        let picked = agent.is_some();
+        self.story.wishes.agent = agent;
+        if picked && self.waits_for_another_agent() {
+            self.begin_coding();
         }
     }
 
-    pub(super) fn rest(&mut self, then: Then) {
-        match then {
-            Then::Backlog => {
-                self.story.stage = Stage::Backlog {
-                    note: Some(BacklogNote::Stopped),
-                }
+    fn prioritise(&mut self, priority: i32) {
+        self.story.wishes.priority = priority;
+        let story = self.story.id.clone();
+        match (&self.story.stage, self.story.work().map(|work| &work.phase)) {
+            (_, Some(Phase::WaitingForSlot)) | (Stage::Merge(_), _) => {
+                self.tell_repo(RepoEvent::Prioritised { story, priority });
             }
-            Then::Cancelled => {
-                self.story.stage = Stage::Cancelled;
-                self.forget_head();
+            (_, Some(Phase::WaitingForMoney { .. })) => {
+                self.tell_account(AccountEvent::Prioritised { story, priority });
             }
-            Then::Again => self.begin_coding(),
-            Then::Done { commit, receipt } => self.done(commit, receipt),
-        }
-    }
-}
-
-impl Phase {
-    /// True while an agent is being stopped to go to rest.
-    fn is_winding_down(&self) -> bool {
-        match self {
-            Self::Stopping { then, .. }
-            | Self::Collecting {
-                then: Some(then), ..
-            } => {
-                matches!(then, Then::Backlog | Then::Cancelled)
-            }
-            Self::Held
-            | Self::Configuring
-            | Self::WaitingForSlot
-            | Self::WaitingForMoney { .. }
-            | Self::Preparing(_)
-            | Self::Starting { .. }
-            | Self::Running { .. }
-            | Self::Collecting { then: None, .. }
-            | Self::Judging { .. } => false,
+            (_, Some(_) | None) => {}
         }
     }
 }

@@ -1,0 +1,140 @@
+//! What the forge says about issues and branches, read by the labels that the project names.
+
+use super::{Refusal, Turn, ignored};
+use crate::domain::delivery::{IssueAction, IssueChange, Push};
+use crate::domain::event::StoryEvent;
+use crate::domain::id::StoryId;
+use crate::domain::project::Trigger;
+use crate::domain::story::{Actor, Wish};
+use crate::domain::work::Task;
+
+/// Labels that huskies writes itself start with this; they ask for nothing.
+const STAGE_PREFIX: &str = "stage:";
+
+impl Turn {
+    pub(super) fn issue(&mut self, change: &IssueChange) -> Result<(), Refusal> {
+        let Some(base) = &self.repo.base else {
+            self.repo.parked.push(change.clone());
+            return Ok(());
+        };
+        let wishes = wishes(change, &base.trigger);
+        if wishes.is_empty() {
+            return ignored("nothing that huskies acts on");
+        }
+        self.ask(change, wishes);
+        Ok(())
+    }
+
+    /// Takes up what arrived before the names of the labels were known.
+    pub(super) fn unpark(&mut self) {
+        let Some(trigger) = self.repo.base.as_ref().map(|base| base.trigger.clone()) else {
+            return;
+        };
+        for change in std::mem::take(&mut self.repo.parked) {
+            self.ask(&change, wishes(&change, &trigger));
+        }
+    }
+
+    fn ask(&mut self, change: &IssueChange, wishes: Vec<Wish>) {
+        let story = StoryId::new(self.repo.name.clone(), change.number);
+        for wish in wishes {
+            let by = Actor::Account {
+                login: change.sender.clone(),
+            };
+            self.tell(&story, StoryEvent::Asked { wish, by });
+        }
+    }
+
+    pub(super) fn pushed(&mut self, push: &Push) -> Result<(), Refusal> {
+        match &self.repo.base {
+            Some(base) if base.branch != push.branch => ignored("not the base branch"),
+            Some(base) if push.after.as_ref() == Some(&base.tip) => {
+                ignored("this tip is known already")
+            }
+            Some(_) | None => {
+                self.sync();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a change of an issue asks for, in this order.
+fn wishes(change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
+    match &change.action {
+        IssueAction::Labeled(label) => labeled(label, change, trigger),
+        IssueAction::Unlabeled(label) => unlabeled(label, change, trigger).into_iter().collect(),
+        IssueAction::Closed => vec![Wish::Cancel],
+        IssueAction::Reopened | IssueAction::Edited => Vec::new(),
+    }
+}
+
+fn labeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
+    if label.starts_with(STAGE_PREFIX) {
+        return Vec::new();
+    }
+    if label == trigger.start_label {
+        let held = change.labels.contains(&trigger.hold_label);
+        let hold = held.then_some(Wish::Hold);
+        return hold.into_iter().chain([start(change)]).collect();
+    }
+    if label == trigger.hold_label {
+        return vec![Wish::Hold];
+    }
+    if label == trigger.retry_label {
+        let label = Some(trigger.retry_label.clone());
+        return vec![Wish::Retry { label }];
+    }
+    let agent = agent(label).map(|agent| Wish::PickAgent { agent: Some(agent) });
+    let priority = priority(label).map(|priority| Wish::Prioritise { priority });
+    agent.or(priority).into_iter().collect()
+}
+
+/// Of several labels of one kind, the others still count when one is removed.
+fn unlabeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Option<Wish> {
+    if label.starts_with(STAGE_PREFIX) {
+        return None;
+    }
+    if label == trigger.start_label {
+        return Some(Wish::Stop);
+    }
+    if label == trigger.hold_label {
+        return Some(Wish::Release);
+    }
+    let picked = agent(label).map(|_| Wish::PickAgent {
+        agent: agent_in(change),
+    });
+    let prioritised = priority(label).map(|_| Wish::Prioritise {
+        priority: priority_in(change),
+    });
+    picked.or(prioritised)
+}
+
+fn start(change: &IssueChange) -> Wish {
+    Wish::Start {
+        task: Task {
+            title: change.title.clone(),
+            body: change.body.clone(),
+            comments: Vec::new(),
+        },
+        agent: agent_in(change),
+        priority: priority_in(change),
+    }
+}
+
+fn agent_in(change: &IssueChange) -> Option<String> {
+    change.labels.iter().find_map(|label| agent(label))
+}
+
+fn priority_in(change: &IssueChange) -> i32 {
+    let mut labels = change.labels.iter();
+    labels.find_map(|label| priority(label)).unwrap_or_default()
+}
+
+fn agent(label: &str) -> Option<String> {
+    label.strip_prefix("agent:").map(str::to_owned)
+}
+
+fn priority(label: &str) -> Option<i32> {
+    label.strip_prefix("priority:")?.trim().parse().ok()
+}

@@ -1,0 +1,156 @@
+//! A repository: fans deliveries out to stories ([`deliveries`]), hands out agents ([`slots`]),
+//! and merges one story at a time ([`merging`]).
+
+mod deliveries;
+mod merging;
+mod slots;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Refusal, Step, Subject, ignored};
+use crate::domain::effect::{Act, Effect, Timer};
+use crate::domain::event::{Event, RepoEvent, StoryEvent};
+use crate::domain::id::{Sha, StoryId};
+use crate::domain::repo::{Base, Repo};
+
+/// How soon an unreachable base is looked at again.
+const SYNC_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+pub(super) fn step(repo: &Repo, event: &RepoEvent, now: Timestamp) -> Result<Step, Refusal> {
+    let mut turn = Turn {
+        repo: repo.clone(),
+        effects: Vec::new(),
+        now,
+    };
+    turn.apply(event)?;
+    Ok(Step {
+        subject: Subject::Repo(Box::new(turn.repo)),
+        effects: turn.effects,
+    })
+}
+
+/// One step in the making. What a refused one did to it is thrown away with it.
+struct Turn {
+    repo: Repo,
+    effects: Vec<Effect>,
+    now: Timestamp,
+}
+
+impl Turn {
+    fn apply(&mut self, event: &RepoEvent) -> Result<(), Refusal> {
+        match event {
+            RepoEvent::Opened
+            | RepoEvent::SyncDue
+            | RepoEvent::BaseUnavailable { .. }
+            | RepoEvent::BaseSynced { .. } => self.base_event(event),
+            RepoEvent::Issue { change } => self.issue(change),
+            RepoEvent::Pushed { push } => self.pushed(push),
+            RepoEvent::SlotWanted { request } => self.slot_wanted(request),
+            RepoEvent::SlotReleased { story, attempt } => self.slot_released(story, *attempt),
+            RepoEvent::Prioritised { story, priority } => self.prioritised(story, *priority),
+            RepoEvent::HeadKnown { story, head } => self.head_known(story, head.as_ref()),
+            RepoEvent::Enqueued { entry } => self.enqueue(entry),
+            RepoEvent::Withdrawn { story } => self.withdraw(story),
+            RepoEvent::CandidateBuilt { number, .. }
+            | RepoEvent::CandidateConflicted { number, .. }
+            | RepoEvent::CandidateEmpty { number, .. }
+            | RepoEvent::CandidateFailed { number, .. }
+            | RepoEvent::GatesEnded { number, .. }
+            | RepoEvent::GatesLost { number, .. }
+            | RepoEvent::Landed { number }
+            | RepoEvent::LandMissed { number, .. }
+            | RepoEvent::LandWaits { number, .. }
+            | RepoEvent::LandRejected { number, .. }
+            | RepoEvent::LandDue { number } => self.merge_event(*number, event),
+        }
+    }
+
+    fn base_event(&mut self, event: &RepoEvent) -> Result<(), Refusal> {
+        match event {
+            RepoEvent::Opened | RepoEvent::SyncDue => self.sync(),
+            RepoEvent::BaseUnavailable { .. } => self.wake("sync", SYNC_AGAIN, RepoEvent::SyncDue),
+            RepoEvent::BaseSynced {
+                branch,
+                tip,
+                trigger,
+                contained,
+            } => {
+                let base = Base {
+                    branch: branch.clone(),
+                    tip: tip.clone(),
+                    trigger: trigger.clone(),
+                };
+                self.base_synced(base, contained);
+            }
+            other => return Err(out_of_place(other)),
+        }
+        Ok(())
+    }
+
+    /// Has the base branch looked at, and whether it contains the stories that are not done.
+    fn sync(&mut self) {
+        let heads = self.repo.heads.iter();
+        let heads = heads
+            .map(|(story, head)| (story.clone(), head.clone()))
+            .collect();
+        self.effects.push(Effect::Act(Act::SyncBase { heads }));
+    }
+
+    fn base_synced(&mut self, base: Base, contained: &[(StoryId, Sha)]) {
+        let tip = base.tip.clone();
+        self.repo.base = Some(base);
+        self.unpark();
+        for (story, head) in contained {
+            // A story that has a newer commit by now is not contained with it.
+            if self.repo.heads.get(story) == Some(head) {
+                self.repo.heads.remove(story);
+                self.take_out(story);
+                self.tell(story, StoryEvent::Contained { tip: tip.clone() });
+            }
+        }
+        self.restart_merge_on(&tip);
+        self.merge_next();
+    }
+
+    fn head_known(&mut self, story: &StoryId, head: Option<&Sha>) -> Result<(), Refusal> {
+        let before = match head {
+            Some(head) => self.repo.heads.insert(story.clone(), head.clone()),
+            None => self.repo.heads.remove(story),
+        };
+        if before.as_ref() == head {
+            return ignored("this tip is known already");
+        }
+        Ok(())
+    }
+
+    /// Where a story stands in every line it waits in.
+    fn prioritised(&mut self, story: &StoryId, priority: i32) -> Result<(), Refusal> {
+        let slots = self.prioritise_slots(story, priority);
+        let queue = self.prioritise_queue(story, priority);
+        if slots || queue {
+            Ok(())
+        } else {
+            ignored("it does not wait here")
+        }
+    }
+
+    fn wake(&mut self, name: &str, after: SignedDuration, event: RepoEvent) {
+        let event = Event::repo(&self.repo.name, event);
+        self.effects.push(Effect::Timer(Timer {
+            name: name.to_owned(),
+            at: self.now + after,
+            event,
+        }));
+    }
+
+    fn tell(&mut self, story: &StoryId, event: StoryEvent) {
+        self.effects.push(Effect::Tell(Event::story(story, event)));
+    }
+}
+
+fn out_of_place(event: &RepoEvent) -> Refusal {
+    Refusal::Illegal {
+        event: event.into(),
+        state: "another part of the repository takes it".to_owned(),
+    }
+}

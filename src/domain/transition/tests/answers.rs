@@ -1,0 +1,408 @@
+//! What the world may answer to what is in flight: every legal answer, by the fall of the dice.
+
+use std::time::Duration;
+
+use super::world::{Flight, OpenRun, World};
+use super::{repo_name, report};
+use crate::domain::effect::{Act, AgentBrief, GatesBrief, Run};
+use crate::domain::event::{Admission, Event, RepoEvent, StoryEvent, SubjectId};
+use crate::domain::id::{Attempt, RunId, SessionId, Sha};
+use crate::domain::money::Usd;
+use crate::domain::project::{Moment, Trigger};
+use crate::domain::work::{Candidate, Collected, End, GateReport, Limit, ProcessIdentity, Usage};
+
+/// Decides by a list of numbers, read over and over: a history that could go on for ever does.
+pub(super) struct Dice {
+    numbers: Vec<u16>,
+    next: usize,
+    /// Troubles of the world outside that are left: nobody breaks things for ever.
+    troubles: u32,
+}
+
+impl Dice {
+    pub(super) fn new(numbers: Vec<u16>) -> Self {
+        Self {
+            numbers,
+            next: 0,
+            troubles: 10,
+        }
+    }
+
+    /// A number below `sides`.
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
+        let number = self.numbers[self.next % self.numbers.len()];
+        self.next += 1;
+        usize::from(number) % sides
+    }
+
+    /// True once in `often`.
+    pub(super) fn luck(&mut self, often: usize) -> bool {
+        self.roll(often) == often - 1
+    }
+
+    fn trouble(&mut self, often: usize) -> bool {
+        if self.troubles == 0 || !self.luck(often) {
+            return false;
+        }
+        self.troubles -= 1;
+        true
+    }
+}
+
+impl World {
+    /// Takes one flight out of the air. The answer is `None` where there is none to give.
+    pub(super) fn answer(&mut self, position: usize, dice: &mut Dice) -> Option<Event> {
+        match self.flights.remove(position) {
+            Flight::Act { subject, act } => match subject {
+                SubjectId::Story(story) => self
+                    .story_act(&act, dice)
+                    .map(|event| Event::story(&story, event)),
+                SubjectId::Repo(repo) => self
+                    .repo_act(act, dice)
+                    .map(|event| Event::repo(&repo, event)),
+                SubjectId::Head(_) | SubjectId::Account => None,
+            },
+            Flight::Run(open) => self.run(open, dice),
+        }
+    }
+
+    fn story_act(&mut self, act: &Act, dice: &mut Dice) -> Option<StoryEvent> {
+        let message = "the disk is full".to_owned();
+        match act {
+            Act::Admit { request, .. } => Some(StoryEvent::Admitted {
+                request: *request,
+                answer: admission(dice),
+            }),
+            Act::ReadProject { attempt } if dice.luck(30) => Some(StoryEvent::ProjectUnusable {
+                attempt: *attempt,
+                message,
+            }),
+            Act::ReadProject { attempt } => Some(StoryEvent::ProjectRead {
+                attempt: *attempt,
+                base: self.tip.clone(),
+                project: Box::new(self.project.clone()),
+            }),
+            Act::PrepareWorktree { attempt, .. } if dice.luck(30) => {
+                Some(StoryEvent::WorktreeFailed {
+                    attempt: *attempt,
+                    message,
+                })
+            }
+            Act::PrepareWorktree { attempt, base, .. } => Some(StoryEvent::WorktreeReady {
+                attempt: *attempt,
+                head: base.clone(),
+                hook_trouble: dice.luck(5).then_some(message),
+            }),
+            Act::Collect { attempt, .. } if dice.luck(30) => Some(StoryEvent::WorkNotCollected {
+                attempt: *attempt,
+                message,
+            }),
+            Act::Collect { attempt, since, .. } => Some(StoryEvent::WorkCollected {
+                attempt: *attempt,
+                collected: self.collect(since.as_ref(), dice),
+            }),
+            Act::RetireWorktree { .. }
+            | Act::PublishBranch { .. }
+            | Act::Announce { .. }
+            | Act::RemoveLabel { .. }
+            | Act::SyncBase { .. }
+            | Act::BuildCandidate { .. }
+            | Act::Land { .. } => None,
+        }
+    }
+
+    fn collect(&mut self, since: Option<&Sha>, dice: &mut Dice) -> Collected {
+        let (new, other) = (self.new_sha(), self.new_sha());
+        let old = since.cloned().unwrap_or_else(|| self.tip.clone());
+        let [head, tree, ahead, advanced] = match dice.roll(4) {
+            0 | 1 => [Some(new), Some(other), Some(old.clone()), Some(old)],
+            2 => [Some(old.clone()), Some(old.clone()), Some(old), None],
+            _ => [Some(old.clone()), Some(old), None, None],
+        };
+        Collected {
+            head: head.expect("a head"),
+            tree: tree.expect("a tree"),
+            ahead: ahead.is_some(),
+            advanced: advanced.is_some(),
+            wip: None,
+        }
+    }
+
+    fn repo_act(&mut self, act: Act, dice: &mut Dice) -> Option<RepoEvent> {
+        match act {
+            Act::SyncBase { .. } if dice.trouble(4) => Some(RepoEvent::BaseUnavailable {
+                message: "no route to host".to_owned(),
+            }),
+            Act::SyncBase { heads } => Some(RepoEvent::BaseSynced {
+                branch: "main".parse().unwrap(),
+                tip: self.tip.clone(),
+                trigger: Trigger::default(),
+                contained: heads.into_iter().filter(|_| dice.luck(20)).collect(),
+            }),
+            Act::BuildCandidate {
+                number, base, head, ..
+            } => Some(self.built(number, base, head, dice)),
+            Act::Land {
+                number, candidate, ..
+            } => Some(self.tried_to_land(number, candidate, dice)),
+            Act::Admit { .. }
+            | Act::ReadProject { .. }
+            | Act::PrepareWorktree { .. }
+            | Act::Collect { .. }
+            | Act::RetireWorktree { .. }
+            | Act::PublishBranch { .. }
+            | Act::Announce { .. }
+            | Act::RemoveLabel { .. } => None,
+        }
+    }
+
+    fn built(&mut self, number: u64, base: Sha, head: Sha, dice: &mut Dice) -> RepoEvent {
+        match dice.roll(12) {
+            3 => RepoEvent::CandidateConflicted {
+                number,
+                base,
+                paths: vec!["src/lib.rs".to_owned()],
+            },
+            4 => RepoEvent::CandidateEmpty { number, base },
+            5 => RepoEvent::CandidateFailed {
+                number,
+                message: "git broke off".to_owned(),
+            },
+            _ => RepoEvent::CandidateBuilt {
+                number,
+                candidate: Candidate {
+                    base,
+                    head,
+                    commit: self.new_sha(),
+                    tree: self.new_sha(),
+                },
+            },
+        }
+    }
+
+    fn tried_to_land(&mut self, number: u64, candidate: Candidate, dice: &mut Dice) -> RepoEvent {
+        if dice.trouble(5) {
+            self.tip = self.new_sha();
+        }
+        if self.tip != candidate.base {
+            let tip = self.tip.clone();
+            return RepoEvent::LandMissed { number, tip };
+        }
+        let reason = "the work tree is not clean".to_owned();
+        if dice.trouble(5) {
+            return RepoEvent::LandWaits { number, reason };
+        }
+        match dice.roll(12) {
+            5 => RepoEvent::LandRejected { number, reason },
+            6 => RepoEvent::LandMissed {
+                number,
+                tip: self.tip.clone(),
+            },
+            7 => RepoEvent::CandidateFailed {
+                number,
+                message: reason,
+            },
+            _ => {
+                self.tip = candidate.commit;
+                RepoEvent::Landed { number }
+            }
+        }
+    }
+
+    fn run(&mut self, open: OpenRun, dice: &mut Dice) -> Option<Event> {
+        match open.run.clone() {
+            Run::StartAgent {
+                id: RunId::Agent(story, attempt),
+                brief,
+            } => Some(Event::story(
+                &story,
+                self.agent(open, &brief, attempt, dice),
+            )),
+            Run::StartGates { id, brief } => {
+                // Stopped gates may well be silent.
+                let silent = open.stopped && dice.luck(2);
+                (!silent).then(|| self.gates(&id, &brief, dice))
+            }
+            Run::StartAgent { .. } | Run::Stop { .. } => None,
+        }
+    }
+
+    fn agent(
+        &mut self,
+        open: OpenRun,
+        brief: &AgentBrief,
+        attempt: Attempt,
+        dice: &mut Dice,
+    ) -> StoryEvent {
+        if !open.started && !dice.luck(6) {
+            let process = ProcessIdentity {
+                pid: 7,
+                start_ticks: 7,
+                boot_id: "boot".to_owned(),
+            };
+            self.flights.push(Flight::Run(OpenRun {
+                started: true,
+                ..open
+            }));
+            return StoryEvent::AgentStarted { attempt, process };
+        }
+        if open.started && !open.seen && dice.luck(2) {
+            self.flights
+                .push(Flight::Run(OpenRun { seen: true, ..open }));
+            let session = SessionId(format!("session-{}", dice.roll(3)));
+            return StoryEvent::SessionSeen { attempt, session };
+        }
+        let end = if open.stopped && dice.luck(2) {
+            End::Stopped
+        } else {
+            end(dice, self.now)
+        };
+        let most = brief.reservation.amount().micros();
+        let spent = [None, Some(0), Some(most / 2), Some(most)][dice.roll(4)];
+        let usage = Usage {
+            cost: spent.map(Usd::from_micros),
+            ..Usage::default()
+        };
+        StoryEvent::AgentEnded {
+            attempt,
+            end,
+            usage,
+        }
+    }
+
+    fn gates(&mut self, id: &RunId, brief: &GatesBrief, dice: &mut Dice) -> Event {
+        let lost = dice.luck(7).then(|| "the runner is gone".to_owned());
+        let report = self.report(brief, dice);
+        match id {
+            RunId::Accept(story, attempt, round) => {
+                let (attempt, round) = (*attempt, *round);
+                let event = match lost {
+                    Some(message) => StoryEvent::GatesLost {
+                        attempt,
+                        round,
+                        message,
+                    },
+                    None => StoryEvent::GatesEnded {
+                        attempt,
+                        round,
+                        report,
+                    },
+                };
+                Event::story(story, event)
+            }
+            RunId::Merge(repo, number) => {
+                let number = *number;
+                let event = match lost {
+                    Some(message) => RepoEvent::GatesLost { number, message },
+                    None => RepoEvent::GatesEnded { number, report },
+                };
+                Event::repo(repo, event)
+            }
+            RunId::Agent(..) | RunId::Head(..) => panic!("{id} has no gates"),
+        }
+    }
+
+    fn report(&mut self, brief: &GatesBrief, dice: &mut Dice) -> GateReport {
+        let tree = self.tree_of(&brief.commit, brief.moment);
+        let tree = if dice.luck(30) { self.new_sha() } else { tree };
+        let failure = match dice.roll(7) {
+            0..=3 => None,
+            4 => Some("assertion failed"),
+            5 => Some("segmentation fault"),
+            _ => Some("out of memory"),
+        };
+        let report = report(&brief.commit, &tree, failure);
+        if brief.moment == Moment::Merge && report.passed() {
+            self.passed.insert(tree);
+        }
+        report
+    }
+
+    /// The tree of a commit that somebody is having judged.
+    fn tree_of(&self, commit: &Sha, moment: Moment) -> Sha {
+        let merging = self.repo().merging;
+        let candidate = merging.and_then(|merging| merging.phase.candidate().cloned());
+        match candidate {
+            Some(candidate) if moment == Moment::Merge && candidate.commit == *commit => {
+                candidate.tree
+            }
+            _ => {
+                let heads = self.stories().filter_map(|story| story.head.as_ref());
+                let mut heads = heads.filter(|head| head.commit == *commit);
+                heads
+                    .next()
+                    .map_or_else(|| commit.clone(), |head| head.tree.clone())
+            }
+        }
+    }
+}
+
+fn admission(dice: &mut Dice) -> Admission {
+    if dice.luck(5) {
+        Admission::Denied
+    } else {
+        Admission::Allowed {
+            comments: Vec::new(),
+        }
+    }
+}
+
+/// Every end of spec 5.7; finishing more often than the others.
+fn end(dice: &mut Dice, now: jiff::Timestamp) -> End {
+    let message = "something happened".to_owned();
+    let soon = now + jiff::SignedDuration::from_mins(5);
+    match dice.roll(20) {
+        4 => End::Asked {
+            question: "Which one?".to_owned(),
+        },
+        5 => End::LimitReached {
+            limit: Limit::Turns,
+        },
+        6 => End::LimitReached {
+            limit: Limit::Budget,
+        },
+        7 => End::RateLimited {
+            until: Some(soon),
+            message,
+        },
+        8 => End::RateLimited {
+            until: None,
+            message,
+        },
+        9 => End::AccountTrouble { message },
+        10 => End::Aborted,
+        11 => End::ResumeRefused { message },
+        12 => End::CannotLaunch { message },
+        13 => End::Crashed { message },
+        14 => End::Stalled {
+            after: Duration::from_secs(600),
+        },
+        15 => End::Lost { message },
+        _ => End::Finished,
+    }
+}
+
+/// Late or repeated news that must be recognised as such. What sets a state again, or answers one
+/// of several equal tries, is not among them.
+pub(super) fn is_fenced(event: &Event) -> bool {
+    match event {
+        Event::Story { event, .. } => !matches!(event, StoryEvent::SessionSeen { .. }),
+        Event::Repo { event, .. } => !matches!(
+            event,
+            RepoEvent::BaseSynced { .. }
+                | RepoEvent::BaseUnavailable { .. }
+                | RepoEvent::LandWaits { .. }
+        ),
+        Event::Head { .. } | Event::Account { .. } => false,
+    }
+}
+
+pub(super) fn pushed(tip: &Sha) -> Event {
+    let push = crate::domain::delivery::Push {
+        branch: "main".parse().unwrap(),
+        before: None,
+        after: Some(tip.clone()),
+        sender: "mallory".to_owned(),
+    };
+    Event::repo(&repo_name(), RepoEvent::Pushed { push })
+}
