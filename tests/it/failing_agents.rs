@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::greeting;
 use crate::support::git::BASE;
 use crate::support::project::Project;
-use crate::support::scene::{Scene, Stage};
+use crate::support::scene::{Scene, Stage, WRITER, stage_labels};
 
 /// A gate that leaves a line whenever it runs, and passes.
 fn noted_gate(stage: &Stage) -> String {
@@ -21,7 +21,7 @@ async fn blocked(stage: Stage, project: &Project) -> (Scene, u64, Value) {
     scene
         .wait_for_github("it is reported as blocked", |github| {
             let sticky = greeting::sticky_comments(github, story);
-            github.labels(story).contains(&"stage:blocked".to_owned())
+            stage_labels(github, story) == ["stage:blocked"]
                 && !greeting::announcements(github, story).is_empty()
                 && sticky
                     .iter()
@@ -30,7 +30,6 @@ async fn blocked(stage: Stage, project: &Project) -> (Scene, u64, Value) {
         .await;
     assert_eq!(greeting::announcements(&scene.github, story).len(), 1);
     assert_eq!(greeting::sticky_comments(&scene.github, story).len(), 1);
-    assert_eq!(scene.stage_labels(story), ["stage:blocked"]);
     assert_eq!(scene.remote.log(BASE).len(), 1, "nothing landed");
     (scene, story, blocked)
 }
@@ -151,9 +150,7 @@ async fn gates_that_keep_failing_block_and_a_retry_label_goes_on() {
         Some("failure")
     );
     scene.agent.always(greeting::RIGHT);
-    let retry = scene
-        .github
-        .label(story, "huskies:retry", crate::support::scene::WRITER);
+    let retry = scene.github.label(story, "huskies:retry", WRITER);
     scene.accepted(&retry).await;
     scene.wait_for_stage(story, "done").await;
     scene

@@ -8,7 +8,7 @@ use crate::support::agent::{AUTHOR, ScriptedAgent};
 use crate::support::git::BASE;
 use crate::support::github_model::{Comment, GithubModel, OWN_LOGIN, Status};
 use crate::support::project::Project;
-use crate::support::scene::{Scene, Stage, states};
+use crate::support::scene::{Scene, Stage, stage_labels, states};
 
 /// What the failing gate prints.
 pub(crate) const COMPLAINT: &str = "greeting.txt does not say Hello";
@@ -43,7 +43,7 @@ pub(crate) fn is_reported(github: &GithubModel, story: u64, head: &str) -> bool 
             .last()
             .is_some_and(|last| last == state)
     };
-    github.labels(story).contains(&"stage:done".to_owned())
+    stage_labels(github, story) == ["stage:done"]
         && is_last("huskies/gates", "success")
         && is_last("huskies/merge", "success")
         && sticky_comments(github, story)
@@ -109,7 +109,7 @@ pub(crate) fn assert_end(scene: &Scene, story: u64, seed: &str, done: &Value) {
     assert_tried_twice(scene, story);
     assert_statuses(scene, &commits);
     assert_comments(scene, story);
-    assert_eq!(scene.stage_labels(story), ["stage:done"]);
+    assert_eq!(stage_labels(&scene.github, story), ["stage:done"]);
 }
 
 /// Two starts, each of an attempt of its own, and only the second knew what had failed.

@@ -76,8 +76,11 @@ fn outside_of_code(body: &str) -> String {
     text
 }
 
+/// Outside of code, and of the marker that huskies itself puts first, nothing does anything.
 fn assert_inert(body: &str) {
-    let text = outside_of_code(body);
+    let (marker, rest) = body.split_once('\n').unwrap_or_default();
+    assert!(marker.starts_with("<!-- huskies:") && marker.ends_with("-->"));
+    let text = outside_of_code(rest);
     let lower = text.to_lowercase();
     let mentions = text
         .match_indices('@')
@@ -90,10 +93,7 @@ fn assert_inert(body: &str) {
         });
         assert!(!closes, "a closing word in {body}");
     }
-    assert!(
-        text.matches("<!--").count() <= 1,
-        "a forged marker in {body}"
-    );
+    assert!(!text.contains("<!--"), "a forged marker in {body}");
 }
 
 #[tokio::test]

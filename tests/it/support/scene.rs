@@ -241,16 +241,6 @@ impl Scene {
             .collect()
     }
 
-    /// The `stage:` labels of a story's issue.
-    pub(crate) fn stage_labels(&self, story: u64) -> Vec<String> {
-        let is_stage = |label: &String| label.starts_with("stage:");
-        self.github
-            .labels(story)
-            .into_iter()
-            .filter(is_stage)
-            .collect()
-    }
-
     /// The states that a commit's status of one context went through.
     pub(crate) fn states(&self, commit: &str, context: &str) -> Vec<String> {
         states(&self.github, commit, context)
@@ -282,6 +272,13 @@ impl Drop for Scene {
         }
         sweep::kill_everything_of(self.folder.path());
     }
+}
+
+/// The labels of a story's issue that mirror its stage: one, once what changed is written.
+pub(crate) fn stage_labels(github: &GithubModel, story: u64) -> Vec<String> {
+    let mut labels = github.labels(story);
+    labels.retain(|label| label.starts_with("stage:"));
+    labels
 }
 
 /// The states that a commit's status of one context went through, oldest first.
