@@ -64,7 +64,7 @@ impl Turn {
 
     fn ended(&self, end: &End) -> Result<Ended, Refusal> {
         let phase = self.expect("agent_ended", Progress::Starting, Progress::Running)?;
-        let (engagement, from, start, then) = match phase.clone() {
+        let (engagement, from, resumed, then) = match phase {
             Phase::Starting {
                 engagement,
                 from,
@@ -75,12 +75,12 @@ impl Turn {
                 from,
                 start,
                 ..
-            } => (engagement, from, Some(start), None),
+            } => (engagement, from, *start != Start::Cold, None),
             Phase::Stopping {
                 engagement,
                 from,
                 then,
-            } => (engagement, from, None, Some(then)),
+            } => (engagement, from, true, Some(then.clone())),
             Phase::Held
             | Phase::Configuring
             | Phase::WaitingForSlot
@@ -89,17 +89,10 @@ impl Turn {
             | Phase::Collecting { .. }
             | Phase::Judging { .. } => return Err(self.illegal("agent_ended")),
         };
-        let end = match (end, start) {
-            // Nothing was resumed: a fresh start would meet the same refusal, without an end.
-            (End::ResumeRefused { message }, Some(Start::Cold)) => End::Crashed {
-                message: message.clone(),
-            },
-            (end, _) => end.clone(),
-        };
         Ok(Ended {
-            engagement,
-            from,
-            end,
+            engagement: engagement.clone(),
+            from: from.clone(),
+            end: as_it_counts(end, resumed),
             then,
         })
     }
@@ -354,6 +347,17 @@ impl Turn {
         } else {
             self.block_without_retries(LastTry::ReviewFailed { findings });
         }
+    }
+}
+
+/// Where nothing was resumed, a refusal to resume is a crash: a fresh start would meet it again,
+/// without an end.
+fn as_it_counts(end: &End, resumed: bool) -> End {
+    match end {
+        End::ResumeRefused { message } if !resumed => End::Crashed {
+            message: message.clone(),
+        },
+        other => other.clone(),
     }
 }
 
