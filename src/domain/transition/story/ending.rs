@@ -211,7 +211,6 @@ impl Turn {
     /// The table of spec 5.7.
     fn follow(&mut self, agent: &ItemName, end: &End, collected: &Collected) {
         self.count_in_a_row(end);
-        let counters = self.story.counters.clone();
         match end {
             End::Finished
             | End::LimitReached { .. }
@@ -230,34 +229,44 @@ impl Turn {
                 agent: agent.clone(),
                 message: message.clone(),
             }),
-            End::RateLimited { message, .. } | End::AccountTrouble { message } => {
-                let message = message.clone();
-                self.again_unless(counters.pauses, end, |times| BlockReason::Paused {
-                    times,
-                    message,
-                });
-            }
-            End::Aborted => {
-                self.again_unless(counters.aborts, end, |times| BlockReason::Aborted { times });
-            }
-            End::Lost { .. } | End::Stopped => {
-                self.again_unless(counters.lost, end, |times| BlockReason::Lost { times });
-            }
-            End::ResumeRefused { .. } => self.begin_attempt(),
+            End::RateLimited { .. }
+            | End::AccountTrouble { .. }
+            | End::Aborted
+            | End::Lost { .. }
+            | End::Stopped
+            | End::ResumeRefused { .. } => match self.too_often(end) {
+                Some(reason) => self.block(reason),
+                None => self.begin_attempt(),
+            },
         }
     }
 
-    /// Another attempt at once, unless the last ones all ended in this way, or in no better one.
-    fn again_unless(&mut self, in_a_row: u32, end: &End, reason: impl FnOnce(u32) -> BlockReason) {
-        let attempts = self.story.counters.unpaid;
-        if in_a_row >= MAX_IN_A_ROW {
-            self.block(reason(in_a_row));
-        } else if attempts >= MAX_UNPAID {
-            let last = LastTry::Ended { end: end.clone() };
-            self.block(BlockReason::RetriesUsedUp { attempts, last });
-        } else {
-            self.begin_attempt();
-        }
+    /// Why an end that uses no retry is not followed by another attempt, if it is not.
+    fn too_often(&self, end: &End) -> Option<BlockReason> {
+        let counters = &self.story.counters;
+        let too_often = |times: u32| (times >= MAX_IN_A_ROW).then_some(times);
+        let reason = match end {
+            End::RateLimited { message, .. } | End::AccountTrouble { message } => {
+                let message = message.clone();
+                too_often(counters.pauses).map(|times| BlockReason::Paused { times, message })
+            }
+            End::Aborted => too_often(counters.aborts).map(|times| BlockReason::Aborted { times }),
+            End::Lost { .. } | End::Stopped => {
+                too_often(counters.lost).map(|times| BlockReason::Lost { times })
+            }
+            End::Finished
+            | End::Asked { .. }
+            | End::LimitReached { .. }
+            | End::ResumeRefused { .. }
+            | End::CannotLaunch { .. }
+            | End::Crashed { .. }
+            | End::Stalled { .. } => None,
+        };
+        let mixed = (counters.unpaid >= MAX_UNPAID).then(|| BlockReason::RetriesUsedUp {
+            attempts: counters.unpaid,
+            last: LastTry::Ended { end: end.clone() },
+        });
+        reason.or(mixed)
     }
 
     /// Counts that only mean something in a row are cleared by any other end.

@@ -12,6 +12,7 @@ use crate::domain::project::Moment;
 use crate::domain::work::{Collected, End, GateReport, Limit, ProcessIdentity, Usage};
 
 /// Decides by a list of numbers, read over and over: a history that could go on for ever does.
+#[derive(Debug)]
 pub(super) struct Dice {
     numbers: Vec<u16>,
     next: usize,

@@ -32,12 +32,6 @@ fn dice() -> impl Strategy<Value = Dice> {
     prop::collection::vec(any::<u16>(), 1..160).prop_map(Dice::new)
 }
 
-impl std::fmt::Debug for Dice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("dice")
-    }
-}
-
 /// One of a few projects, in a server with little money and few places.
 fn world(dice: &mut Dice) -> World {
     let mut project = Project {
@@ -57,7 +51,7 @@ fn world(dice: &mut Dice) -> World {
     }
     let limits = Limits {
         per_story: Usd::from_cents(500),
-        per_day: Usd::from_cents(1_200),
+        per_day: Usd::from_cents([700, 1_200, 3_000][dice.roll(3)]),
         agents: 2,
     };
     World::new(project, limits)

@@ -304,6 +304,13 @@ fn the_next_attempt_resumes_what_it_can() {
         scene.worktree_ready(),
     );
 
+    table.given("the warm start was refused, after nine ends that used no retry either");
+    let mut worn = warm.clone();
+    worn.story.counters.unpaid = 9;
+    let refused = End::ResumeRefused { message: message() };
+    let ended = worn.after(worn.agent_ended(refused));
+    table.story(&ended, "nothing new", ended.collected(1, false, false));
+
     table.given("the warm start was aborted before a session");
     let scene = warm.after(warm.agent_ended(End::Aborted));
     let scene = prepared(&nothing(&scene));
@@ -329,6 +336,9 @@ fn the_next_attempt_resumes_what_it_can() {
       resume refused -> coding 2: collecting, retry 1 | tell repo slot_released; tell account settled 0.50 USD; collect
       nothing new -> coding 3: configuring, retry 1 | read_project
       worktree ready: told the same again -> coding 3: starting, retry 1 | start claude cold for 1.00 USD, 1 told
+
+    the warm start was refused, after nine ends that used no retry either
+      nothing new -> blocked: 10 attempts, the last: broke off (from coding) | announce blocked; label
 
     the warm start was aborted before a session
       worktree ready: cold -> coding 3: starting, retry 1 | start claude cold for 1.00 USD, 1 told

@@ -261,6 +261,15 @@ fn what_is_withdrawn_or_contained_leaves_the_queue() {
         rows.when(name, event(&rows));
     }
 
+    rows.given("landing, withdrawn and queued again");
+    rows = Rows {
+        table: rows.table,
+        ..Rows::landing()
+    };
+    rows.when("withdrawn", withdrawn(7));
+    rows.when("#7 enqueued", enqueued(7, 0, 0));
+    rows.when("landed all the same", rows.landed());
+
     rows.given("#7 is queued, its tip known");
     rows = Rows {
         table: rows.table,
@@ -292,6 +301,11 @@ fn what_is_withdrawn_or_contained_leaves_the_queue() {
     landing, withdrawn
       withdrawn -> merge 1: #7 landing (withdrawn)
       landed -> idle | tell #7 landed; sync_base
+
+    landing, withdrawn and queued again
+      withdrawn -> merge 1: #7 landing (withdrawn)
+      #7 enqueued -> merge 1: #7 landing (withdrawn), #7 queued
+      landed all the same -> idle | tell #7 landed; sync_base
 
     #7 is queued, its tip known
       an older tip is contained -> merge 2: #7 building on 02 | build_candidate on 02
