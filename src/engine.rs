@@ -7,15 +7,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::effect::{Effect, Run, Timer};
+use crate::domain::effect::{Effect, EffectId, Run, Timer};
 use crate::domain::event::{Event, SubjectId};
 use crate::domain::id::DeliveryId;
 use crate::domain::transition::{self, Refusal, Step, Subject};
 use crate::store::{
-    Commit, EffectId, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError,
-    SubjectWrite, SurfaceWrite, TimerWrite,
+    Commit, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError, SubjectWrite,
+    SurfaceWrite, TimerWrite,
 };
 use crate::timer::Clock;
 
@@ -49,8 +50,8 @@ pub struct Report {
     pub event: Option<Event>,
     pub finished_act: Option<EffectId>,
     pub run: Option<RunWrite>,
-    /// A timer that fired.
-    pub fired: Option<(SubjectId, String)>,
+    /// A timer that fired, and the time it was armed for.
+    pub fired: Option<(SubjectId, String, Timestamp)>,
 }
 
 impl Report {
@@ -121,7 +122,7 @@ impl Handle {
 
     /// Hands over a timer that is due. It stays armed in the store until that is durable.
     pub async fn fire(&self, timer: TimerWrite) {
-        let fired = Some((timer.subject, timer.name));
+        let fired = Some((timer.subject, timer.name, timer.at));
         let report = Report {
             event: Some(timer.event),
             fired,

@@ -1,32 +1,92 @@
-//! The `huskies` binary. For now it knows one subcommand, the hidden `run-attempt <folder>`.
+//! Parses the command line, runs the subcommand, exits with its status.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+use huskies::cli::{self, Output};
+use huskies::config::environment::Environment;
 use huskies::process::supervisor::Supervised;
 use huskies::supervised::run_attempt;
+use tokio::runtime::{Builder, Runtime};
 
 /// Another supervisor has the run (EX_TEMPFAIL of sysexits.h).
 const ALREADY_STARTED: u8 = 75;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+/// Label a GitHub issue; get a merged change, or a clear account of why not
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Print the result as JSON on stdout
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(cli::demo::DemoArgs),
+    Gate(cli::gate::GateArgs),
+    Hook(cli::hook::HookArgs),
+    Init(cli::init::InitArgs),
+    Logs(cli::logs::LogsArgs),
+    Serve(cli::serve::ServeArgs),
+    Story(cli::story::StoryArgs),
+    /// Supervise one run (the server starts this)
+    #[command(hide = true)]
+    RunAttempt {
+        folder: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match runtime(&arguments.command).and_then(|runtime| Ok(runtime.block_on(run(arguments)))) {
+        Ok(code) => code,
+        Err(error) => cli::finish(Err(error.into())),
+    }
+}
+
+/// Servers use every processor; everything else is over before a second thread would have started.
+fn runtime(command: &Command) -> std::io::Result<Runtime> {
+    let mut builder = match command {
+        Command::Demo(_) | Command::Serve(_) => Builder::new_multi_thread(),
+        Command::Gate(_)
+        | Command::Hook(_)
+        | Command::Init(_)
+        | Command::Logs(_)
+        | Command::Story(_)
+        | Command::RunAttempt { .. } => Builder::new_current_thread(),
+    };
+    builder.enable_all().build()
+}
+
+async fn run(arguments: Arguments) -> ExitCode {
+    let environment = Environment::of_process();
+    let mut out = Output::new(arguments.json);
+    cli::finish(match arguments.command {
+        Command::Demo(args) => cli::demo::run(args, &environment, &mut out).await,
+        Command::Gate(args) => cli::gate::run(args, &mut out).await,
+        Command::Hook(args) => cli::hook::run(args, &mut out).await,
+        Command::Init(args) => cli::init::run(args, &mut out).await,
+        Command::Logs(args) => cli::logs::run(args, &environment, &mut out).await,
+        Command::Serve(args) => cli::serve::run(args, &environment).await,
+        Command::Story(args) => cli::story::run(args, &environment, &mut out).await,
+        Command::RunAttempt { folder } => return supervise(folder).await,
+    })
+}
+
+async fn supervise(folder: PathBuf) -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [subcommand, folder] = arguments.as_slice() else {
-        return usage();
-    };
-    if subcommand != "run-attempt" {
-        return usage();
-    }
     #[expect(
         clippy::disallowed_methods,
         reason = "the composition root hands the clock to what it starts"
     )]
     let now = jiff::Timestamp::now;
-    match run_attempt(Path::new(folder), now).await {
+    match run_attempt(&folder, now).await {
         Ok(Supervised::Ended) => ExitCode::SUCCESS,
         Ok(Supervised::AlreadyStarted) => ExitCode::from(ALREADY_STARTED),
         Err(error) => {
@@ -34,9 +94,4 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn usage() -> ExitCode {
-    tracing::error!("usage: huskies run-attempt <folder>");
-    ExitCode::from(2)
 }

@@ -3,17 +3,18 @@
 //! Pure. What comes from people, agents or gates is quoted so that it cannot ping anybody, close
 //! an issue or break out of its fence, and is cut to size. Not for: the command line's output.
 
+mod log;
 mod quote;
 mod words;
 
 use std::fmt::Write;
 
-use crate::domain::effect::{Announcement, GatesNews, MergeNews, StatusNews};
+use crate::domain::effect::{Announcement, EffectId, GatesNews, MergeNews, StatusNews};
 use crate::domain::id::{ItemName, StoryId};
 use crate::domain::story::{Activity, BacklogNote, MergeFailure, Stage, Story};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
-use crate::store::EffectId;
 
+pub use log::event_line;
 pub use quote::Masker;
 use quote::{code, fence};
 pub use words::block_reason;
@@ -133,7 +134,12 @@ fn landed(commit: &str, receipt: &Receipt) -> String {
         code(commit),
         code(receipt.base.short()),
         code(receipt.tree.short()),
-        gates(receipt.gates.iter())
+        gates(
+            receipt
+                .gates
+                .iter()
+                .filter(|gate| gate.verdict == GateVerdict::Passed)
+        )
     )
 }
 
@@ -170,7 +176,7 @@ fn gate_table(report: &GateReport) -> String {
         let _ = write!(
             text,
             "<details><summary>End of the output of {}</summary>\n\n{}\n</details>\n\n",
-            code(outcome.gate.as_str()),
+            outcome.gate,
             fence(tail)
         );
     }

@@ -76,6 +76,13 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
+    /// What every agent sees: where programs and homes are, and a terminal.
+    pub fn for_agents(&self) -> Vec<(String, String)> {
+        let mut variables = self.only(&PASSED_ON);
+        variables.push(("TERM".to_owned(), "xterm-256color".to_owned()));
+        variables
+    }
+
     /// The named variables that are set, for a child process.
     pub fn only(&self, names: &[&str]) -> Vec<(String, String)> {
         let pair = |name: &&str| Some(((*name).to_owned(), self.get(name)?.to_owned()));

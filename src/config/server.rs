@@ -196,6 +196,27 @@ impl ServerConfig {
         raw.check(environment)
     }
 
+    /// The data folder that a configuration file names. Nothing else is checked and no secret is
+    /// needed, so this serves commands that only look for a running server.
+    pub fn data_dir(path: &Path, environment: &Environment) -> Result<PathBuf, ConfigError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: shown.clone(),
+            source,
+        })?;
+        let invalid = |message: String| ConfigError::Invalid {
+            path: shown.clone(),
+            message,
+        };
+        let mut table: toml::Table =
+            toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        overrides::apply(&mut table, environment)?;
+        let data_dir = table.get("data_dir").and_then(toml::Value::as_str);
+        data_dir
+            .map(PathBuf::from)
+            .ok_or_else(|| value_error("data_dir", "it is missing"))
+    }
+
     pub fn repo(&self, name: &RepoName) -> Option<&RepoConfig> {
         self.repos.iter().find(|repo| repo.name == *name)
     }

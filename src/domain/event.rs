@@ -83,6 +83,14 @@ impl Event {
         }
     }
 
+    /// The attempt that a story's event is about, where it is about one.
+    pub fn attempt(&self) -> Option<u32> {
+        match self {
+            Self::Story { event, .. } => event.attempt().map(|attempt| attempt.0),
+            Self::Repo { .. } | Self::Head { .. } | Self::Account { .. } => None,
+        }
+    }
+
     /// The event's name in the log and in refusals.
     pub fn name(&self) -> &'static str {
         match self {

@@ -376,7 +376,7 @@ impl fmt::Display for RunId {
                 write!(f, "accept-{}-{attempt}-{round}", story.number)
             }
             Self::Merge(_, number) => write!(f, "merge-{number}"),
-            Self::Head(_, sha, number) => write!(f, "head-{}-{number}", sha.short()),
+            Self::Head(_, sha, number) => write!(f, "head-{sha}-{number}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Backoff, Context, Leaving, RepoContext};
 use super::worktree;
 use crate::config::project;
-use crate::domain::effect::{Act, Announcement};
+use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Admission, Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, BranchName, RepoName, Sha, StoryId};
 use crate::domain::project::{Land, Project, Trigger};
@@ -19,7 +19,7 @@ use crate::engine::Report;
 use crate::forge::{ForgeError, RetryWhen};
 use crate::git::{Built, CandidateSpec, GitError, Landing, Pushed};
 use crate::report;
-use crate::store::{EffectId, PendingAct};
+use crate::store::PendingAct;
 
 /// Where a project's rules are kept.
 pub(super) const PROJECT_FILE: &str = ".huskies/project.toml";
@@ -31,7 +31,10 @@ pub(super) enum Try {
     /// Carried out, with news or without.
     Done(Option<Event>),
     /// Not now; `after` where somebody said when.
-    Again { after: Option<Duration>, why: String },
+    Again {
+        after: Option<Duration>,
+        why: String,
+    },
 }
 
 impl Try {
@@ -40,12 +43,19 @@ impl Try {
     }
 
     fn again(why: impl ToString) -> Self {
-        Self::Again { after: None, why: why.to_string() }
+        Self::Again {
+            after: None,
+            why: why.to_string(),
+        }
     }
 }
 
 /// Carries an act out, however many tries it takes, and stores its outcome.
-pub(super) async fn carry_out(context: &Arc<Context>, pending: PendingAct, shutdown: &CancellationToken) {
+pub(super) async fn carry_out(
+    context: &Arc<Context>,
+    pending: PendingAct,
+    shutdown: &CancellationToken,
+) {
     let name: &'static str = (&pending.act).into();
     let mut backoff = Backoff::default();
     loop {
@@ -85,56 +95,109 @@ async fn try_once(context: &Arc<Context>, pending: &PendingAct) -> Try {
 
 /// Acts of a story and of a repository are told apart by their subject; a mix-up is a fault.
 fn misrouted(act: &Act) -> Try {
-    tracing::error!(?act, "an act came from a subject that has none like it; it is dropped");
+    tracing::error!(
+        ?act,
+        "an act came from a subject that has none like it; it is dropped"
+    );
     Try::Done(None)
 }
 
 async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct) -> Try {
     let repo = match context.repo(&story.repo) {
         Ok(repo) => repo,
-        Err(error) => return Try::Again { after: Some(MENDED_CHECK), why: error.to_string() },
+        Err(error) => {
+            return Try::Again {
+                after: Some(MENDED_CHECK),
+                why: error.to_string(),
+            };
+        }
     };
     match &pending.act {
-        Act::Admit { request, login, pin } => admit(repo, story, *request, login, *pin).await,
+        Act::Admit {
+            request,
+            login,
+            pin,
+        } => admit(repo, story, *request, login, *pin).await,
         Act::ReadProject { attempt } => read_project(repo, story, *attempt).await,
-        Act::PrepareWorktree { attempt, branch, base, components } => {
-            let order = worktree::Order { story, branch, base, components };
+        Act::PrepareWorktree {
+            attempt,
+            branch,
+            base,
+            components,
+        } => {
+            let order = worktree::Order {
+                story,
+                branch,
+                base,
+                components,
+            };
             let event = worktree::prepare(context, repo, &order).await;
             Try::news(Event::story(story, event.into_event(*attempt)))
         }
-        Act::Collect { attempt, branch, since, base } => {
+        Act::Collect {
+            attempt,
+            branch,
+            since,
+            base,
+            conflicts,
+        } => {
             let spec = crate::git::CollectSpec {
                 story: story.clone(),
                 branch: branch.clone(),
                 attempt: *attempt,
                 since: since.clone(),
                 base: base.clone(),
+                conflicts: conflicts.clone(),
             };
             worktree::collect(repo, story, spec).await
         }
         Act::RetireWorktree { branch } => worktree::retire(context, repo, story, branch).await,
         Act::PublishBranch { branch, commit } => publish(repo, branch, commit).await,
         Act::Announce { announcement } => {
-            let order = Announce { story, id: &pending.id, announcement };
+            let order = Announce {
+                story,
+                id: &pending.id,
+                announcement,
+            };
             settle(announce(context, repo, &order).await)
         }
         Act::RemoveLabel { label } => settle(repo.forge.remove_label(story, label).await),
-        Act::SyncBase { .. } | Act::BuildCandidate { .. } | Act::Land { .. } => misrouted(&pending.act),
+        Act::SyncBase { .. } | Act::BuildCandidate { .. } | Act::Land { .. } => {
+            misrouted(&pending.act)
+        }
     }
 }
 
 async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
     let repo = match context.repo(name) {
         Ok(repo) => repo,
-        Err(error) => return Try::Again { after: Some(MENDED_CHECK), why: error.to_string() },
+        Err(error) => {
+            return Try::Again {
+                after: Some(MENDED_CHECK),
+                why: error.to_string(),
+            };
+        }
     };
     let event = match act {
         Act::SyncBase { heads } => sync_base(repo, heads).await,
-        Act::BuildCandidate { number, base, head, message } => {
-            let spec = CandidateSpec { base: base.clone(), head: head.clone(), message: message.clone() };
+        Act::BuildCandidate {
+            number,
+            base,
+            head,
+            message,
+        } => {
+            let spec = CandidateSpec {
+                base: base.clone(),
+                head: head.clone(),
+                message: message.clone(),
+            };
             build_candidate(repo, *number, &spec).await
         }
-        Act::Land { number, branch, candidate } => land(repo, *number, branch, candidate).await,
+        Act::Land {
+            number,
+            branch,
+            candidate,
+        } => land(repo, *number, branch, candidate).await,
         Act::Admit { .. }
         | Act::ReadProject { .. }
         | Act::PrepareWorktree { .. }
@@ -150,11 +213,19 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
 /// A write to the forge is tried until it is taken, or is given up with a word in the log: a
 /// report that the forge refuses for good must not hold up the ones behind it.
 pub(super) fn settle(outcome: Result<(), ForgeError>) -> Try {
-    let Err(error) = outcome else { return Try::Done(None) };
+    let Err(error) = outcome else {
+        return Try::Done(None);
+    };
     match error.retry_when() {
-        RetryWhen::After(pause) => Try::Again { after: Some(pause), why: error.to_string() },
+        RetryWhen::After(pause) => Try::Again {
+            after: Some(pause),
+            why: error.to_string(),
+        },
         RetryWhen::BackingOff => Try::again(error),
-        RetryWhen::Mended => Try::Again { after: Some(MENDED_CHECK), why: error.to_string() },
+        RetryWhen::Mended => Try::Again {
+            after: Some(MENDED_CHECK),
+            why: error.to_string(),
+        },
         RetryWhen::Never => {
             tracing::error!(%error, "the forge refuses a report; it is given up");
             Try::Done(None)
@@ -180,12 +251,19 @@ async fn admit(
         Ok(Admission::Allowed { comments })
     };
     match answer.await {
-        Ok(answer) => Try::news(Event::story(story, StoryEvent::Admitted { request, answer })),
+        Ok(answer) => Try::news(Event::story(
+            story,
+            StoryEvent::Admitted { request, answer },
+        )),
         Err(error) => match settle(Err(error)) {
             // Who cannot be asked about is not let in.
-            Try::Done(_) => {
-                Try::news(Event::story(story, StoryEvent::Admitted { request, answer: Admission::Denied }))
-            }
+            Try::Done(_) => Try::news(Event::story(
+                story,
+                StoryEvent::Admitted {
+                    request,
+                    answer: Admission::Denied,
+                },
+            )),
             again @ Try::Again { .. } => again,
         },
     }
@@ -193,7 +271,11 @@ async fn admit(
 
 async fn read_project(repo: &RepoContext, story: &StoryId, attempt: Attempt) -> Try {
     let event = match read_project_at_tip(repo).await {
-        Ok((base, project)) => StoryEvent::ProjectRead { attempt, base, project: Box::new(project) },
+        Ok((base, project)) => StoryEvent::ProjectRead {
+            attempt,
+            base,
+            project: Box::new(project),
+        },
         Err(Unreadable::Later(why)) => return Try::again(why),
         Err(Unreadable::Never(message)) => StoryEvent::ProjectUnusable { attempt, message },
     };
@@ -209,7 +291,9 @@ enum Unreadable {
 impl From<GitError> for Unreadable {
     fn from(error: GitError) -> Self {
         match error {
-            GitError::Unavailable { .. } | GitError::TimedOut { .. } => Self::Later(error.to_string()),
+            GitError::Unavailable { .. } | GitError::TimedOut { .. } => {
+                Self::Later(error.to_string())
+            }
             GitError::Command { .. }
             | GitError::NotFound { .. }
             | GitError::Refused { .. }
@@ -222,11 +306,14 @@ impl From<GitError> for Unreadable {
 
 async fn read_project_at_tip(repo: &RepoContext) -> Result<(Sha, Project), Unreadable> {
     let tip = repo.git.sync_base(repo.base_branch.as_ref()).await?;
-    let project = project_at(repo, &tip.sha).await.map_err(|error| Unreadable::Never(format!("{error:#}")))?;
+    let project = project_at(repo, &tip.sha)
+        .await
+        .map_err(|error| Unreadable::Never(format!("{error:#}")))?;
     if project.land == Land::PullRequest {
-        let message = "it lands by pull request, which this version cannot do yet: set `land = \"push\"` in \
+        let message =
+            "it lands by pull request, which this version cannot do yet: set `land = \"push\"` in \
                        .huskies/project.toml on the base branch"
-            .to_owned();
+                .to_owned();
         return Err(Unreadable::Never(message));
     }
     Ok((tip.sha, project))
@@ -234,8 +321,13 @@ async fn read_project_at_tip(repo: &RepoContext) -> Result<(Sha, Project), Unrea
 
 /// The project file as it is in `commit`.
 pub(super) async fn project_at(repo: &RepoContext, commit: &Sha) -> anyhow::Result<Project> {
-    let bytes = repo.git.read_file(commit, PROJECT_FILE).await?.unwrap_or_default();
-    let text = String::from_utf8(bytes).with_context(|| format!("{PROJECT_FILE} is not UTF-8 text"))?;
+    let bytes = repo
+        .git
+        .read_file(commit, PROJECT_FILE)
+        .await?
+        .unwrap_or_default();
+    let text =
+        String::from_utf8(bytes).with_context(|| format!("{PROJECT_FILE} is not UTF-8 text"))?;
     Ok(project::parse(&text, PROJECT_FILE, repo.default_land())?)
 }
 
@@ -246,7 +338,13 @@ async fn publish(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
             tracing::warn!(%branch, "somebody else moved the story branch on the forge; it is left as it is");
             Try::Done(None)
         }
-        Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => Try::again(error),
+        Ok(Pushed::Rejected { reason }) => {
+            tracing::error!(%branch, reason, "the forge rejects the story branch; statuses on its commits may be missing");
+            Try::Done(None)
+        }
+        Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => {
+            Try::again(error)
+        }
         Err(error) => {
             tracing::error!(%branch, %error, "the story branch cannot be pushed; statuses on its commits may be missing");
             Try::Done(None)
@@ -261,13 +359,24 @@ struct Announce<'a> {
 }
 
 /// The marker is looked for first, so that a repeat posts nothing.
-async fn announce(context: &Context, repo: &RepoContext, order: &Announce<'_>) -> Result<(), ForgeError> {
+async fn announce(
+    context: &Context,
+    repo: &RepoContext,
+    order: &Announce<'_>,
+) -> Result<(), ForgeError> {
     let marker = report::announcement_marker(order.id);
-    if repo.forge.find_comment(order.story, &marker).await?.is_some() {
+    if repo
+        .forge
+        .find_comment(order.story, &marker)
+        .await?
+        .is_some()
+    {
         return Ok(());
     }
     let body = report::announcement(order.id, order.story, order.announcement);
-    repo.forge.create_comment(order.story, &context.adapters.masker.mask(&body)).await?;
+    repo.forge
+        .create_comment(order.story, &context.adapters.masker.mask(&body))
+        .await?;
     Ok(())
 }
 
@@ -275,8 +384,13 @@ async fn sync_base(repo: &RepoContext, heads: &[(StoryId, Sha)]) -> RepoEvent {
     match look_at_base(repo, heads).await {
         Ok(event) => event,
         Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "the base branch cannot be read");
-            RepoEvent::BaseUnavailable { message: format!("{error:#}") }
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the base branch cannot be read"
+            );
+            RepoEvent::BaseUnavailable {
+                message: format!("{error:#}"),
+            }
         }
     }
 }
@@ -286,34 +400,60 @@ async fn look_at_base(repo: &RepoContext, heads: &[(StoryId, Sha)]) -> anyhow::R
     let mut contained = Vec::new();
     for (story, head) in heads {
         if repo.git.contains(&tip.sha, head).await? {
-            contained.push(story.clone());
+            contained.push((story.clone(), head.clone()));
         }
     }
     // A project file that is missing or broken names no labels; stories then say what is wrong.
-    let trigger = project_at(repo, &tip.sha).await.map_or_else(|_| Trigger::default(), |project| project.trigger);
-    Ok(RepoEvent::BaseSynced { branch: tip.branch, tip: tip.sha, trigger, contained })
+    let trigger = project_at(repo, &tip.sha)
+        .await
+        .map_or_else(|_| Trigger::default(), |project| project.trigger);
+    Ok(RepoEvent::BaseSynced {
+        branch: tip.branch,
+        tip: tip.sha,
+        trigger,
+        contained,
+    })
 }
 
 async fn build_candidate(repo: &RepoContext, number: u64, spec: &CandidateSpec) -> RepoEvent {
     match repo.git.build_candidate(spec).await {
         Ok(Built::Candidate(candidate)) => RepoEvent::CandidateBuilt { number, candidate },
-        Ok(Built::Conflict { paths }) => {
-            RepoEvent::CandidateConflicted { number, base: spec.base.clone(), paths }
-        }
-        Ok(Built::Nothing) => RepoEvent::CandidateEmpty { number, base: spec.base.clone() },
-        Err(error) => RepoEvent::CandidateFailed { number, message: error.to_string() },
+        Ok(Built::Conflict { paths }) => RepoEvent::CandidateConflicted {
+            number,
+            base: spec.base.clone(),
+            paths,
+        },
+        Ok(Built::Nothing) => RepoEvent::CandidateEmpty {
+            number,
+            base: spec.base.clone(),
+        },
+        Err(error) => RepoEvent::CandidateFailed {
+            number,
+            message: error.to_string(),
+        },
     }
 }
 
-async fn land(repo: &RepoContext, number: u64, branch: &BranchName, candidate: &Candidate) -> RepoEvent {
+async fn land(
+    repo: &RepoContext,
+    number: u64,
+    branch: &BranchName,
+    candidate: &Candidate,
+) -> RepoEvent {
     match repo.git.land(branch, candidate).await {
         Ok(Landing::Landed) => RepoEvent::Landed { number },
         Ok(Landing::BaseMoved { tip }) => RepoEvent::LandMissed { number, tip },
         Ok(Landing::Waiting { reason }) => RepoEvent::LandWaits { number, reason },
         Ok(Landing::Rejected { reason }) => RepoEvent::LandRejected { number, reason },
         Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => {
-            RepoEvent::LandWaits { number, reason: error.to_string() }
+            RepoEvent::LandWaits {
+                number,
+                reason: error.to_string(),
+            }
         }
-        Err(error) => RepoEvent::LandRejected { number, reason: error.to_string() },
+        Err(error) => RepoEvent::LandRejected {
+            number,
+            reason: error.to_string(),
+        },
     }
 }

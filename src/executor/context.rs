@@ -61,14 +61,20 @@ impl RepoContext {
 impl Context {
     pub(super) fn repo(&self, name: &RepoName) -> anyhow::Result<&RepoContext> {
         let repo = self.adapters.repos.get(name);
-        repo.ok_or_else(|| anyhow::anyhow!("{name} is not configured on this server any more: add its [[repo]] again"))
+        repo.ok_or_else(|| {
+            anyhow::anyhow!(
+                "{name} is not configured on this server any more: add its [[repo]] again"
+            )
+        })
     }
 
     pub(super) async fn story(&self, id: &StoryId) -> Result<Option<Story>, StoreError> {
-        Ok(match self.store.subject(&SubjectId::Story(id.clone())).await? {
-            Some((Subject::Story(story), _)) => Some(*story),
-            Some((Subject::Repo(_) | Subject::Head(_) | Subject::Account(_), _)) | None => None,
-        })
+        Ok(
+            match self.store.subject(&SubjectId::Story(id.clone())).await? {
+                Some((Subject::Story(story), _)) => Some(*story),
+                Some((Subject::Repo(_) | Subject::Head(_) | Subject::Account(_), _)) | None => None,
+            },
+        )
     }
 
     /// Tells the engine, again and again until it is stored or the server leaves.
@@ -115,7 +121,11 @@ impl Backoff {
     }
 
     /// Waits as long as somebody else asked for.
-    pub(super) async fn wait_for(&self, pause: Duration, shutdown: &CancellationToken) -> Result<(), Leaving> {
+    pub(super) async fn wait_for(
+        &self,
+        pause: Duration,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Leaving> {
         tokio::select! {
             () = shutdown.cancelled() => Err(Leaving),
             () = tokio::time::sleep(pause) => Ok(()),

@@ -26,7 +26,9 @@ pub(super) struct Lanes<J> {
 
 impl<J> Default for Lanes<J> {
     fn default() -> Self {
-        Self { waiting: HashMap::new() }
+        Self {
+            waiting: HashMap::new(),
+        }
     }
 }
 
@@ -61,7 +63,10 @@ mod tests {
 
     #[test]
     fn a_lane_runs_one_job_at_a_time_in_order_and_others_do_not_wait() {
-        let key = |lane| LaneKey { subject: SubjectId::Account, lane };
+        let key = |lane| LaneKey {
+            subject: SubjectId::Account,
+            lane,
+        };
         let mut lanes = Lanes::default();
         assert_eq!(lanes.push(&key(Lane::Reports), 1), Some(1));
         assert_eq!(lanes.push(&key(Lane::Reports), 2), None);

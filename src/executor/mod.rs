@@ -49,7 +49,11 @@ pub struct Executor {
 }
 
 impl Executor {
-    pub fn new(context: Context, work: mpsc::UnboundedReceiver<Work>, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        context: Context,
+        work: mpsc::UnboundedReceiver<Work>,
+        shutdown: CancellationToken,
+    ) -> Self {
         let context = Arc::new(context);
         Self {
             runs: runs::Runs::new(Arc::clone(&context), shutdown.clone()),
@@ -90,7 +94,13 @@ impl Executor {
         }
         for surface in store.pending_surfaces().await? {
             let key = surface.surface.key();
-            self.queue(Lane::Reports, Job::Surface { subject: surface.subject, key });
+            self.queue(
+                Lane::Reports,
+                Job::Surface {
+                    subject: surface.subject,
+                    key,
+                },
+            );
         }
         Ok(())
     }
@@ -103,7 +113,13 @@ impl Executor {
             }
             Work::Surface(write) => {
                 let key = write.surface.key();
-                self.queue(Lane::Reports, Job::Surface { subject: write.subject, key });
+                self.queue(
+                    Lane::Reports,
+                    Job::Surface {
+                        subject: write.subject,
+                        key,
+                    },
+                );
             }
             Work::Run(RunWrite::Requested { id, .. }) => self.runs.begin(id),
             Work::Run(RunWrite::StopWanted { id }) => self.runs.stop(&id),
@@ -128,7 +144,9 @@ impl Executor {
         self.jobs.spawn(async move {
             match job {
                 Job::Act(act) => acts::carry_out(&context, *act, &shutdown).await,
-                Job::Surface { subject, key } => surfaces::update(&context, &subject, &key, &shutdown).await,
+                Job::Surface { subject, key } => {
+                    surfaces::update(&context, &subject, &key, &shutdown).await
+                }
             }
             key
         });
@@ -142,7 +160,9 @@ impl Executor {
                 }
             }
             // The act stays pending; its lane stays shut, so that nothing overtakes it.
-            Err(error) => tracing::error!(%error, "a job broke down; it is taken up again at the next start"),
+            Err(error) => {
+                tracing::error!(%error, "a job broke down; it is taken up again at the next start")
+            }
         }
     }
 
@@ -151,7 +171,9 @@ impl Executor {
             while self.jobs.join_next().await.is_some() {}
         });
         if drained.await.is_err() {
-            tracing::warn!("work was cut off after {GRACE:?}; it is taken up again at the next start");
+            tracing::warn!(
+                "work was cut off after {GRACE:?}; it is taken up again at the next start"
+            );
         }
         self.jobs.shutdown().await;
         self.runs.leave().await;

@@ -2,6 +2,7 @@
 //! their end. What they ended with becomes an event.
 
 mod brief;
+mod outcome;
 mod slots;
 
 use std::collections::HashMap;
@@ -12,19 +13,16 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Backoff, Context, Leaving};
-use crate::agent::session::AgentOutcome;
 use crate::domain::effect::Run;
-use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent};
-use crate::domain::head::HeadId;
+use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::RunId;
-use crate::domain::work::{End, GateOutcome, GateReport, ProcessIdentity, Usage};
+use crate::domain::work::ProcessIdentity;
 use crate::engine::Report;
-use crate::gate::job::{GatesOutcome, GatesSpec};
-use crate::gate::setup::SetupFailure;
 use crate::process::client::{Attached, Attachment, LaunchError, Progress, attach};
-use crate::process::run_folder::{RunFolder, Spec};
+use crate::process::run_folder::{RunFolder, Spec, Supervision};
 use crate::store::{RunRecord, RunState, RunWrite};
 use crate::supervised::RunSpec;
+use outcome::Outcome;
 use slots::Slots;
 
 /// From a stop to SIGKILL; the whole stop stays within the 10 s that people may expect.
@@ -42,7 +40,13 @@ pub(super) struct Runs {
 
 impl Runs {
     pub(super) fn new(context: Arc<Context>, shutdown: CancellationToken) -> Self {
-        Self { context, slots: Slots::default(), stops: HashMap::new(), watchers: JoinSet::new(), shutdown }
+        Self {
+            context,
+            slots: Slots::default(),
+            stops: HashMap::new(),
+            watchers: JoinSet::new(),
+            shutdown,
+        }
     }
 
     /// Watches over a run, starting it if it never was. A run that is watched already stays so.
@@ -69,7 +73,9 @@ impl Runs {
     /// taken before anything new can ask for one.
     pub(super) fn meet(&mut self, id: RunId) {
         let folder = RunFolder::of(&self.context.adapters.data_dir, &id);
-        let spec = folder.ok().and_then(|folder| folder.read_spec::<RunSpec>().ok());
+        let spec = folder
+            .ok()
+            .and_then(|folder| folder.read_spec::<RunSpec>().ok());
         if let Some(RunSpec::Gates(gates)) = spec.map(|spec| spec.job) {
             self.slots.keep(&id, &gates.place.directory);
         }
@@ -91,7 +97,9 @@ impl Runs {
             Ok(id) => {
                 self.stops.remove(&id);
             }
-            Err(error) => tracing::error!(%error, "a run's watcher broke down; it is met again at the next start"),
+            Err(error) => {
+                tracing::error!(%error, "a run's watcher broke down; it is met again at the next start")
+            }
         }
     }
 
@@ -99,12 +107,6 @@ impl Runs {
     pub(super) async fn leave(mut self) {
         self.watchers.shutdown().await;
     }
-}
-
-/// How a run ended, whatever it was.
-enum Outcome {
-    Agent { end: End, usage: Usage },
-    Gates(Result<GateReport, String>),
 }
 
 struct Watcher {
@@ -121,10 +123,15 @@ impl Watcher {
             Some(record) if record.state != RunState::Ended => record,
             Some(_) | None => return,
         };
-        let Some(outcome) = self.outcome(&record).await else { return };
+        let Some(outcome) = self.outcome(&record).await else {
+            return;
+        };
+        let event = outcome.event(&self.id);
         let report = || Report {
-            event: Some(self.event(&outcome)),
-            run: Some(RunWrite::Ended { id: self.id.clone() }),
+            event: Some(event.clone()),
+            run: Some(RunWrite::Ended {
+                id: self.id.clone(),
+            }),
             ..Report::default()
         };
         self.context.tell(report, &self.shutdown).await;
@@ -136,7 +143,9 @@ impl Watcher {
         loop {
             match self.context.store.run(&self.id).await {
                 Ok(record) => return record,
-                Err(error) => tracing::error!(%error, run = %self.id, "the run's record cannot be read"),
+                Err(error) => {
+                    tracing::error!(%error, run = %self.id, "the run's record cannot be read")
+                }
             }
             if let Err(Leaving) = backoff.wait(&self.shutdown).await {
                 return None;
@@ -148,17 +157,19 @@ impl Watcher {
     async fn outcome(&self, record: &RunRecord) -> Option<Outcome> {
         let folder = match RunFolder::of(&self.context.adapters.data_dir, &self.id) {
             Ok(folder) => folder,
-            Err(error) => return Some(self.not_started(record, &error.to_string())),
+            Err(error) => return Some(Outcome::not_started(&record.run, &error.to_string())),
         };
         let attachment = match attach(&folder).await {
             Ok(attachment) => attachment,
-            Err(error) => return Some(self.not_started(record, &error.to_string())),
+            Err(error) => return Some(Outcome::not_started(&record.run, &error.to_string())),
         };
         match attachment {
             Attachment::Running(attached) => self.follow(record, &folder, attached).await,
-            Attachment::Ended => Some(self.result(record, &folder)),
-            Attachment::Gone(process) => Some(self.lost(record, &process)),
-            Attachment::NeverStarted if self.stop.is_cancelled() => Some(self.stopped(record)),
+            Attachment::Ended => Some(Outcome::read(&record.run, &folder)),
+            Attachment::Gone(process) => Some(Outcome::lost(&record.run, &process)),
+            Attachment::NeverStarted if self.stop.is_cancelled() => {
+                Some(Outcome::stopped(&record.run))
+            }
             Attachment::NeverStarted => self.launch(record, &folder).await,
         }
     }
@@ -166,38 +177,57 @@ impl Watcher {
     async fn launch(&self, record: &RunRecord, folder: &RunFolder) -> Option<Outcome> {
         let job = match self.spec(record, folder).await {
             Ok(job) => job,
-            Err(error) => return Some(self.not_started(record, &format!("{error:#}"))),
+            Err(error) => return Some(Outcome::not_started(&record.run, &format!("{error:#}"))),
         };
-        let spec = Spec { supervision: crate::process::run_folder::Supervision::default(), job };
+        let spec = Spec {
+            supervision: Supervision::default(),
+            job,
+        };
         if let Err(error) = folder.create(&spec) {
-            return Some(self.not_started(record, &error.to_string()));
+            return Some(Outcome::not_started(&record.run, &error.to_string()));
         }
         self.context.adapters.crash.reach("run.launch.before");
         let launched = self.context.adapters.launcher.launch(folder).await;
         self.context.adapters.crash.reach("run.launch.after");
         match launched {
             Ok(attached) => self.follow(record, folder, attached).await,
-            Err(LaunchError::Gone(process)) => Some(self.lost(record, &process)),
-            Err(error) => Some(self.not_started(record, &error.to_string())),
+            Err(LaunchError::Gone(process)) => Some(Outcome::lost(&record.run, &process)),
+            Err(error) => Some(Outcome::not_started(&record.run, &error.to_string())),
         }
     }
 
     async fn spec(&self, record: &RunRecord, folder: &RunFolder) -> anyhow::Result<RunSpec> {
         match &record.run {
             Run::StartAgent { brief, .. } => {
-                let RunId::Agent(story, attempt) = &self.id else { anyhow::bail!("{} is no agent's run", self.id) };
-                let order = brief::AgentOrder { story, attempt: *attempt, brief, folder };
-                Ok(RunSpec::Agent(Box::new(brief::agent_spec(&self.context, &order).await?)))
+                let RunId::Agent(story, attempt) = &self.id else {
+                    anyhow::bail!("{} is no agent's run", self.id)
+                };
+                let order = brief::AgentOrder {
+                    story,
+                    attempt: *attempt,
+                    brief,
+                    folder,
+                };
+                Ok(RunSpec::Agent(Box::new(
+                    brief::agent_spec(&self.context, &order).await?,
+                )))
             }
             Run::StartGates { brief, .. } => {
                 let slot = self.slots.take(&self.id);
-                Ok(RunSpec::Gates(Box::new(brief::gates_spec(&self.context, &self.id, brief, slot).await?)))
+                Ok(RunSpec::Gates(Box::new(
+                    brief::gates_spec(&self.context, &self.id, brief, slot).await?,
+                )))
             }
             Run::Stop { .. } => anyhow::bail!("a stop is no run"),
         }
     }
 
-    async fn follow(&self, record: &RunRecord, folder: &RunFolder, mut attached: Attached) -> Option<Outcome> {
+    async fn follow(
+        &self,
+        record: &RunRecord,
+        folder: &RunFolder,
+        mut attached: Attached,
+    ) -> Option<Outcome> {
         let mut asked = false;
         loop {
             let progress = tokio::select! {
@@ -213,13 +243,18 @@ impl Watcher {
                 Some(Progress::Hello(process)) => self.started(&process).await,
                 Some(Progress::Session(session)) => {
                     if let RunId::Agent(story, attempt) = &self.id {
-                        let event = StoryEvent::SessionSeen { attempt: *attempt, session };
-                        self.context.tell_event(&Event::story(story, event), &self.shutdown).await;
+                        let event = StoryEvent::SessionSeen {
+                            attempt: *attempt,
+                            session,
+                        };
+                        self.context
+                            .tell_event(&Event::story(story, event), &self.shutdown)
+                            .await;
                     }
                 }
-                Some(Progress::Ended) => return Some(self.result(record, folder)),
-                Some(Progress::Gone(process)) => return Some(self.lost(record, &process)),
-                None => return Some(self.result(record, folder)),
+                Some(Progress::Ended) => return Some(Outcome::read(&record.run, folder)),
+                Some(Progress::Gone(process)) => return Some(Outcome::lost(&record.run, &process)),
+                None => return Some(Outcome::read(&record.run, folder)),
             }
         }
     }
@@ -227,132 +262,22 @@ impl Watcher {
     async fn started(&self, process: &ProcessIdentity) {
         let event = match &self.id {
             RunId::Agent(story, attempt) => {
-                let event = StoryEvent::AgentStarted { attempt: *attempt, process: process.clone() };
+                let event = StoryEvent::AgentStarted {
+                    attempt: *attempt,
+                    process: process.clone(),
+                };
                 Some(Event::story(story, event))
             }
             RunId::Accept(..) | RunId::Merge(..) | RunId::Head(..) => None,
         };
         let report = || Report {
             event: event.clone(),
-            run: Some(RunWrite::Started { id: self.id.clone(), process: process.clone() }),
+            run: Some(RunWrite::Started {
+                id: self.id.clone(),
+                process: process.clone(),
+            }),
             ..Report::default()
         };
         self.context.tell(report, &self.shutdown).await;
-    }
-
-    fn result(&self, record: &RunRecord, folder: &RunFolder) -> Outcome {
-        match &record.run {
-            Run::StartAgent { .. } => match folder.read_result::<AgentOutcome>() {
-                Ok(Some(outcome)) => Outcome::Agent { end: outcome.end, usage: outcome.usage },
-                Ok(None) => agent_end(End::Lost { message: "it left no result".to_owned() }),
-                Err(error) => agent_end(End::Lost { message: error.to_string() }),
-            },
-            Run::StartGates { .. } | Run::Stop { .. } => {
-                let spec = folder.read_spec::<RunSpec>().map(|spec| spec.job);
-                let gates = match (folder.read_result::<GatesOutcome>(), spec) {
-                    (Ok(Some(outcome)), Ok(RunSpec::Gates(spec))) => judged(outcome, &spec),
-                    (Ok(None), _) => Err("the gates left no result".to_owned()),
-                    (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
-                    (Ok(Some(_)), Ok(RunSpec::Agent(_))) => Err("the run's folder holds another job".to_owned()),
-                };
-                Outcome::Gates(gates)
-            }
-        }
-    }
-
-    fn lost(&self, record: &RunRecord, process: &ProcessIdentity) -> Outcome {
-        let message = format!("its supervisor (process {}) is gone without a result", process.pid);
-        match &record.run {
-            Run::StartAgent { .. } => agent_end(End::Lost { message }),
-            Run::StartGates { .. } | Run::Stop { .. } => Outcome::Gates(Err(message)),
-        }
-    }
-
-    fn stopped(&self, record: &RunRecord) -> Outcome {
-        match &record.run {
-            Run::StartAgent { .. } => agent_end(End::Stopped),
-            Run::StartGates { .. } | Run::Stop { .. } => Outcome::Gates(Err("stopped before the start".to_owned())),
-        }
-    }
-
-    fn not_started(&self, record: &RunRecord, message: &str) -> Outcome {
-        match &record.run {
-            Run::StartAgent { .. } => agent_end(End::CannotLaunch { message: message.to_owned() }),
-            Run::StartGates { .. } | Run::Stop { .. } => Outcome::Gates(Err(message.to_owned())),
-        }
-    }
-
-    fn event(&self, outcome: &Outcome) -> Event {
-        match (&self.id, outcome) {
-            (RunId::Agent(story, attempt), Outcome::Agent { end, usage }) => {
-                let event = StoryEvent::AgentEnded { attempt: *attempt, end: end.clone(), usage: usage.clone() };
-                Event::story(story, event)
-            }
-            (RunId::Agent(story, attempt), Outcome::Gates(_)) => {
-                let end = End::Lost { message: "the run ended as something else".to_owned() };
-                Event::story(story, StoryEvent::AgentEnded { attempt: *attempt, end, usage: Usage::default() })
-            }
-            (_, Outcome::Gates(gates)) => gates_event(&self.id, gates.clone()),
-            (_, Outcome::Agent { .. }) => gates_event(&self.id, Err("the run ended as something else".to_owned())),
-        }
-    }
-}
-
-fn agent_end(end: End) -> Outcome {
-    Outcome::Agent { end, usage: Usage::default() }
-}
-
-fn gates_event(id: &RunId, gates: Result<GateReport, String>) -> Event {
-    match id {
-        RunId::Agent(story, attempt) | RunId::Accept(story, attempt, _) => {
-            let attempt = *attempt;
-            Event::story(
-                story,
-                match gates {
-                    Ok(report) => StoryEvent::GatesEnded { attempt, report },
-                    Err(message) => StoryEvent::GatesLost { attempt, message },
-                },
-            )
-        }
-        RunId::Merge(repo, number) => {
-            let number = *number;
-            Event::repo(
-                repo,
-                match gates {
-                    Ok(report) => RepoEvent::GatesEnded { number, report },
-                    Err(message) => RepoEvent::GatesLost { number, message },
-                },
-            )
-        }
-        RunId::Head(repo, sha, run) => {
-            let (id, run) = (HeadId { repo: repo.clone(), sha: sha.clone() }, *run);
-            Event::Head {
-                id,
-                event: match gates {
-                    Ok(report) => HeadEvent::GatesEnded { run, report },
-                    Err(message) => HeadEvent::GatesLost { run, message },
-                },
-            }
-        }
-    }
-}
-
-/// What a set of gates found out. A set-up that fails on a commit is that commit's failure, like a
-/// gate's.
-fn judged(outcome: GatesOutcome, spec: &GatesSpec) -> Result<GateReport, String> {
-    match outcome {
-        GatesOutcome::Judged { report, teardown } => {
-            for failure in teardown {
-                tracing::warn!(%failure, "teardown failed after the gates");
-            }
-            Ok(report)
-        }
-        GatesOutcome::SetupFailed { failure, .. } => {
-            let SetupFailure { component, verdict, tail, command } = failure;
-            let tail = format!("$ {command}\n{tail}");
-            let outcome = GateOutcome { gate: component, verdict, duration: Duration::ZERO, tail };
-            Ok(GateReport { commit: spec.commit.clone(), tree: spec.tree.clone(), outcomes: vec![outcome] })
-        }
-        GatesOutcome::Cancelled => Err("the gates were stopped".to_owned()),
     }
 }

@@ -16,7 +16,12 @@ use crate::report;
 use crate::store::{PendingSurface, Written};
 
 /// Writes the newest state of a surface, trying until the forge takes it.
-pub(super) async fn update(context: &Arc<Context>, subject: &SubjectId, key: &str, shutdown: &CancellationToken) {
+pub(super) async fn update(
+    context: &Arc<Context>,
+    subject: &SubjectId,
+    key: &str,
+    shutdown: &CancellationToken,
+) {
     let mut backoff = Backoff::default();
     loop {
         let (after, why) = match try_once(context, subject, key).await {
@@ -39,16 +44,33 @@ async fn try_once(context: &Arc<Context>, subject: &SubjectId, key: &str) -> Try
     let pending = match context.store.surface(subject, key).await {
         Ok(Some(pending)) => pending,
         Ok(None) => return Try::Done(None),
-        Err(error) => return Try::Again { after: None, why: error.to_string() },
+        Err(error) => {
+            return Try::Again {
+                after: None,
+                why: error.to_string(),
+            };
+        }
     };
     match write(context, &pending).await {
         Ok(written) => {
             context.adapters.crash.reach("surface.after");
-            let stored = context.store.surface_written(subject, key, pending.version, &written).await;
-            stored.map_or_else(|error| Try::Again { after: None, why: error.to_string() }, |()| Try::Done(None))
+            let stored = context
+                .store
+                .surface_written(subject, key, pending.version, &written)
+                .await;
+            stored.map_or_else(
+                |error| Try::Again {
+                    after: None,
+                    why: error.to_string(),
+                },
+                |()| Try::Done(None),
+            )
         }
         Err(Trouble::Forge(error)) => settle(Err(error)),
-        Err(Trouble::Here(error)) => Try::Again { after: None, why: format!("{error:#}") },
+        Err(Trouble::Here(error)) => Try::Again {
+            after: None,
+            why: format!("{error:#}"),
+        },
     }
 }
 
@@ -71,37 +93,55 @@ impl From<anyhow::Error> for Trouble {
 
 async fn write(context: &Context, pending: &PendingSurface) -> Result<Written, Trouble> {
     match (&pending.subject, &pending.surface) {
-        (SubjectId::Story(story), Surface::StickyComment) => sticky_comment(context, story, pending).await,
-        (SubjectId::Story(story), Surface::StageLabel) => stage_label(context, story, pending).await,
-        (SubjectId::Story(StoryId { repo, .. }) | SubjectId::Repo(repo), Surface::Status(status)) => {
-            commit_status(context, repo, status, pending).await
+        (SubjectId::Story(story), Surface::StickyComment) => {
+            sticky_comment(context, story, pending).await
         }
+        (SubjectId::Story(story), Surface::StageLabel) => {
+            stage_label(context, story, pending).await
+        }
+        (
+            SubjectId::Story(StoryId { repo, .. }) | SubjectId::Repo(repo),
+            Surface::Status(status),
+        ) => commit_status(context, repo, status, pending).await,
         (SubjectId::Head(head), Surface::Status(status)) => {
             commit_status(context, &head.repo, status, pending).await
         }
-        (SubjectId::Repo(_) | SubjectId::Head(_) | SubjectId::Account, _) => {
-            Err(Trouble::Here(anyhow::anyhow!("{} has no such surface", pending.subject)))
-        }
+        (SubjectId::Repo(_) | SubjectId::Head(_) | SubjectId::Account, _) => Err(Trouble::Here(
+            anyhow::anyhow!("{} has no such surface", pending.subject),
+        )),
     }
 }
 
 /// What was written last, when it is the same as what would be written now.
 fn unchanged(pending: &PendingSurface, digest: &str) -> Option<Written> {
-    pending.written.clone().filter(|written| written.digest == digest)
+    pending
+        .written
+        .clone()
+        .filter(|written| written.digest == digest)
 }
 
-async fn sticky_comment(context: &Context, id: &StoryId, pending: &PendingSurface) -> Result<Written, Trouble> {
+async fn sticky_comment(
+    context: &Context,
+    id: &StoryId,
+    pending: &PendingSurface,
+) -> Result<Written, Trouble> {
     let repo = context.repo(&id.repo)?;
     let story = context.story(id).await.map_err(anyhow::Error::from)?;
     let story = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?;
-    let body = context.adapters.masker.mask(&report::sticky_comment(&story));
+    let body = context
+        .adapters
+        .masker
+        .mask(&report::sticky_comment(&story));
     let digest = text::digest(&body);
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);
     }
     context.adapters.crash.reach("surface.comment.before");
     let handle = put_comment(repo, id, pending.written.as_ref(), &body).await?;
-    Ok(Written { handle: handle.0, digest })
+    Ok(Written {
+        handle: handle.0,
+        digest,
+    })
 }
 
 /// Edits the comment that is there, finding it by its marker where its id is not known: a server
@@ -114,7 +154,11 @@ async fn put_comment(
 ) -> Result<CommentId, ForgeError> {
     let known = match written {
         Some(written) => Some(CommentId(written.handle.clone())),
-        None => repo.forge.find_comment(story, &report::story_marker(story)).await?,
+        None => {
+            repo.forge
+                .find_comment(story, &report::story_marker(story))
+                .await?
+        }
     };
     if let Some(comment) = known {
         match repo.forge.update_comment(story, &comment, body).await {
@@ -126,15 +170,29 @@ async fn put_comment(
     repo.forge.create_comment(story, body).await
 }
 
-async fn stage_label(context: &Context, id: &StoryId, pending: &PendingSurface) -> Result<Written, Trouble> {
+async fn stage_label(
+    context: &Context,
+    id: &StoryId,
+    pending: &PendingSurface,
+) -> Result<Written, Trouble> {
     let story = context.story(id).await.map_err(anyhow::Error::from)?;
-    let stage = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?.stage.name();
+    let stage = story
+        .ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?
+        .stage
+        .name();
     if let Some(written) = unchanged(pending, stage) {
         return Ok(written);
     }
     context.adapters.crash.reach("surface.label.before");
-    context.repo(&id.repo)?.forge.set_stage_label(id, stage).await?;
-    Ok(Written { handle: String::new(), digest: stage.to_owned() })
+    context
+        .repo(&id.repo)?
+        .forge
+        .set_stage_label(id, stage)
+        .await?;
+    Ok(Written {
+        handle: String::new(),
+        digest: stage.to_owned(),
+    })
 }
 
 async fn commit_status(
@@ -143,14 +201,29 @@ async fn commit_status(
     status: &CommitStatus,
     pending: &PendingSurface,
 ) -> Result<Written, Trouble> {
-    let description = context.adapters.masker.mask(&report::status_description(&status.news));
+    let description = context
+        .adapters
+        .masker
+        .mask(&report::status_description(&status.news));
     let state = status.news.state();
     let digest = text::digest(&format!("{} {description}", state.name()));
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);
     }
     context.adapters.crash.reach("surface.status.before");
-    let wanted = Status { context: status.news.context().to_owned(), state, description, target_url: None };
-    context.repo(repo)?.forge.set_status(repo, &status.commit, &wanted).await?;
-    Ok(Written { handle: String::new(), digest })
+    let wanted = Status {
+        context: status.news.context().to_owned(),
+        state,
+        description,
+        target_url: None,
+    };
+    context
+        .repo(repo)?
+        .forge
+        .set_status(repo, &status.commit, &wanted)
+        .await?;
+    Ok(Written {
+        handle: String::new(),
+        digest,
+    })
 }

@@ -32,14 +32,23 @@ pub(super) struct Order<'a> {
 
 /// What came of it.
 pub(super) enum Prepared {
-    Ready { head: Sha, hook_trouble: Option<String> },
-    Failed { message: String },
+    Ready {
+        head: Sha,
+        hook_trouble: Option<String>,
+    },
+    Failed {
+        message: String,
+    },
 }
 
 impl Prepared {
     pub(super) fn into_event(self, attempt: Attempt) -> StoryEvent {
         match self {
-            Self::Ready { head, hook_trouble } => StoryEvent::WorktreeReady { attempt, head, hook_trouble },
+            Self::Ready { head, hook_trouble } => StoryEvent::WorktreeReady {
+                attempt,
+                head,
+                hook_trouble,
+            },
             Self::Failed { message } => StoryEvent::WorktreeFailed { attempt, message },
         }
     }
@@ -51,20 +60,41 @@ pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order
         branch: order.branch.clone(),
         base: order.base.clone(),
     };
-    let worktree = match tokio::time::timeout(TAKING_LIMIT, repo.git.prepare_worktree(&spec)).await {
+    let worktree = match tokio::time::timeout(TAKING_LIMIT, repo.git.prepare_worktree(&spec)).await
+    {
         Ok(Ok(worktree)) => worktree,
-        Ok(Err(error)) => return Prepared::Failed { message: error.to_string() },
+        Ok(Err(error)) => {
+            return Prepared::Failed {
+                message: error.to_string(),
+            };
+        }
         Err(_) => {
-            let message = format!("making the worktree took longer than {} s", TAKING_LIMIT.as_secs());
+            let message = format!(
+                "making the worktree took longer than {} s",
+                TAKING_LIMIT.as_secs()
+            );
             return Prepared::Failed { message };
         }
     };
-    let hooks = repo.git.hooks_dir(&worktree);
+    let hooks = match repo.git.hooks_dir(&worktree) {
+        Ok(hooks) => hooks,
+        Err(error) => {
+            return Prepared::Failed {
+                message: error.to_string(),
+            };
+        }
+    };
     if let Err(message) = set_up(order, &worktree, &hooks).await {
         return Prepared::Failed { message };
     }
-    let hook_trouble = install_hook(context, repo, &worktree, &hooks).await.err().map(|error| format!("{error:#}"));
-    Prepared::Ready { head: worktree.head, hook_trouble }
+    let hook_trouble = install_hook(context, repo, &worktree, &hooks)
+        .await
+        .err()
+        .map(|error| format!("{error:#}"));
+    Prepared::Ready {
+        head: worktree.head,
+        hook_trouble,
+    }
 }
 
 /// Runs the set-up commands once for each worktree; a marker beside the hook remembers it.
@@ -80,7 +110,8 @@ async fn set_up(order: &Order<'_>, worktree: &Worktree, hooks: &Path) -> Result<
         output_cap: OUTPUT_BYTES,
     };
     match run_setup(order.components, &place, &Watch::default()).await {
-        Ok(_) => std::fs::write(&marker, b"").map_err(|error| format!("cannot write {}: {error}", marker.display())),
+        Ok(_) => std::fs::write(&marker, b"")
+            .map_err(|error| format!("cannot write {}: {error}", marker.display())),
         Err(SetupError::Failed(failure)) => Err(format!("{failure}\n{}", failure.tail)),
         Err(SetupError::Cancelled(_)) => Err("set-up was stopped".to_owned()),
     }
@@ -94,7 +125,9 @@ async fn install_hook(
     hooks: &Path,
 ) -> anyhow::Result<()> {
     let (folder, binary) = (hooks.to_owned(), context.adapters.launcher.binary.clone());
-    tokio::task::spawn_blocking(move || hook::write_hook_folder(&folder, &binary)).await??;
+    let previous = repo.git.shared_hooks_dir();
+    tokio::task::spawn_blocking(move || hook::write_hook_folder(&folder, &binary, &previous))
+        .await??;
     repo.git.set_hooks_path(worktree, hooks).await?;
     Ok(())
 }
@@ -112,13 +145,26 @@ pub(super) async fn collect(repo: &RepoContext, story: &StoryId, spec: CollectSp
         }
     }
     let message = last.as_ref().map_or_else(String::new, GitError::to_string);
-    Try::Done(Some(Event::story(story, StoryEvent::WorkNotCollected { attempt, message })))
+    Try::Done(Some(Event::story(
+        story,
+        StoryEvent::WorkNotCollected { attempt, message },
+    )))
 }
 
-pub(super) async fn retire(context: &Context, repo: &RepoContext, story: &StoryId, branch: &BranchName) -> Try {
+pub(super) async fn retire(
+    context: &Context,
+    repo: &RepoContext,
+    story: &StoryId,
+    branch: &BranchName,
+) -> Try {
     let known = match context.story(story).await {
         Ok(known) => known,
-        Err(error) => return Try::Again { after: None, why: error.to_string() },
+        Err(error) => {
+            return Try::Again {
+                after: None,
+                why: error.to_string(),
+            };
+        }
     };
     let Some((attempt, rules)) = known.and_then(|story| Some((story.attempt, story.rules?))) else {
         return Try::Done(None);
@@ -129,11 +175,16 @@ pub(super) async fn retire(context: &Context, repo: &RepoContext, story: &StoryI
         attempt,
         since: None,
         base: rules.base,
+        conflicts: Vec::new(),
     };
     match repo.git.retire_worktree(&spec).await {
         Ok(Retirement::Removed) => {}
-        Ok(Retirement::Kept { reason }) => tracing::warn!(%story, reason, "the worktree is kept: a person has to look"),
-        Err(error) => tracing::warn!(%story, %error, "the worktree could not be removed; it is left where it is"),
+        Ok(Retirement::Kept { reason }) => {
+            tracing::warn!(%story, reason, "the worktree is kept: a person has to look")
+        }
+        Err(error) => {
+            tracing::warn!(%story, %error, "the worktree could not be removed; it is left where it is")
+        }
     }
     Try::Done(None)
 }

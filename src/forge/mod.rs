@@ -26,7 +26,7 @@ pub const STAGE_PREFIX: &str = "stage:";
 
 /// How every comment of huskies begins: an HTML comment, which forges do not show. What follows it
 /// up to `-->` is the caller's marker.
-pub const MARKER_PREFIX: &str = "<!-- huskies";
+pub const MARKER_PREFIX: &str = "<!-- huskies:";
 
 /// The longest comment that GitHub takes, in characters; the local forge takes no longer ones.
 pub const LONGEST_COMMENT: usize = 65_536;

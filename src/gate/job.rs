@@ -85,20 +85,31 @@ pub async fn run_spec(spec: GatesSpec, watch: &Watch) -> GatesOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::project::Moment;
     use std::path::Path;
+    use std::time::Duration;
 
     fn spec(directory: &Path, setup: &str) -> GatesSpec {
-        let text = format!(
-            "[[component]]\nname = 'all'\nsetup = '{setup}'\nteardown = 'echo gone > teardown'\n\
-             [[gate]]\nname = 'test'\ncommand = 'cat prepared'"
-        );
-        let land = crate::domain::project::Land::Push;
-        let project = crate::config::project::parse(&text, "project.toml", land).unwrap();
+        let minute = Duration::from_mins(1);
+        let component = Component {
+            name: "all".parse().unwrap(),
+            path: ".".to_owned(),
+            setup: vec![setup.to_owned()],
+            teardown: vec!["echo gone > teardown".to_owned()],
+            timeout: minute,
+        };
+        let gate = Gate {
+            name: "test".parse().unwrap(),
+            command: "cat prepared".to_owned(),
+            timeout: minute,
+            on: vec![Moment::Accept],
+            paths: Vec::new(),
+        };
         GatesSpec {
             commit: "1".repeat(40).parse().unwrap(),
             tree: "2".repeat(40).parse().unwrap(),
-            components: project.components,
-            gates: project.gates,
+            components: vec![component],
+            gates: vec![gate],
             place: Place {
                 directory: directory.to_owned(),
                 environment: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],

@@ -24,8 +24,7 @@ use crate::domain::work::GateOutcome;
 pub struct Place {
     /// The root of the checkout.
     pub directory: PathBuf,
-    /// The whole environment; nothing else is inherited. See
-    /// [`for_project_commands`](crate::config::environment::for_project_commands).
+    /// The whole environment; nothing else is inherited.
     pub environment: Vec<(String, String)>,
     /// The marks that every process of this run carries ([`MARK_VARIABLE`]): the runs around it,
     /// then its own, which must be unique on the machine. Each command adds one more.

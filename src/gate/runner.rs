@@ -29,7 +29,11 @@ pub fn default_parallel() -> NonZeroUsize {
 
 /// Runs every gate, also after one has failed, and returns their outcomes in the order of the gates.
 pub async fn run(request: &GateRun, watch: &Watch) -> Result<Vec<GateOutcome>, Cancelled> {
-    let gates: Vec<_> = request.gates.iter().map(|gate| run_gate(gate, request, watch).boxed()).collect();
+    let gates: Vec<_> = request
+        .gates
+        .iter()
+        .map(|gate| run_gate(gate, request, watch).boxed())
+        .collect();
     let outcomes = futures::stream::iter(gates).buffered(request.parallel.get());
     let outcomes: Vec<_> = outcomes.collect().await;
     outcomes.into_iter().collect()

@@ -154,7 +154,7 @@ impl ShellCommand<'_> {
     }
 
     async fn read(&self, mut output: pipe::Receiver, collector: &mut Collector, watch: &Watch) {
-        let mut buffer = [0; 8 * 1024];
+        let mut buffer = vec![0; 8 * 1024];
         loop {
             let read = output.read(&mut buffer).await.unwrap_or_else(|error| {
                 tracing::warn!(of = %self.of, %error, "output could not be read");

@@ -76,7 +76,7 @@ impl Repository {
                 Some(_) => Ok(None),
                 None => control
                     .differing_paths(&base, &head)
-                    .map(text_of_paths)
+                    .map(|paths| text_of_paths(&paths))
                     .map(Some),
             })
             .await?;
@@ -104,7 +104,7 @@ impl Repository {
                 what: "the merged tree".to_owned(),
             });
         }
-        let mut paths = text_of_paths(fields.collect());
+        let mut paths = text_of_paths(&fields.collect::<Vec<_>>());
         paths.sort_unstable();
         paths.dedup();
         Ok(Merged::Conflict(paths))

@@ -85,36 +85,33 @@ impl Repository {
         };
         let control = self.inner.paths.control();
         let (job, task) = blocking(move || job.examine(&control).map(|task| (job, task))).await?;
-        let place = match task {
-            Task::None(landing) => return Ok(landing),
-            Task::MoveRef => return blocking(move || job.move_ref()).await,
-            Task::Switch(place) => place,
-        };
+        match task {
+            Task::None(landing) => Ok(landing),
+            Task::MoveRef => blocking(move || job.move_ref()).await,
+            Task::Switch(place) => self.land_in_place(job, &place).await,
+        }
+    }
+
+    /// Lands where the branch is checked out: files and index first, the ref last.
+    async fn land_in_place(&self, job: Job, place: &Place) -> Result<Landing> {
+        let Candidate { base, commit, .. } = job.candidate.clone();
         let Some(lock) = place.lock()? else {
-            let reason = format!(
-                "a git command is at work in {} (index.lock)",
-                place.work_tree.display()
-            );
+            let folder = place.work_tree.display();
+            let reason = format!("a git command is at work in {folder} (index.lock)");
             return Ok(Landing::Waiting { reason });
         };
-        if let Switched::Refused { reason } = self
-            .switch(&place, &candidate.base, &candidate.commit)
-            .await?
-        {
+        if let Switched::Refused { reason } = self.switch(place, &base, &commit).await? {
             return Ok(Landing::Waiting { reason });
         }
         let landing = blocking(move || job.move_ref()).await?;
-        if let Landing::BaseMoved { .. } = &landing {
-            // Somebody moved the ref without touching the index: give the work tree back as it was.
-            if let Switched::Refused { reason } = self
-                .switch(&place, &candidate.commit, &candidate.base)
-                .await?
-            {
-                tracing::warn!(
-                    reason,
-                    "a work tree could not be put back after its branch moved"
-                );
-            }
+        // Somebody moved the ref without touching the index: give the work tree back as it was.
+        if let Landing::BaseMoved { .. } = &landing
+            && let Switched::Refused { reason } = self.switch(place, &commit, &base).await?
+        {
+            tracing::warn!(
+                reason,
+                "a work tree could not be put back after its branch moved"
+            );
         }
         lock.release()?;
         Ok(landing)
@@ -133,7 +130,7 @@ impl Job {
         let clone = open_clone(&self.path)?;
         let places = places(&clone, &self.branch)?;
         for place in &places {
-            place.clear_own_lock()?;
+            place.clear_remains()?;
         }
         let Some(tip) = tip_in(&clone, &self.branch)? else {
             let reason = format!(
@@ -232,7 +229,7 @@ impl Job {
 }
 
 /// Where `branch` is checked out, or in use by something that will come back to it.
-fn places(clone: &git2::Repository, branch: &BranchName) -> Result<Vec<Place>> {
+pub(super) fn places(clone: &git2::Repository, branch: &BranchName) -> Result<Vec<Place>> {
     let common = clone.commondir();
     let mut found = Vec::new();
     let main = git2::Repository::open(common).while_doing(|| on("open", common))?;

@@ -43,6 +43,21 @@ const SETTINGS: [&str; 17] = [
     "protocol.allow=never",
 ];
 
+/// The environment of every call, beside its folders.
+const ENVIRONMENT: [(&str, &str); 7] = [
+    ("LC_ALL", "C"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_ATTR_NOSYSTEM", "1"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    // A multiplexed connection would outlive the call and keep its pipes open.
+    (
+        "GIT_SSH_COMMAND",
+        "ssh -oBatchMode=yes -oControlMaster=no -oControlPath=none",
+    ),
+    ("GIT_SSH_VARIANT", "ssh"),
+];
+
 /// Flaws that old but honest histories carry (sloppy dates, mails and modes written by early
 /// tools). Refusing them would lock whole projects out; none of them can do harm.
 const TOLERATED_FLAWS: [&str; 8] = [
@@ -228,19 +243,17 @@ impl Call {
     /// Runs it and returns whatever status it ended with.
     pub(super) async fn run(mut self) -> Result<Output> {
         let what = self.name();
+        let mut command = self.command();
         let input = self.stdin.take();
-        let mut child = self
-            .command()
-            .spawn()
-            .map_err(|source| match source.kind() {
-                std::io::ErrorKind::NotFound => GitError::NotFound {
-                    what: "the git program".to_owned(),
-                },
-                _ => GitError::Io {
-                    what: format!("start git {what}"),
-                    source,
-                },
-            })?;
+        let mut child = command.spawn().map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => GitError::NotFound {
+                what: "the git program".to_owned(),
+            },
+            _ => GitError::Io {
+                what: format!("start git {what}"),
+                source,
+            },
+        })?;
         let mut group = ProcessGroup::of(&child);
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -279,20 +292,10 @@ impl Call {
             .envs(settings.environment.iter().cloned());
         command
             .env("PATH", &settings.path)
-            .env("HOME", &settings.home)
-            .env("LC_ALL", "C");
+            .env("HOME", &settings.home);
         command
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_ATTR_NOSYSTEM", "1");
-        command.env("GIT_CONFIG_GLOBAL", settings.home.join(CONFIG_FILE));
-        command
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_NO_REPLACE_OBJECTS", "1");
-        // A multiplexed connection would outlive the call and keep its pipes open.
-        let ssh = "ssh -oBatchMode=yes -oControlMaster=no -oControlPath=none";
-        command
-            .env("GIT_SSH_COMMAND", ssh)
-            .env("GIT_SSH_VARIANT", "ssh");
+            .env("GIT_CONFIG_GLOBAL", settings.home.join(CONFIG_FILE))
+            .envs(ENVIRONMENT);
         if let Some(index) = &self.index {
             command.env("GIT_INDEX_FILE", index);
         }

@@ -44,6 +44,9 @@ mod source;
 mod switch;
 mod worktree;
 
+#[cfg(test)]
+mod tests;
+
 pub use candidate::{Built, CandidateSpec};
 pub use collect::{CollectSpec, Retirement};
 pub use command::{Git, GitSettings};

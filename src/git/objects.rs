@@ -27,6 +27,9 @@ pub(super) fn candidate_ref(commit: &Sha) -> String {
     format!("refs/huskies/candidate/{}", commit.short())
 }
 
+/// The mode of a symbolic link in a tree.
+const LINK: i32 = 0o120_000;
+
 /// A libgit2 id as a name of ours.
 pub(super) fn sha(oid: Oid) -> Sha {
     #[expect(
@@ -138,7 +141,6 @@ impl Objects {
             Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
             Err(source) => return Err(source).while_doing(doing),
         };
-        const LINK: i32 = 0o120_000;
         if entry.kind() != Some(git2::ObjectType::Blob) || entry.filemode() == LINK {
             return Ok(None);
         }
@@ -169,7 +171,7 @@ impl Objects {
 }
 
 /// Paths as text, for people and for globs; bytes that are no UTF-8 become `U+FFFD`.
-pub(super) fn text_of_paths(paths: Vec<Vec<u8>>) -> Vec<String> {
+pub(super) fn text_of_paths(paths: &[Vec<u8>]) -> Vec<String> {
     paths
         .iter()
         .map(|path| String::from_utf8_lossy(path).into_owned())

@@ -44,20 +44,8 @@ impl RemoteUrl {
             return match scheme {
                 "https" => Ok(Self::http("https", rest)),
                 "http" => Ok(Self::http("http", rest)),
-                "ssh" => Ok((
-                    Self {
-                        text: text.to_owned(),
-                        protocol: "ssh",
-                    },
-                    None,
-                )),
-                "file" => Ok((
-                    Self {
-                        text: text.to_owned(),
-                        protocol: "file",
-                    },
-                    None,
-                )),
+                "ssh" => Ok((Self::plain(text, "ssh"), None)),
+                "file" => Ok((Self::plain(text, "file"), None)),
                 _ => refuse("only https, http, ssh and file addresses are supported"),
             };
         }
@@ -66,24 +54,18 @@ impl RemoteUrl {
             return refuse("remote helpers are not supported");
         }
         if before_slash.contains(':') {
-            return Ok((
-                Self {
-                    text: text.to_owned(),
-                    protocol: "ssh",
-                },
-                None,
-            ));
+            return Ok((Self::plain(text, "ssh"), None));
         }
-        let path = folder.join(text);
-        match path.to_str() {
-            Some(path) => Ok((
-                Self {
-                    text: path.to_owned(),
-                    protocol: "file",
-                },
-                None,
-            )),
+        match folder.join(text).to_str() {
+            Some(path) => Ok((Self::plain(path, "file"), None)),
             None => refuse("its path is not valid UTF-8"),
+        }
+    }
+
+    fn plain(text: &str, protocol: &'static str) -> Self {
+        Self {
+            text: text.to_owned(),
+            protocol,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::command::Git;
 use super::foreign::{Import, Wanted};
-use super::objects::{Objects, remote_ref, text_of_paths};
+use super::objects::{Objects, remote_ref, sha, text_of_paths};
 use super::source::{Source, Upstream};
 use super::{GitError, RepoPaths, Result, clone, create};
 use crate::domain::id::{BranchName, Sha};
@@ -44,7 +44,7 @@ pub(super) struct Inner {
 
 impl Repository {
     /// Opens the project at `paths`, creating what is missing. May be repeated after a crash at
-    /// any point.
+    /// any point, but `paths` may be open only once at a time.
     ///
     /// # Errors
     /// [`GitError::Misconfigured`] when `source` names no usable remote or clone.
@@ -104,13 +104,10 @@ impl Repository {
             upstream,
             ..
         } = &*self.inner;
+        let (control, tmp) = (paths.control(), paths.tmp());
         match upstream {
             Upstream::Remote(remote) => {
-                if remote
-                    .fetch(git, &paths.control(), (branch, into))
-                    .await?
-                    .is_none()
-                {
+                if remote.fetch(git, &control, (branch, into)).await?.is_none() {
                     return Ok(None);
                 }
             }
@@ -119,19 +116,17 @@ impl Repository {
                 let Some((objects, tip)) = blocking(move || clone::tip(&path, &name)).await? else {
                     return Ok(None);
                 };
-                let (control, tmp) = (paths.control(), paths.tmp());
+                let wanted = Wanted {
+                    commit: &tip,
+                    into: Some(into),
+                };
                 let import = Import {
                     git,
                     objects: &objects,
                     control: &control,
                     tmp: &tmp,
                 };
-                import
-                    .fetch(&[Wanted {
-                        commit: &tip,
-                        into: Some(into),
-                    }])
-                    .await?;
+                import.fetch(&[wanted]).await?;
             }
         }
         let into = into.to_owned();
@@ -149,8 +144,12 @@ impl Repository {
     /// under both names.
     pub async fn changed_paths(&self, base: &Sha, commit: &Sha) -> Result<Vec<String>> {
         let (base, commit) = (base.clone(), commit.clone());
-        self.read_objects(move |control| control.changed_paths(&base, &commit).map(text_of_paths))
-            .await
+        self.read_objects(move |control| {
+            control
+                .changed_paths(&base, &commit)
+                .map(|paths| text_of_paths(&paths))
+        })
+        .await
     }
 
     /// Whether `commit` is `tip` or an ancestor of it.
@@ -160,6 +159,13 @@ impl Repository {
     pub async fn contains(&self, tip: &Sha, commit: &Sha) -> Result<bool> {
         let (tip, commit) = (tip.clone(), commit.clone());
         self.read_objects(move |control| control.contains(&tip, &commit))
+            .await
+    }
+
+    /// The tree of a commit.
+    pub async fn tree_of(&self, commit: &Sha) -> Result<Sha> {
+        let commit = commit.clone();
+        self.read_objects(move |control| control.tree(&commit).map(|tree| sha(tree.id())))
             .await
     }
 

@@ -67,7 +67,7 @@ async fn photograph(index: &PrivateIndex<'_>) -> Result<Snapshot> {
     })?;
     Ok(Snapshot {
         tree,
-        nested: text_of_paths(nested),
+        nested: text_of_paths(&nested),
         left_out,
     })
 }
@@ -123,7 +123,7 @@ async fn store_raw(index: &PrivateIndex<'_>, paths: Paths) -> Result<Vec<String>
                 None => left_out.push(path),
             }
         }
-        Ok((lines, text_of_paths(left_out)))
+        Ok((lines, text_of_paths(&left_out)))
     })
     .await?;
     let call = index

@@ -38,6 +38,9 @@ pub(super) enum Switched {
 const LOCK_TEXT: &[u8] =
     b"huskies is landing a change in this work tree. If no huskies server runs, delete this file.\n";
 
+/// What our private files in a git folder of somebody else begin with.
+const COPY_PREFIX: &str = "index.huskies-";
+
 /// Keeps the owner's git from changing the index meanwhile.
 pub(super) struct IndexLock {
     path: PathBuf,
@@ -49,26 +52,45 @@ impl Place {
         self.git_dir.join("index.lock")
     }
 
-    /// Removes the lock of a landing that a crash broke off.
-    pub(super) fn clear_own_lock(&self) -> Result<()> {
-        match files::read_regular(&self.lock_file(), LOCK_TEXT.len() as u64)? {
-            Some(text) if text == LOCK_TEXT => files::remove_tree(&self.lock_file()),
-            Some(_) | None => Ok(()),
+    /// Removes the lock and the index copies of a landing that a crash broke off.
+    pub(super) fn clear_remains(&self) -> Result<()> {
+        let lock = self.lock_file();
+        if files::read_regular(&lock, LOCK_TEXT.len() as u64)?.as_deref() == Some(LOCK_TEXT) {
+            files::remove_tree(&lock)?;
+        }
+        for entry in fs::read_dir(&self.git_dir).while_doing(|| on("read", &self.git_dir))? {
+            let entry = entry.while_doing(|| on("read", &self.git_dir))?;
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(COPY_PREFIX.as_bytes())
+            {
+                files::remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: somebody else has it. The lock appears with its text in it, in one step.
+    pub(super) fn lock(&self) -> Result<Option<IndexLock>> {
+        let path = self.lock_file();
+        let write = || -> std::io::Result<tempfile::NamedTempFile> {
+            let mut file = self.private_file()?;
+            file.write_all(LOCK_TEXT)?;
+            Ok(file)
+        };
+        let file = write().while_doing(|| on("write in", &self.git_dir))?;
+        match file.persist_noclobber(&path) {
+            Ok(_) => Ok(Some(IndexLock { path, held: true })),
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error.error).while_doing(|| on("lock", &path)),
         }
     }
 
-    /// `None`: somebody else has it.
-    pub(super) fn lock(&self) -> Result<Option<IndexLock>> {
-        let path = self.lock_file();
-        let mut file = match fs::File::create_new(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
-            Err(source) => return Err(source).while_doing(|| on("lock", &path)),
-        };
-        let lock = IndexLock { path, held: true };
-        file.write_all(LOCK_TEXT)
-            .while_doing(|| on("write", &lock.path))?;
-        Ok(Some(lock))
+    fn private_file(&self) -> std::io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new()
+            .prefix(COPY_PREFIX)
+            .tempfile_in(&self.git_dir)
     }
 }
 
@@ -91,10 +113,8 @@ impl Drop for IndexLock {
 impl Repository {
     /// Takes files and index from `from` to `to`. The caller holds the index lock and moves the ref.
     pub(super) async fn switch(&self, place: &Place, from: &Sha, to: &Sha) -> Result<Switched> {
-        let copy = tempfile::Builder::new()
-            .prefix("index.huskies-")
-            .tempfile_in(&place.git_dir);
-        let copy = copy
+        let copy = place
+            .private_file()
             .while_doing(|| on("write in", &place.git_dir))?
             .into_temp_path();
         copy_index(&place.git_dir.join("index"), &copy)?;
@@ -109,10 +129,13 @@ impl Repository {
                 reason: place.explain(&dirty),
             });
         }
+        // From what is there rather than from `from`: git takes a folder that has become a file
+        // already for an untracked file in the way.
+        let present = index.git("write-tree").line().await?;
         let call = index
             .git("read-tree")
             .args(["-m", "-u"])
-            .arg(from.as_str())
+            .arg(present)
             .arg(to.as_str());
         let output = call.run().await?;
         if output.status != Some(0) {
@@ -208,15 +231,11 @@ fn copy_index(index: &Path, copy: &Path) -> Result<()> {
 impl Place {
     fn explain(&self, paths: &[String]) -> String {
         const NAMED: usize = 5;
-        let mut names = paths
-            .iter()
-            .take(NAMED)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let mut names: Vec<String> = paths.iter().take(NAMED).cloned().collect();
         if paths.len() > NAMED {
-            names.push_str(&format!(" and {} more", paths.len() - NAMED));
+            names.push(format!("and {} more", paths.len() - NAMED));
         }
+        let names = names.join(", ");
         format!(
             "`{}` is checked out in {} with changes of its own ({names}). Commit, stash or move them, \
              or check out another branch there; then the change lands.",

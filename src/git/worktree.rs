@@ -76,6 +76,11 @@ impl Repository {
         Ok(self.inner.paths.hooks().join(name_of(worktree)?))
     }
 
+    /// Where the hooks lie that the worktrees share, such as a project's own set-up puts them.
+    pub fn shared_hooks_dir(&self) -> PathBuf {
+        self.inner.paths.work().join("hooks")
+    }
+
     pub(super) fn story_worktree(&self, branch: &BranchName) -> Result<Linked> {
         let name = worktree_name(branch)?;
         let path = self.inner.paths.worktrees().join(&name);
@@ -221,7 +226,7 @@ fn name_of(worktree: &Worktree) -> Result<String> {
 }
 
 /// The newest snapshot, if it holds changes on top of `tip`.
-fn unfinished(control: &Objects, number: u64, tip: &Sha) -> Result<Option<Sha>> {
+pub(super) fn unfinished(control: &Objects, number: u64, tip: &Sha) -> Result<Option<Sha>> {
     let Some(wip) = control.newest_wip(number)? else {
         return Ok(None);
     };

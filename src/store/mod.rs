@@ -4,19 +4,21 @@
 //! The engine is the only writer of subjects; executors read what is pending. Not for: decisions,
 //! and not for the built-in forge's own tables, which only share the file.
 
-// mod sqlite;
+#[cfg(test)]
+mod contract;
+mod sqlite;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::effect::{Act, Run, Surface};
+use crate::domain::effect::{Act, EffectId, Run, Surface};
 use crate::domain::event::{Event, SubjectId};
 use crate::domain::id::{DeliveryId, RepoName, RunId, StoryId};
 use crate::domain::transition::Subject;
 use crate::domain::work::ProcessIdentity;
 
-// pub use sqlite::SqliteStore;
+pub use sqlite::SqliteStore;
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +26,11 @@ pub enum StoreError {
     /// Somebody else wrote the subject meanwhile; nothing of the commit took effect.
     #[error("{subject} was written by somebody else meanwhile (expected version {expected})")]
     VersionConflict { subject: String, expected: u64 },
+    /// The inbox holds this delivery already; nothing of the commit took effect.
+    #[error("the delivery {id} is stored already")]
+    DuplicateDelivery { id: DeliveryId },
     /// The database cannot be opened, read or written.
-    #[error("the store at {path} cannot be used: {source}")]
+    #[error("the store at {path} cannot be used: {source}{}", sqlite::advice(.source))]
     Database { path: String, source: sqlx::Error },
     /// What is stored cannot be understood.
     #[error("{what} in the store cannot be read: {source}")]
@@ -40,21 +45,27 @@ pub enum StoreError {
     Newer { path: String },
 }
 
-/// All that one transaction writes, in this order of fields.
+/// All that one transaction writes, in this order of fields, and each field from its first entry to
+/// its last: a subject may be written several times, a timer may be armed again by the very event
+/// that it fired.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
+    /// Each id once and for all: one that is stored already, or that is here twice, refuses the
+    /// whole commit with [`StoreError::DuplicateDelivery`]. Ask [`Store::has_delivery`] first.
     pub deliveries: Vec<NewDelivery>,
-    /// Deliveries whose events this commit holds.
+    /// Deliveries whose events this commit holds. Taking one again changes nothing.
     pub taken: Vec<DeliveryId>,
     pub events: Vec<EventRecord>,
     pub subjects: Vec<SubjectWrite>,
     pub acts: Vec<PendingAct>,
+    /// Acts that are over, for whatever reason. Finishing one again changes nothing.
     pub finished_acts: Vec<EffectId>,
     pub runs: Vec<RunWrite>,
     pub surfaces: Vec<SurfaceWrite>,
+    /// Timers that fired, by subject, name and the time they were armed for: one that was armed for
+    /// another time meanwhile stays.
+    pub fired: Vec<(SubjectId, String, Timestamp)>,
     pub timers: Vec<TimerWrite>,
-    /// Timers that fired, by subject and name.
-    pub fired: Vec<(SubjectId, String)>,
 }
 
 /// An accepted delivery, stored before it is answered.
@@ -91,17 +102,6 @@ pub struct SubjectWrite {
     pub state: Subject,
 }
 
-/// Names one effect: the subject and version that asked for it, and its place among the effects of
-/// that step. The same step always gives the same name, so it doubles as a marker on the forge.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct EffectId(pub String);
-
-impl EffectId {
-    pub fn new(subject: &SubjectId, version: u64, place: usize) -> Self {
-        Self(format!("{subject}@{version}.{place}"))
-    }
-}
-
 /// An act that was decided and is not known to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PendingAct {
@@ -130,7 +130,8 @@ pub enum RunState {
     Ended,
 }
 
-/// A change of a run's record.
+/// A change of a run's record. What does not fit any more changes nothing: a run that has ended
+/// stays ended, and one that was never requested does not come to be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunWrite {
     /// Inserted as requested; an id that is there already stays as it is.
@@ -159,7 +160,7 @@ pub struct SurfaceWrite {
     pub surface: Surface,
 }
 
-/// A surface that is not up to date.
+/// A surface as it should be, and what of it is on the forge.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PendingSurface {
     pub subject: SubjectId,
@@ -198,8 +199,10 @@ pub trait Store: Send + Sync {
 
     /// A subject and its version; `None` before its first event.
     async fn subject(&self, id: &SubjectId) -> Result<Option<(Subject, u64)>, StoreError>;
+    /// Stories by repository, then by issue number.
     async fn stories(&self, filter: &StoryFilter) -> Result<Vec<Subject>, StoreError>;
-    /// The log of a subject, oldest first, after the `after`-th line.
+    /// The log of a subject, oldest first, after the `after`-th line. Lines count from 1 in each
+    /// subject's log and keep their numbers.
     async fn events(
         &self,
         id: &SubjectId,
@@ -211,19 +214,20 @@ pub trait Store: Send + Sync {
     async fn pending_deliveries(&self) -> Result<Vec<NewDelivery>, StoreError>;
     /// Acts that are not finished, oldest first.
     async fn pending_acts(&self) -> Result<Vec<PendingAct>, StoreError>;
-    /// Runs that have not ended; `true` with a run for which a stop is wanted.
+    /// Runs that have not ended, oldest first; `true` with a run for which a stop is wanted.
     async fn open_runs(&self) -> Result<Vec<(RunRecord, bool)>, StoreError>;
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError>;
     /// The runs of a story, oldest first, for people who look for its logs.
     async fn runs_of(&self, story: &StoryId) -> Result<Vec<RunRecord>, StoreError>;
-    /// Surfaces whose newest version is not written.
+    /// Surfaces whose newest version is not written, in the order in which they first appeared.
     async fn pending_surfaces(&self) -> Result<Vec<PendingSurface>, StoreError>;
     async fn surface(
         &self,
         subject: &SubjectId,
         key: &str,
     ) -> Result<Option<PendingSurface>, StoreError>;
-    /// Records that `version` of a surface is on the forge.
+    /// Records that `version` of a surface is on the forge. A version older than one that was
+    /// recorded before changes nothing.
     async fn surface_written(
         &self,
         subject: &SubjectId,
@@ -231,5 +235,6 @@ pub trait Store: Send + Sync {
         version: u64,
         written: &Written,
     ) -> Result<(), StoreError>;
+    /// Armed timers, the next one first.
     async fn timers(&self) -> Result<Vec<TimerWrite>, StoreError>;
 }

@@ -1,161 +1,19 @@
 //! What every forge must do: one suite, run against GitHub (its model over HTTP) and against the
 //! built-in local forge (a real SQLite file).
 
-use std::sync::Arc;
+mod bench;
 
 use huskies::domain::id::{RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
 use huskies::forge::{
-    CommentId, Forge, ForgeError, Github, GithubSettings, LONGEST_COMMENT, Permission, RetryWhen,
-    Status, StatusState,
+    CommentId, ForgeError, LONGEST_COMMENT, Permission, RetryWhen, Status, StatusState,
 };
 use jiff::Timestamp;
-use secrecy::SecretString;
 
-use crate::support::github_model::{GithubModel, TOKEN};
-use crate::support::local_forge::LocalForgeBench;
+use bench::{Bench, People};
 
 const MARKER: &str = "<!-- huskies:sticky:octo/app#1 -->";
 const SHA: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
-
-/// A forge and the people who use it by other ways than huskies'.
-struct Bench {
-    forge: Arc<dyn Forge>,
-    people: People,
-}
-
-enum People {
-    Github(GithubModel),
-    Local(LocalForgeBench),
-}
-
-impl Bench {
-    fn github() -> Self {
-        let model = GithubModel::start("octo/app");
-        let token = SecretString::from(TOKEN);
-        let settings = GithubSettings {
-            api_url: model.url().to_owned(),
-            token,
-        };
-        let forge = Arc::new(Github::new(&settings).unwrap());
-        Self {
-            forge,
-            people: People::Github(model),
-        }
-    }
-
-    async fn local() -> Self {
-        let local = LocalForgeBench::new().await;
-        Self {
-            forge: Arc::new(local.forge.clone()),
-            people: People::Local(local),
-        }
-    }
-
-    async fn open_issue(&self, title: &str, body: &str) -> StoryId {
-        let number = match &self.people {
-            People::Github(model) => model.add_issue(title, body, "ada"),
-            People::Local(local) => local
-                .forge
-                .create_issue(&repo(), title, body, "ada")
-                .await
-                .unwrap(),
-        };
-        StoryId::new(repo(), number)
-    }
-
-    async fn label(&self, story: &StoryId, label: &str) {
-        match &self.people {
-            People::Github(model) => drop(model.label(story.number, label, "ada")),
-            People::Local(local) => drop(local.forge.label(story, label, "ada").await.unwrap()),
-        }
-    }
-
-    async fn comment(&self, story: &StoryId, body: &str) -> CommentId {
-        match &self.people {
-            People::Github(model) => {
-                CommentId(model.comment(story.number, body, "ada").to_string())
-            }
-            People::Local(local) => local.forge.comment(story, body, "ada").await.unwrap(),
-        }
-    }
-
-    async fn edit_comment(&self, comment: &CommentId, body: &str) {
-        match &self.people {
-            People::Github(model) => model.edit_comment(comment.0.parse().unwrap(), body),
-            People::Local(local) => {
-                sqlx::query("UPDATE local_comments SET body = ?, updated_at = ? WHERE id = ?")
-                    .bind(body)
-                    .bind(local.tick().as_microsecond())
-                    .bind(comment.0.parse::<i64>().unwrap())
-                    .execute(&local.pool)
-                    .await
-                    .unwrap();
-            }
-        }
-    }
-
-    async fn delete_comment(&self, comment: &CommentId) {
-        match &self.people {
-            People::Github(model) => model.delete_comment(comment.0.parse().unwrap()),
-            People::Local(local) => {
-                sqlx::query("DELETE FROM local_comments WHERE id = ?")
-                    .bind(comment.0.parse::<i64>().unwrap())
-                    .execute(&local.pool)
-                    .await
-                    .unwrap();
-            }
-        }
-    }
-
-    /// Every comment's text as people see it.
-    async fn bodies(&self, story: &StoryId) -> Vec<String> {
-        match &self.people {
-            People::Github(model) => model
-                .comments(story.number)
-                .into_iter()
-                .map(|comment| comment.body)
-                .collect(),
-            People::Local(local) => {
-                let comments = local.forge.comments_of(story).await.unwrap();
-                comments.into_iter().map(|comment| comment.body).collect()
-            }
-        }
-    }
-
-    /// Context, state, description and address of a commit's statuses.
-    async fn statuses(&self) -> Vec<(String, String, String, Option<String>)> {
-        match &self.people {
-            People::Github(model) => model
-                .statuses(SHA)
-                .into_iter()
-                .map(|status| {
-                    let description = status.description.unwrap_or_default();
-                    (status.context, status.state, description, status.target_url)
-                })
-                .collect(),
-            People::Local(local) => local
-                .forge
-                .statuses_of(&repo(), &sha())
-                .await
-                .unwrap()
-                .into_iter()
-                .map(|status| {
-                    let state = status.state.name().to_owned();
-                    (status.context, state, status.description, status.target_url)
-                })
-                .collect(),
-        }
-    }
-
-    async fn labels(&self, story: &StoryId) -> Vec<String> {
-        self.forge.issue(story).await.unwrap().labels
-    }
-
-    async fn updated_at(&self, story: &StoryId) -> Timestamp {
-        self.forge.issue(story).await.unwrap().updated_at
-    }
-}
 
 fn repo() -> RepoName {
     "octo/app".parse().unwrap()

@@ -1,16 +1,27 @@
-//! The one integration test binary.
+//! The one integration test binary: real git, processes, sockets and files throughout, and flows
+//! through the real program.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails; clippy only knows that of the test functions themselves"
 )]
 
+mod conflict;
+mod crash;
+mod failing_agents;
 mod forge_contract;
+mod gate;
 mod github_forge;
 mod github_model;
+mod greeting;
+mod hook;
+mod hostile;
 mod local_forge;
-mod support;
-//! The tests that go through the real binary, in one test program.
-
+mod main_flow;
+mod moving_base;
+mod permission;
+mod stopping;
 mod supervisor;
+mod support;
 mod webhook;
+mod webhook_edge;

@@ -22,6 +22,22 @@ pub enum LogLine {
     Cut { at: Timestamp, bytes: u64 },
 }
 
+impl LogLine {
+    /// The line for a terminal: what would move the cursor or change colours is left out.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Output { line, .. } => {
+                let plain = strip_ansi_escapes::strip_str(line);
+                plain
+                    .chars()
+                    .filter(|c| !c.is_control() || *c == '\t')
+                    .collect()
+            }
+            Self::Cut { bytes, .. } => format!("… {bytes} bytes of older output are gone"),
+        }
+    }
+}
+
 /// Where a log is and how large it may get.
 #[derive(Debug, Clone)]
 pub(super) struct LogPlace {

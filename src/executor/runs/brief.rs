@@ -33,8 +33,16 @@ pub(super) struct AgentOrder<'a> {
     pub(super) folder: &'a RunFolder,
 }
 
-pub(super) async fn agent_spec(context: &Context, order: &AgentOrder<'_>) -> anyhow::Result<AgentSpec> {
-    let AgentOrder { story, attempt, brief, folder } = order;
+pub(super) async fn agent_spec(
+    context: &Context,
+    order: &AgentOrder<'_>,
+) -> anyhow::Result<AgentSpec> {
+    let AgentOrder {
+        story,
+        attempt,
+        brief,
+        folder,
+    } = order;
     let repo = context.repo(&story.repo)?;
     let worktree = WorktreeSpec {
         story: (*story).clone(),
@@ -61,15 +69,24 @@ pub(super) async fn agent_spec(context: &Context, order: &AgentOrder<'_>) -> any
     Ok(spec(&request)?)
 }
 
-async fn prompt(repo: &RepoContext, order: &AgentOrder<'_>) -> anyhow::Result<crate::agent::prompt::Prompt> {
+async fn prompt(
+    repo: &RepoContext,
+    order: &AgentOrder<'_>,
+) -> anyhow::Result<crate::agent::prompt::Prompt> {
     let brief = order.brief;
     let template = match &brief.agent.prompt {
-        Some(text) => Template::parse(text).with_context(|| format!("agent `{}`", brief.agent.name))?,
+        Some(text) => {
+            Template::parse(text).with_context(|| format!("agent `{}`", brief.agent.name))?
+        }
         None => Template::built_in(brief.agent.role),
     };
     let notes = repo.git.read_file(&brief.base, AGENT_NOTES).await?;
     let notes = notes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let recent: Vec<String> = brief.recent.iter().map(|recent| recent.text.clone()).collect();
+    let recent: Vec<String> = brief
+        .recent
+        .iter()
+        .map(|recent| recent.text.clone())
+        .collect();
     let base = match repo.base_branch.clone() {
         Some(branch) => branch,
         None => repo.git.sync_base(None).await?.branch,
@@ -90,14 +107,23 @@ async fn prompt(repo: &RepoContext, order: &AgentOrder<'_>) -> anyhow::Result<cr
 fn occasion<'a>(brief: &'a AgentBrief, base: &'a BranchName) -> Occasion<'a> {
     let failures = brief.failure.as_deref();
     match &brief.purpose {
-        Purpose::FixUp { failure: MergeFailure::ConflictDetected { base: tip, paths } } => {
-            Occasion::FixUp { failures, conflict: Some(Conflict { base, tip, paths }) }
-        }
-        Purpose::FixUp { failure: MergeFailure::GatesFailed { .. } | MergeFailure::PushRejected { .. } } => {
-            Occasion::FixUp { failures, conflict: None }
-        }
+        Purpose::FixUp {
+            failure: MergeFailure::ConflictDetected { base: tip, paths },
+        } => Occasion::FixUp {
+            failures,
+            conflict: Some(Conflict { base, tip, paths }),
+        },
+        Purpose::FixUp {
+            failure: MergeFailure::GatesFailed { .. } | MergeFailure::PushRejected { .. },
+        } => Occasion::FixUp {
+            failures,
+            conflict: None,
+        },
         Purpose::Task | Purpose::Review if brief.first => Occasion::First,
-        Purpose::Task | Purpose::Review => Occasion::Retry { failures, kept: None },
+        Purpose::Task | Purpose::Review => Occasion::Retry {
+            failures,
+            kept: None,
+        },
     }
 }
 

@@ -18,16 +18,27 @@ impl Slots {
     pub(super) fn take(&self, run: &RunId) -> String {
         let mut taken = self.lock();
         let taken = taken.entry(run.repo().clone()).or_default();
-        let place = (0..).find(|place| !taken.contains_key(place)).unwrap_or_default();
+        let place = (0..)
+            .find(|place| !taken.contains_key(place))
+            .unwrap_or_default();
         taken.insert(place, run.clone());
         format!("gates-{place}")
     }
 
     /// Marks the checkout of a run that goes on from an earlier server.
     pub(super) fn keep(&self, run: &RunId, directory: &Path) {
-        let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(place) = name.strip_prefix("gates-").and_then(|place| place.parse().ok()) {
-            self.lock().entry(run.repo().clone()).or_default().insert(place, run.clone());
+        let name = directory
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if let Some(place) = name
+            .strip_prefix("gates-")
+            .and_then(|place| place.parse().ok())
+        {
+            self.lock()
+                .entry(run.repo().clone())
+                .or_default()
+                .insert(place, run.clone());
         }
     }
 

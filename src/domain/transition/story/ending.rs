@@ -46,6 +46,7 @@ impl Turn {
             branch,
             since: Some(ended.from.clone()),
             base: rules.base.clone(),
+            conflicts: self.story.conflicts.clone(),
         };
         self.release_slot();
         // Before its money is free for others, who would run into the same wall.
@@ -288,6 +289,9 @@ impl Turn {
     fn coded(&mut self, end: &End, collected: &Collected) {
         let finished = matches!(end, End::Finished);
         let limited = matches!(end, End::LimitReached { .. });
+        if (finished || limited) && !collected.markers.is_empty() {
+            return self.markers_left(&collected.markers);
+        }
         if (finished || limited) && self.is_news(collected) {
             let retry_used = limited && self.use_retry();
             return self.judge(collected.clone(), retry_used);
@@ -301,6 +305,16 @@ impl Turn {
         } else {
             self.try_again(LastTry::Ended { end: end.clone() });
         }
+    }
+
+    /// Gates may well pass on a text file full of markers, so they are not even asked.
+    fn markers_left(&mut self, paths: &[String]) {
+        let files = paths.join(", ");
+        self.remember(format!(
+            "You committed conflict markers in {files}. Resolve the conflict there and commit."
+        ));
+        let paths = paths.to_vec();
+        self.try_again(LastTry::MarkersLeft { paths });
     }
 
     /// Something is committed that was not judged yet. A repaired merge may well leave the tree as

@@ -177,6 +177,9 @@ impl Turn {
         let purpose = Purpose::FixUp {
             failure: failure.clone(),
         };
+        if let MergeFailure::ConflictDetected { paths, .. } = &failure {
+            self.story.conflicts.clone_from(paths);
+        }
         match failure {
             MergeFailure::ConflictDetected { .. } | MergeFailure::PushRejected { .. } => {
                 self.enter_stage(|work| Stage::MergeFailure { failure, work }, purpose);

@@ -98,9 +98,14 @@ impl World {
                 attempt: *attempt,
                 message,
             }),
-            Act::Collect { attempt, since, .. } => Some(StoryEvent::WorkCollected {
+            Act::Collect {
+                attempt,
+                since,
+                conflicts,
+                ..
+            } => Some(StoryEvent::WorkCollected {
                 attempt: *attempt,
-                collected: self.collect(since.as_ref(), dice),
+                collected: self.collect(since.as_ref(), conflicts, dice),
             }),
             Act::RetireWorktree { .. }
             | Act::PublishBranch { .. }
@@ -112,7 +117,7 @@ impl World {
         }
     }
 
-    fn collect(&mut self, since: Option<&Sha>, dice: &mut Dice) -> Collected {
+    fn collect(&mut self, since: Option<&Sha>, conflicts: &[String], dice: &mut Dice) -> Collected {
         let (new, other) = (self.new_sha(), self.new_sha());
         let old = since.cloned().unwrap_or_else(|| self.tip.clone());
         let [head, tree, ahead, advanced] = match dice.roll(4) {
@@ -120,12 +125,23 @@ impl World {
             2 => [Some(old.clone()), Some(old.clone()), Some(old), None],
             _ => [Some(old.clone()), Some(old), None, None],
         };
+        let head = head.expect("a head");
+        let asked = !conflicts.is_empty();
+        if asked && dice.luck(4) && advanced.is_some() {
+            self.marked.insert(head.clone());
+        }
+        let markers = if asked && self.marked.contains(&head) {
+            conflicts.to_vec()
+        } else {
+            Vec::new()
+        };
         Collected {
-            head: head.expect("a head"),
+            head,
             tree: tree.expect("a tree"),
             ahead: ahead.is_some(),
             advanced: advanced.is_some(),
             wip: None,
+            markers,
         }
     }
 

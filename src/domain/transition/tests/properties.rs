@@ -22,7 +22,6 @@ const STORIES: u64 = 3;
 fn config() -> Config {
     Config {
         failure_persistence: None,
-        cases: 2 * Config::default().cases,
         max_shrink_iters: 4_000,
         ..Config::default()
     }

@@ -11,6 +11,7 @@
 mod delivery;
 mod fault;
 mod json;
+mod limits;
 mod routes;
 mod server;
 mod state;

@@ -1,4 +1,4 @@
-//! The routes of GitHub's REST API that huskies uses, with the limits that GitHub documents.
+//! The routes of GitHub's REST API that huskies uses.
 //! A route or method that is not here is answered 404 and recorded as a violation.
 
 use std::collections::HashMap;
@@ -11,16 +11,9 @@ use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use super::limits::{Refusal, check_comment, check_label, check_status, required};
 use super::state::{Label, State, Status};
 use super::{OWN_LOGIN, Shared, json};
-
-/// A comment's longest body, in characters ("body is too long (maximum is 65536 characters)").
-const LONGEST_COMMENT: usize = 65_536;
-/// A status's longest description ("description is too long (maximum is 140 characters)").
-const LONGEST_DESCRIPTION: usize = 140;
-/// Statuses of one commit and context; one more is a validation error.
-const MOST_STATUSES: usize = 1_000;
-const LONGEST_LABEL: usize = 50;
 
 type Model = Extracted<Arc<Shared>>;
 type Answer = Result<Response, Refusal>;
@@ -58,49 +51,6 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .with_state(Arc::clone(shared))
 }
 
-/// An error answer in GitHub's form.
-struct Refusal {
-    status: StatusCode,
-    message: String,
-    errors: Value,
-}
-
-impl Refusal {
-    fn not_found() -> Self {
-        Self::saying(StatusCode::NOT_FOUND, "Not Found")
-    }
-
-    fn saying(status: StatusCode, message: &str) -> Self {
-        Self {
-            status,
-            message: message.to_owned(),
-            errors: Value::Null,
-        }
-    }
-
-    fn invalid(errors: Value) -> Self {
-        Self {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            message: "Validation Failed".to_owned(),
-            errors,
-        }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut body = json!({
-            "message": self.message,
-            "documentation_url": "https://docs.github.com/rest",
-            "status": self.status.as_str(),
-        });
-        if !self.errors.is_null() {
-            body["errors"] = self.errors;
-        }
-        (self.status, Json(body)).into_response()
-    }
-}
-
 async fn unknown_route(Extracted(shared): Model, request: Request) -> Refusal {
     shared
         .lock()
@@ -129,18 +79,6 @@ fn check_issue(
     } else {
         Err(Refusal::not_found())
     }
-}
-
-/// A required, non-empty text of a request's body.
-fn required<'a>(body: &'a Value, field: &str) -> Result<&'a str, Refusal> {
-    body[field]
-        .as_str()
-        .filter(|text| !text.is_empty())
-        .ok_or_else(|| {
-            Refusal::invalid(
-                json!([{ "resource": "Request", "field": field, "code": "missing_field" }]),
-            )
-        })
 }
 
 async fn own_account() -> Json<Value> {
@@ -225,17 +163,6 @@ fn page_of(all: &[Value], query: &HashMap<String, String>, url: &str) -> Respons
     response
 }
 
-fn check_comment(body: &Value) -> Result<&str, Refusal> {
-    let text = required(body, "body")?;
-    if text.chars().count() > LONGEST_COMMENT {
-        return Err(Refusal::invalid(json!([{
-            "resource": "IssueComment", "field": "data", "code": "unprocessable",
-            "message": "Body is too long (maximum is 65536 characters)",
-        }])));
-    }
-    Ok(text)
-}
-
 async fn create_comment(
     Extracted(shared): Model,
     Path(path): Path<(String, String, u64)>,
@@ -273,15 +200,6 @@ async fn issue_labels(Extracted(shared): Model, Path(path): Path<(String, String
     let state = shared.lock();
     let number = check_issue(&state, &path)?;
     Ok(Json(json::labels(&state, &state.issues[&number].labels)).into_response())
-}
-
-fn check_label(name: &str) -> Result<(), Refusal> {
-    if name.is_empty() || name.chars().count() > LONGEST_LABEL {
-        return Err(Refusal::invalid(
-            json!([{ "resource": "Label", "field": "name", "code": "invalid" }]),
-        ));
-    }
-    Ok(())
 }
 
 async fn add_labels(
@@ -370,40 +288,4 @@ async fn create_status(
         Json(json::status(&state, &status, OWN_LOGIN)),
     )
         .into_response())
-}
-
-fn check_status(state: &State, status: &Status) -> Result<(), Refusal> {
-    let refuse = |message: &str| {
-        Err(Refusal::invalid(
-            json!([{ "resource": "Status", "code": "custom", "message": message }]),
-        ))
-    };
-    let same = |other: &&Status| {
-        other.sha == status.sha && other.context.eq_ignore_ascii_case(&status.context)
-    };
-    if !["error", "failure", "pending", "success"].contains(&status.state.as_str()) {
-        return refuse("state is not included in the list");
-    }
-    if status
-        .description
-        .as_ref()
-        .is_some_and(|text| text.chars().count() > LONGEST_DESCRIPTION)
-    {
-        return refuse("description is too long (maximum is 140 characters)");
-    }
-    if status
-        .target_url
-        .as_ref()
-        .is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://"))
-    {
-        return refuse("target_url must use http(s) scheme");
-    }
-    if !(state.knows_commit)(&status.sha) {
-        let message = format!("No commit found for SHA: {}", status.sha);
-        return Err(Refusal::saying(StatusCode::UNPROCESSABLE_ENTITY, &message));
-    }
-    if state.statuses.iter().filter(same).count() >= MOST_STATUSES {
-        return refuse("This SHA and context has reached the maximum number of statuses.");
-    }
-    Ok(())
 }

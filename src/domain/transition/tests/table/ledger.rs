@@ -355,14 +355,14 @@ fn a_commit_without_a_story_is_gated_once_at_a_time() {
     insta::assert_snapshot!(table, @r#"
     a commit of a person
       superseded -> ignored: the gates do not run
-      asked -> Gating | start head-0000000000-1; huskies/gates pending
+      asked -> Gating | start head-0000000000000000000000000000000000000014-1; huskies/gates pending
       asked again -> ignored: the gates run already
       the gates ran on another commit -> Unjudged { message: "the gates ran on another commit than this one" } | huskies/gates error
       a run that was never asked for -> `gates_ended` cannot happen while run 1 is the newest
-      superseded -> Superseded | stop head-0000000000-1; huskies/gates error
+      superseded -> Superseded | stop head-0000000000000000000000000000000000000014-1; huskies/gates error
       ended all the same -> ignored: of an older gate run
       lost -> Unjudged { message: "no runner" } | huskies/gates error
-      asked again -> Gating | start head-0000000000-2; huskies/gates pending
+      asked again -> Gating | start head-0000000000000000000000000000000000000014-2; huskies/gates pending
       the older run ends -> ignored: of an older gate run
     "#);
 }

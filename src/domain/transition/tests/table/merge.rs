@@ -37,8 +37,14 @@ fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
             ahead: true,
             advanced: true,
             wip: None,
+            markers: Vec::new(),
         },
     };
+    let mut with_markers = same_tree.clone();
+    if let StoryEvent::WorkCollected { collected, .. } = &mut with_markers {
+        collected.markers = vec!["a.rs".to_owned()];
+    }
+    table.story(&ended, "merged, markers left", with_markers);
     let judged = table.story(&ended, "merged, the tree as it was", same_tree);
     let queued = table.story(&judged, "gates passed", judged.gates_passed());
     let began = queued.after(queued.merge_began());
@@ -46,7 +52,6 @@ fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
     table.story(&began, "gates failed", began.merge_gates_failed());
     table.story(&blocked, "retry", retry());
     table.story(&blocked, "start", operator(start()));
-
     insta::assert_snapshot!(table, @r"
     the merge is being tested
       conflict -> merge_failure (conflict in a.rs) 2 (fix-up): configuring | huskies/merge failure; announce conflict; read_project; label
@@ -56,12 +61,51 @@ fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
     repairing the conflict
       worktree ready -> merge_failure (conflict in a.rs) 2 (fix-up): starting | start claude warm for 1.00 USD, 20 turns
       nothing new -> merge_failure (conflict in a.rs) 3 (fix-up): configuring, retry 1 | read_project
+      merged, markers left -> merge_failure (conflict in a.rs) 3 (fix-up): configuring, retry 1 | publish_branch; tell repo head_known; read_project
       merged, the tree as it was -> merge_failure (conflict in a.rs) 2 (fix-up): judging | publish_branch; tell repo head_known; start accept-7-2-1; huskies/gates pending
       gates passed -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; label
       conflict again -> blocked: conflict in a.rs (from merge failure) | huskies/merge failure; announce blocked; label
       gates failed -> blocked: unit failed (from merge failure) | huskies/merge failure; announce blocked; label
       retry -> merge_failure (conflict in a.rs) 3 (fix-up): configuring | read_project; label
       start -> coding 3: configuring | tell repo head_known; read_project; label
+    ");
+}
+
+#[test]
+fn markers_are_never_judged_whatever_comes_between() {
+    let mut table = Table::new();
+    let conflict = Scene::new().conflicted();
+    let markers = |scene: &Scene| {
+        let mut event = scene.committed(21);
+        if let StoryEvent::WorkCollected { collected, .. } = &mut event {
+            collected.markers = vec!["a.rs".to_owned()];
+        }
+        event
+    };
+    let ended = conflict.attempt(End::Finished);
+    let again = ended.after(markers(&ended));
+    table.given("markers were committed, and the ledger refuses another try");
+    let waiting = again.after(again.project_read()).go_on_to_money();
+    let blocked = table.story(&waiting, "refused", waiting.money_refused());
+    let retried = blocked.after(retry());
+    let waiting = retried.after(retried.project_read()).go_on_to_money();
+    table.story(&waiting, "refused after a retry", waiting.money_refused());
+
+    table.given("markers were committed, and the story is started anew");
+    let stopped = again.after(operator(Wish::Stop));
+    let ended = stopped.after(operator(start())).attempt(End::Finished);
+    table.story(&ended, "markers are still there", markers(&ended));
+    let judged = table.story(&ended, "they are gone", ended.committed(22));
+    table.story(&judged, "gates passed", judged.gates_passed());
+    insta::assert_snapshot!(table, @r"
+    markers were committed, and the ledger refuses another try
+      refused -> blocked: 5.00 USD is spent (from merge failure) | tell repo slot_released; huskies/merge failure; announce blocked; label
+      refused after a retry -> blocked: 5.00 USD is spent (from merge failure) | tell repo slot_released; huskies/merge failure; announce blocked; label
+
+    markers were committed, and the story is started anew
+      markers are still there -> coding 5: configuring, retry 1 | read_project
+      they are gone -> coding 4: judging | publish_branch; tell repo head_known; start accept-7-4-1; huskies/gates pending
+      gates passed -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; label
     ");
 }
 

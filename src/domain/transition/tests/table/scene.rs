@@ -217,6 +217,7 @@ impl Scene {
                 ahead,
                 advanced,
                 wip: None,
+                markers: Vec::new(),
             },
         }
     }

@@ -137,6 +137,7 @@ fn reason_words(reason: &BlockReason) -> String {
             let last = match last {
                 LastTry::GatesFailed { .. } => "gates failed",
                 LastTry::NothingCommitted => "nothing committed",
+                LastTry::MarkersLeft { .. } => "markers left",
                 LastTry::Ended { .. } => "broke off",
                 LastTry::ReviewFailed { .. } => "not accepted",
             };

@@ -1,0 +1,231 @@
+//! The composition root: configuration in, a running server out. The only place that spawns roots.
+
+mod data_dir;
+mod open;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::environment::Environment;
+use crate::config::server::ServerConfig;
+use crate::crash::CrashPoints;
+use crate::domain::event::{AccountEvent, Event, RepoEvent};
+use crate::engine::{Engine, Handle, Report, Work};
+use crate::executor::{self, Executor};
+use crate::store::{SqliteStore, Store, TimerWrite};
+use crate::timer::{self, Clock, SystemClock};
+use crate::web::{self, WebState};
+
+pub use data_dir::{DataDir, ServerFile};
+
+/// A server that listens and is ready to run.
+pub struct App {
+    address: SocketAddr,
+    listener: TcpListener,
+    engine: Engine,
+    handle: Handle,
+    work: mpsc::UnboundedReceiver<Work>,
+    context: executor::Context,
+    web: WebState,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    configured: Vec<Event>,
+    /// Held as long as the server lives.
+    data_dir: DataDir,
+}
+
+impl App {
+    /// Takes the data folder, opens the store and the repositories, and binds the address.
+    pub async fn open(config: ServerConfig, environment: &Environment) -> anyhow::Result<Self> {
+        let data_dir = DataDir::take(&config.data_dir).await?;
+        let crash = crash_points(environment)?;
+        let sqlite = SqliteStore::open(&data_dir.store())
+            .await?
+            .with_crash_points(crash.clone());
+        let pool = sqlite.pool().clone();
+        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let repos = open::repositories(&config, environment, &pool, &clock).await?;
+        let (work_sender, work) = mpsc::unbounded_channel();
+        let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work_sender);
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}: choose another `listen` address",
+                config.listen
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let token = data_dir.announce(address)?;
+        let configured = first_events(&config);
+        let web = WebState {
+            engine: handle.clone(),
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            repos: open::web_repos(&repos),
+            webhook_secrets: config
+                .github
+                .as_ref()
+                .map(|github| github.webhook_secrets.clone())
+                .unwrap_or_default(),
+            max_body_bytes: config.max_body_bytes,
+            token,
+            data_dir: data_dir.path().to_owned(),
+        };
+        let adapters = open::adapters(&config, environment, repos, crash)?;
+        let context = executor::Context {
+            store: Arc::clone(&store),
+            engine: handle.clone(),
+            adapters,
+        };
+        Ok(Self {
+            address,
+            listener,
+            engine,
+            handle,
+            work,
+            context,
+            web,
+            store,
+            clock,
+            configured,
+            data_dir,
+        })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs until `shutdown`, or until a part of it breaks down. Phases of leaving: nothing new is
+    /// accepted and nothing new starts; what is under way gets its grace; the engine stores what it
+    /// was told; the data folder is given back.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut roots = JoinSet::new();
+        roots.spawn(async move {
+            self.engine.run().await;
+            anyhow::Ok("engine")
+        });
+        let (work_sender, work) = mpsc::unbounded_channel();
+        let (timers, armed) = mpsc::unbounded_channel();
+        for timer in self.store.timers().await? {
+            timers.send(timer)?;
+        }
+        roots.spawn(split_timers(
+            self.work,
+            work_sender,
+            timers,
+            shutdown.clone(),
+        ));
+        let (clock, engine, stop) = (self.clock, self.handle.clone(), shutdown.clone());
+        roots.spawn(async move {
+            timer::run(armed, clock, engine, stop).await;
+            Ok("timers")
+        });
+        let executor = Executor::new(self.context, work, shutdown.clone());
+        roots.spawn(async move {
+            executor.run().await?;
+            Ok("executor")
+        });
+        roots.spawn(serve(self.listener, self.web, shutdown.clone()));
+        for event in self.configured {
+            self.handle.report(Report::event(event)).await?;
+        }
+        drop(self.handle);
+        let outcome = watch(&mut roots, &shutdown).await;
+        drop(self.data_dir);
+        outcome
+    }
+}
+
+/// What the server tells its subjects at each start.
+fn first_events(config: &ServerConfig) -> Vec<Event> {
+    let limits = AccountEvent::Configured {
+        limits: config.limits.clone(),
+    };
+    let opened = config
+        .repos
+        .iter()
+        .map(|repo| Event::repo(&repo.name, RepoEvent::Opened));
+    std::iter::once(Event::Account { event: limits })
+        .chain(opened)
+        .collect()
+}
+
+fn crash_points(environment: &Environment) -> anyhow::Result<CrashPoints> {
+    let kill_at = match environment.get("HUSKIES_CRASH_AT") {
+        Some(text) => Some(text.parse().context("HUSKIES_CRASH_AT is not a number")?),
+        None => None,
+    };
+    let trace = environment.get("HUSKIES_CRASH_TRACE").map(Into::into);
+    CrashPoints::new(kill_at, trace).context("HUSKIES_CRASH_TRACE cannot be written")
+}
+
+/// Timers go to their owner, everything else to the executor.
+async fn split_timers(
+    mut work: mpsc::UnboundedReceiver<Work>,
+    executor: mpsc::UnboundedSender<Work>,
+    timers: mpsc::UnboundedSender<TimerWrite>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<&'static str> {
+    loop {
+        let work = tokio::select! {
+            () = shutdown.cancelled() => return Ok("work"),
+            work = work.recv() => work,
+        };
+        // Owners that left are at rest; what is stored is taken up at the next start.
+        match work {
+            Some(Work::Timer(timer)) => drop(timers.send(timer)),
+            Some(work) => drop(executor.send(work)),
+            None => return Ok("work"),
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    state: WebState,
+    shutdown: CancellationToken,
+) -> anyhow::Result<&'static str> {
+    let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let stop = shutdown.clone();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
+    tokio::select! {
+        served = serving => served?,
+        // Long polls and followed logs do not hold the server back.
+        () = async { shutdown.cancelled().await; tokio::time::sleep(web::GRACE).await } => {}
+    }
+    Ok("http")
+}
+
+/// A root that ends by itself, or breaks down, ends the server.
+async fn watch(
+    roots: &mut JoinSet<anyhow::Result<&'static str>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut outcome = Ok(());
+    while let Some(ended) = roots.join_next().await {
+        let ended = ended.map_err(anyhow::Error::from).and_then(|ended| ended);
+        match ended {
+            Ok(root) if shutdown.is_cancelled() => tracing::debug!(root, "left"),
+            Ok(root) => {
+                outcome = Err(anyhow::anyhow!("the {root} ended without being asked to"));
+                shutdown.cancel();
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "a part of the server broke down"
+                );
+                outcome = Err(error);
+                shutdown.cancel();
+            }
+        }
+    }
+    outcome
+}

@@ -1,0 +1,222 @@
+//! Opening what a configuration names: repositories, forges, and what runs are started with.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::SqlitePool;
+
+use crate::config::environment::Environment;
+use crate::config::server::{ForgeKind, GitHubConfig, RepoConfig, RepoSource, ServerConfig};
+use crate::crash::CrashPoints;
+use crate::domain::id::RepoName;
+use crate::executor::{Adapters, RepoContext};
+use crate::forge::{Forge, Github, GithubSettings, LocalForge};
+use crate::git::{Auth, Git, GitSettings, Identity, RepoPaths, Repository, Source};
+use crate::process::client::Launcher;
+use crate::report::Masker;
+use crate::timer::Clock;
+use crate::web::WebRepo;
+
+/// For a git command on local files, and for one that talks to a remote.
+const GIT_LIMIT: Duration = Duration::from_secs(120);
+const GIT_NETWORK_LIMIT: Duration = Duration::from_secs(300);
+
+/// What supervisors see of the environment.
+const SUPERVISOR_ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ"];
+/// What an agent's CLI needs to log in, by the names that the CLIs document.
+const CREDENTIALS: [&str; 6] = [
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CONFIG_DIR",
+    "API_TIMEOUT_MS",
+];
+
+/// One repository with everything it needs.
+pub(super) struct OpenRepo {
+    git: Repository,
+    forge: Arc<dyn Forge>,
+    local: Option<Arc<LocalForge>>,
+    config: RepoConfig,
+}
+
+pub(super) async fn repositories(
+    config: &ServerConfig,
+    environment: &Environment,
+    pool: &SqlitePool,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<BTreeMap<RepoName, OpenRepo>> {
+    let git = git(config, environment)?;
+    let github = config.github.as_ref().map(github).transpose()?;
+    let ticking = Arc::clone(clock);
+    let local = Arc::new(LocalForge::new(
+        pool.clone(),
+        Arc::new(move || ticking.now()),
+    ));
+    let mut repos = BTreeMap::new();
+    for repo in &config.repos {
+        let (forge, local): (Arc<dyn Forge>, _) = match (repo.forge, &github) {
+            (ForgeKind::Local, _) => (
+                Arc::clone(&local) as Arc<dyn Forge>,
+                Some(Arc::clone(&local)),
+            ),
+            (ForgeKind::GitHub, Some(github)) => (Arc::clone(github) as Arc<dyn Forge>, None),
+            (ForgeKind::GitHub, None) => {
+                anyhow::bail!("{} is on GitHub, and no token is configured", repo.name)
+            }
+        };
+        let git = repository(config, repo, &git)
+            .await
+            .with_context(|| format!("cannot open {}", repo.name))?;
+        repos.insert(
+            repo.name.clone(),
+            OpenRepo {
+                git,
+                forge,
+                local,
+                config: repo.clone(),
+            },
+        );
+    }
+    Ok(repos)
+}
+
+fn git(config: &ServerConfig, environment: &Environment) -> anyhow::Result<Git> {
+    let passed = environment.only(&[
+        "SSH_AUTH_SOCK",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+        "SSL_CERT_FILE",
+    ]);
+    let os = |text: String| OsString::from(text);
+    Ok(Git::new(GitSettings {
+        home: config.data_dir.join("git-home"),
+        path: os(environment
+            .get("PATH")
+            .unwrap_or("/usr/local/bin:/usr/bin:/bin")
+            .to_owned()),
+        environment: passed
+            .into_iter()
+            .map(|(name, value)| (os(name), os(value)))
+            .collect(),
+        time_limit: GIT_LIMIT,
+        network_time_limit: GIT_NETWORK_LIMIT,
+    })?)
+}
+
+fn github(config: &GitHubConfig) -> anyhow::Result<Arc<Github>> {
+    let settings = GithubSettings {
+        api_url: config.api_url.clone(),
+        token: config.token.clone(),
+    };
+    Ok(Arc::new(Github::new(&settings)?))
+}
+
+async fn repository(
+    config: &ServerConfig,
+    repo: &RepoConfig,
+    git: &Git,
+) -> anyhow::Result<Repository> {
+    let (clone, remote) = match &repo.source {
+        RepoSource::Path(path) => (Some(path.clone()), None),
+        RepoSource::CloneUrl(url) => (None, Some(url.clone())),
+    };
+    let auth = match (&config.github, repo.forge) {
+        (Some(github), ForgeKind::GitHub) => Some(Auth {
+            username: "x-access-token".to_owned(),
+            token: github.token.clone(),
+        }),
+        (None, _) | (Some(_), ForgeKind::Local) => None,
+    };
+    let paths = RepoPaths::new(
+        config
+            .data_dir
+            .join("repos")
+            .join(repo.name.owner())
+            .join(repo.name.name()),
+    );
+    let identity = Identity {
+        name: config.identity.name.clone(),
+        email: config.identity.email.clone(),
+    };
+    Ok(Repository::open(
+        paths,
+        Source {
+            clone,
+            remote,
+            auth,
+        },
+        identity,
+        git.clone(),
+    )
+    .await?)
+}
+
+pub(super) fn web_repos(repos: &BTreeMap<RepoName, OpenRepo>) -> BTreeMap<RepoName, WebRepo> {
+    let web = |repo: &OpenRepo| WebRepo {
+        forge: Arc::clone(&repo.forge),
+        local: repo.local.clone(),
+    };
+    repos
+        .iter()
+        .map(|(name, repo)| (name.clone(), web(repo)))
+        .collect()
+}
+
+pub(super) fn adapters(
+    config: &ServerConfig,
+    environment: &Environment,
+    repos: BTreeMap<RepoName, OpenRepo>,
+    crash: CrashPoints,
+) -> anyhow::Result<Adapters> {
+    let context = |repo: OpenRepo| RepoContext {
+        git: repo.git,
+        forge: repo.forge,
+        forge_kind: repo.config.forge,
+        base_branch: repo.config.base_branch,
+    };
+    let binary = std::env::current_exe().context("cannot find out where this program lies")?;
+    Ok(Adapters {
+        repos: repos
+            .into_iter()
+            .map(|(name, repo)| (name, context(repo)))
+            .collect(),
+        data_dir: config.data_dir.clone(),
+        launcher: Launcher {
+            binary,
+            environment: environment.only(&SUPERVISOR_ENVIRONMENT),
+        },
+        agent_environment: agent_environment(config, environment),
+        as_root: rustix::process::geteuid().is_root(),
+        masker: Masker::new(secrets(config)),
+        crash,
+    })
+}
+
+/// Where programs and homes are, what the CLIs need to log in, and what the configuration names.
+fn agent_environment(config: &ServerConfig, environment: &Environment) -> Vec<(String, String)> {
+    let mut variables = environment.for_agents();
+    variables.extend(environment.only(&CREDENTIALS));
+    let named: Vec<&str> = config
+        .agent_environment
+        .iter()
+        .map(String::as_str)
+        .collect();
+    variables.extend(environment.only(&named));
+    variables
+}
+
+fn secrets(config: &ServerConfig) -> Vec<secrecy::SecretString> {
+    config
+        .github
+        .iter()
+        .flat_map(|github| github.webhook_secrets.iter().chain([&github.token]))
+        .cloned()
+        .collect()
+}

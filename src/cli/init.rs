@@ -1,0 +1,52 @@
+//! `huskies init`: a project file to start from.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{CliError, ExitStatus, Output};
+use crate::init::{self, Existing};
+
+/// Write a commented .huskies/project.toml with the quality gates that this project seems to have
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The repository's root
+    #[arg(long, short = 'C', value_name = "FOLDER", default_value = ".")]
+    directory: PathBuf,
+    /// Write it also where there is one already, which is kept beside it
+    #[arg(long)]
+    force: bool,
+}
+
+pub async fn run(args: InitArgs, out: &mut Output) -> Result<ExitStatus, CliError> {
+    let existing = if args.force {
+        Existing::SetAside
+    } else {
+        Existing::Refuse
+    };
+    let written = tokio::task::spawn_blocking(move || init::write(&args.directory, existing)).await;
+    let written = written
+        .map_err(anyhow::Error::new)?
+        .map_err(CliError::usage)?;
+    let names: Vec<&str> = written
+        .gates
+        .iter()
+        .map(|gate| gate.name.as_str())
+        .collect();
+    out.value(&json!({ "file": written.file, "set_aside": written.set_aside, "gates": names }))?;
+    out.line(format_args!("wrote {}", written.file.display()))?;
+    if let Some(set_aside) = &written.set_aside {
+        out.line(format_args!(
+            "the file that was there is now {}",
+            set_aside.display()
+        ))?;
+    }
+    if names.is_empty() {
+        out.line("no likely gate was found: write one into it, huskies lands nothing untested")?;
+    } else {
+        out.line(format_args!("gates: {}", names.join(", ")))?;
+    }
+    out.line("next: read it, try `huskies gate`, commit it")?;
+    Ok(ExitStatus::Success)
+}

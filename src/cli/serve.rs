@@ -1,0 +1,60 @@
+//! `huskies serve`: the server, until it is told to stop.
+
+use anstream::println;
+use clap::Args;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use super::place::PlaceArgs;
+use super::{CliError, ExitStatus};
+use crate::app::App;
+use crate::config::environment::Environment;
+
+/// Run the server: receive webhooks, move stories, report
+///
+/// The first line on stdout is {"listening":"http://…"}; logs go to stderr. SIGTERM and Ctrl-C
+/// stop it; running agents go on and are met again by the next server.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+pub async fn run(args: ServeArgs, environment: &Environment) -> Result<ExitStatus, CliError> {
+    log_to_stderr(environment);
+    let config = args.place.server(environment)?;
+    let app = App::open(config, environment).await?;
+    announce(&app);
+    let shutdown = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = shutdown.clone();
+    let running = app.run(shutdown);
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => ended?,
+        _ = terminate.recv() => { stop.cancel(); running.await?; }
+        _ = interrupt.recv() => { stop.cancel(); running.await?; }
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// Scripts read the address from here, whatever `--json` says.
+#[expect(clippy::print_stdout, reason = "the documented first line of stdout")]
+fn announce(app: &App) {
+    println!(
+        "{}",
+        json!({ "listening": format!("http://{}", app.address()) })
+    );
+}
+
+/// `RUST_LOG` chooses; `info` without it.
+pub fn log_to_stderr(environment: &Environment) {
+    let filter = EnvFilter::new(environment.get("RUST_LOG").unwrap_or("info"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+}

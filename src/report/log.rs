@@ -1,0 +1,153 @@
+//! A story's log, one sentence an event, for people who ask what happened.
+
+use super::words::failure_sentence;
+use crate::domain::event::{Admission, Event, StoryEvent};
+use crate::domain::story::{Actor, MergeFailure, Wish};
+use crate::domain::work::{End, Limit};
+
+/// One line about an event, without its time.
+pub fn event_line(event: &Event) -> String {
+    match event {
+        Event::Story { event, .. } => story_line(event),
+        Event::Repo { .. } | Event::Head { .. } | Event::Account { .. } => {
+            event.name().replace('_', " ")
+        }
+    }
+}
+
+fn story_line(event: &StoryEvent) -> String {
+    match event {
+        StoryEvent::Asked { wish, by } => format!("{} asked to {}", actor(by), wish_words(wish)),
+        StoryEvent::Admitted {
+            answer: Admission::Allowed { .. },
+            ..
+        } => "the sender may do that".to_owned(),
+        StoryEvent::Admitted {
+            answer: Admission::Denied,
+            ..
+        } => "the sender has no write permission; nothing is done".to_owned(),
+        StoryEvent::ProjectRead { attempt, base, .. } => {
+            format!(
+                "attempt {attempt} begins under the rules of {}",
+                base.short()
+            )
+        }
+        StoryEvent::ProjectUnusable { message, .. } => {
+            format!("the project file cannot be used: {message}")
+        }
+        StoryEvent::SlotGranted { agent, .. } => format!("agent {agent} is free and takes it"),
+        StoryEvent::Reserved { reservation, .. } => format!("{} reserved", reservation.amount()),
+        StoryEvent::MoneyDelayed { because, .. } => format!("waits: {because}"),
+        StoryEvent::MoneyRefused { reason, .. } => format!("no money: {reason}"),
+        StoryEvent::WorktreeReady {
+            hook_trouble: None, ..
+        } => "the worktree and its hook are ready".to_owned(),
+        StoryEvent::WorktreeReady {
+            hook_trouble: Some(trouble),
+            ..
+        } => {
+            format!("the worktree is ready, without its hook: {trouble}")
+        }
+        StoryEvent::WorktreeFailed { message, .. } => format!("the worktree failed: {message}"),
+        StoryEvent::AgentStarted { process, .. } => {
+            format!("the agent runs under process {}", process.pid)
+        }
+        StoryEvent::SessionSeen { session, .. } => {
+            format!("the agent works in session {}", session.0)
+        }
+        StoryEvent::AgentEnded { end, .. } => format!("the agent {}", end_words(end)),
+        StoryEvent::WorkCollected { collected, .. } => {
+            let new = if collected.advanced {
+                "new commits"
+            } else {
+                "no new commit"
+            };
+            let rest = if collected.wip.is_some() {
+                ", and uncommitted work"
+            } else {
+                ""
+            };
+            format!(
+                "its work is kept at {}: {new}{rest}",
+                collected.head.short()
+            )
+        }
+        StoryEvent::WorkNotCollected { message, .. } => {
+            format!("its work could not be kept: {message}")
+        }
+        StoryEvent::GatesEnded { report, .. } | StoryEvent::MergeGatesFailed { report, .. } => {
+            let failed: Vec<&str> = report
+                .failures()
+                .map(|outcome| outcome.gate.as_str())
+                .collect();
+            if failed.is_empty() {
+                "the gates passed".to_owned()
+            } else {
+                format!("gates failed: {}", failed.join(", "))
+            }
+        }
+        StoryEvent::GatesLost { message, .. } => format!("the gates gave no verdict: {message}"),
+        StoryEvent::MergeBegan { base, .. } => {
+            format!("its merge with {} is being tested", base.short())
+        }
+        StoryEvent::MergeWaits { reason, .. } => format!("it passed and waits to land: {reason}"),
+        StoryEvent::MergeConflicted { base, paths, .. } => {
+            let failure = MergeFailure::ConflictDetected {
+                base: base.clone(),
+                paths: paths.clone(),
+            };
+            super::plain(&failure_sentence(&failure))
+        }
+        StoryEvent::MergeRejected { reason, .. } => format!("it could not be landed: {reason}"),
+        StoryEvent::Landed { receipt } => format!("landed as {}", receipt.commit.short()),
+        StoryEvent::Contained { tip } => {
+            format!("the base branch contains it as of {}", tip.short())
+        }
+    }
+}
+
+fn actor(by: &Actor) -> String {
+    match by {
+        Actor::Operator => "the operator".to_owned(),
+        Actor::Account { login } => login.clone(),
+    }
+}
+
+fn wish_words(wish: &Wish) -> String {
+    match wish {
+        Wish::Start { .. } => "start it".to_owned(),
+        Wish::Stop => "stop it".to_owned(),
+        Wish::Cancel => "cancel it".to_owned(),
+        Wish::Retry { .. } => "try it again".to_owned(),
+        Wish::Hold => "hold it".to_owned(),
+        Wish::Release => "let it go on".to_owned(),
+        Wish::PickAgent { agent: Some(agent) } => format!("give it to {agent}"),
+        Wish::PickAgent { agent: None } => "give it to any agent".to_owned(),
+        Wish::Prioritise { priority } => format!("give it priority {priority}"),
+    }
+}
+
+fn end_words(end: &End) -> String {
+    match end {
+        End::Finished => "says that it is done".to_owned(),
+        End::Asked { question } => format!("asks: {question}"),
+        End::LimitReached {
+            limit: Limit::Turns,
+        } => "reached its limit of turns".to_owned(),
+        End::LimitReached {
+            limit: Limit::Budget,
+        } => "reached its budget".to_owned(),
+        End::RateLimited { message, .. } => format!("is rate-limited: {message}"),
+        End::AccountTrouble { message } => format!("cannot use its account: {message}"),
+        End::Aborted => "was aborted before it had begun".to_owned(),
+        End::ResumeRefused { message } => format!("could not resume its session: {message}"),
+        End::CannotLaunch { message } => format!("cannot be launched: {message}"),
+        End::Crashed { message } => format!("broke off: {message}"),
+        End::Stalled { after } => format!(
+            "showed no sign of life for {} s and was stopped",
+            after.as_secs()
+        ),
+        End::Lost { message } => format!("was lost: {message}"),
+        End::Stopped => "was stopped".to_owned(),
+    }
+}

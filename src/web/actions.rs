@@ -1,0 +1,169 @@
+//! The API's changing side: what an operator asks of stories, and issues of the built-in forge.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::access::Operator;
+use super::api::{find, repo_name};
+use super::error::WebError;
+use super::{Shared, StoryView, WebRepo, WebState};
+use crate::domain::event::{Event, StoryEvent, SubjectId};
+use crate::domain::id::StoryId;
+use crate::domain::project::Trigger;
+use crate::domain::story::{Actor, Wish};
+use crate::domain::transition::Subject;
+use crate::domain::work::Task;
+use crate::engine::Report;
+
+/// Who the built-in forge says did what the command line asked for.
+const OPERATOR: &str = "operator";
+
+#[derive(Deserialize)]
+pub(super) struct ActionPath {
+    owner: String,
+    repo: String,
+    number: u64,
+    verb: Verb,
+}
+
+/// What can be asked of a story.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verb {
+    Start,
+    Stop,
+    Cancel,
+    Retry,
+    Hold,
+    Release,
+}
+
+pub(super) async fn act(
+    _: Operator,
+    State(state): Shared,
+    Path(path): Path<ActionPath>,
+) -> Result<Json<StoryView>, WebError> {
+    let id = StoryId::new(repo_name(&path.owner, &path.repo)?, path.number);
+    let repo = state
+        .repos
+        .get(&id.repo)
+        .ok_or_else(|| WebError::not_found(&id.repo.to_string()))?;
+    let trigger = trigger(&state, &id).await?;
+    show_on_forge(repo, &id, path.verb, &trigger).await?;
+    let wish = wish(repo, &id, path.verb).await?;
+    let event = Event::story(
+        &id,
+        StoryEvent::Asked {
+            wish,
+            by: Actor::Operator,
+        },
+    );
+    if let Some(refusal) = state.engine.report(Report::event(event)).await? {
+        return Err(WebError::new(StatusCode::CONFLICT, refusal.to_string()));
+    }
+    Ok(Json(StoryView::of(&find(&state, &id).await?)))
+}
+
+async fn wish(repo: &WebRepo, id: &StoryId, verb: Verb) -> Result<Wish, WebError> {
+    Ok(match verb {
+        Verb::Start => {
+            let issue = repo.forge.issue(id).await?;
+            let named = |prefix: &str| {
+                issue
+                    .labels
+                    .iter()
+                    .find_map(|label| label.strip_prefix(prefix))
+            };
+            Wish::Start {
+                agent: named("agent:").map(str::to_owned),
+                priority: named("priority:")
+                    .and_then(|number| number.parse().ok())
+                    .unwrap_or_default(),
+                task: Task {
+                    title: issue.title.clone(),
+                    body: issue.body.clone(),
+                    comments: Vec::new(),
+                },
+            }
+        }
+        Verb::Stop => Wish::Stop,
+        Verb::Cancel => Wish::Cancel,
+        Verb::Retry => Wish::Retry { label: None },
+        Verb::Hold => Wish::Hold,
+        Verb::Release => Wish::Release,
+    })
+}
+
+/// On the built-in forge the issue shows what was asked, as it would on GitHub. Doing so twice is
+/// harmless, so a request that broke off can simply be made again.
+async fn show_on_forge(
+    repo: &WebRepo,
+    id: &StoryId,
+    verb: Verb,
+    trigger: &Trigger,
+) -> Result<(), WebError> {
+    let Some(local) = &repo.local else {
+        return Ok(());
+    };
+    match verb {
+        Verb::Start => drop(local.label(id, &trigger.start_label, OPERATOR).await?),
+        Verb::Stop => drop(local.unlabel(id, &trigger.start_label, OPERATOR).await?),
+        Verb::Cancel => drop(local.close(id, OPERATOR).await?),
+        Verb::Hold => drop(local.label(id, &trigger.hold_label, OPERATOR).await?),
+        Verb::Release => drop(local.unlabel(id, &trigger.hold_label, OPERATOR).await?),
+        Verb::Retry => {}
+    }
+    Ok(())
+}
+
+async fn trigger(state: &WebState, id: &StoryId) -> Result<Trigger, WebError> {
+    let repo = state
+        .store
+        .subject(&SubjectId::Repo(id.repo.clone()))
+        .await?;
+    Ok(match repo {
+        Some((Subject::Repo(repo), _)) => repo.base.map(|base| base.trigger).unwrap_or_default(),
+        Some((Subject::Story(_) | Subject::Head(_) | Subject::Account(_), _)) | None => {
+            Trigger::default()
+        }
+    })
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewIssue {
+    title: String,
+    #[serde(default)]
+    body: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct IssueCreated {
+    id: String,
+    number: u64,
+}
+
+pub(super) async fn new_issue(
+    _: Operator,
+    State(state): Shared,
+    Path((owner, repo)): Path<(String, String)>,
+    Json(issue): Json<NewIssue>,
+) -> Result<(StatusCode, Json<IssueCreated>), WebError> {
+    let name = repo_name(&owner, &repo)?;
+    let known = state
+        .repos
+        .get(&name)
+        .ok_or_else(|| WebError::not_found(&name.to_string()))?;
+    let local = known.local.as_ref().map(Arc::clone).ok_or_else(|| {
+        let message = format!("{name} is on GitHub: open the issue there");
+        WebError::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+    })?;
+    let number = local
+        .create_issue(&name, &issue.title, &issue.body, OPERATOR)
+        .await?;
+    let id = StoryId::new(name, number).to_string();
+    Ok((StatusCode::CREATED, Json(IssueCreated { id, number })))
+}

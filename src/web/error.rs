@@ -1,0 +1,72 @@
+//! Refusals as JSON: `{"error": …}`, in words for whoever asked, without a word about the inside.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::engine::EngineError;
+use crate::forge::ForgeError;
+use crate::store::StoreError;
+
+/// A refused or failed request.
+#[derive(Debug)]
+pub(super) struct WebError {
+    status: StatusCode,
+    message: String,
+}
+
+impl WebError {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("{what} is not known here"))
+    }
+
+    /// Details go to the log, never to the client.
+    fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server cannot answer that now; its log says why",
+        )
+    }
+}
+
+impl From<StoreError> for WebError {
+    fn from(error: StoreError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<EngineError> for WebError {
+    fn from(error: EngineError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<ForgeError> for WebError {
+    fn from(error: ForgeError) -> Self {
+        match &error {
+            ForgeError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            ForgeError::Invalid { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
+            ForgeError::RetryAfter { .. }
+            | ForgeError::Unavailable { .. }
+            | ForgeError::Unauthorized { .. }
+            | ForgeError::Forbidden { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for WebError {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.message }))).into_response()
+    }
+}

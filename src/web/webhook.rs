@@ -1,0 +1,117 @@
+//! `POST /webhooks/github`: signature first, then parsing, then the store, then the answer.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::error::WebError;
+use super::{Shared, WebState};
+use crate::domain::event::{Event, RepoEvent};
+use crate::domain::id::RepoName;
+use crate::engine::Accepted;
+use crate::store::NewDelivery;
+use crate::webhook::{self, Content, DecodeError, Decoded, DeliveryHeaders};
+
+/// The answer to a delivery that was taken.
+#[derive(Serialize)]
+struct Answer {
+    delivery: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+pub(super) async fn receive(
+    State(state): Shared,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, WebError> {
+    let body = body.map_err(|rejection| refuse_body(&rejection, &state))?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    webhook::verify(&state.webhook_secrets, header("x-hub-signature-256"), &body)
+        .map_err(|error| WebError::new(StatusCode::UNAUTHORIZED, error.to_string()))?;
+    let delivery = DeliveryHeaders {
+        event: header("x-github-event"),
+        delivery: header("x-github-delivery"),
+        content_type: header("content-type"),
+    };
+    let decoded = webhook::decode(&delivery, &body).map_err(|error| refuse(&error))?;
+    let event_name = delivery.event.unwrap_or_default().to_owned();
+    let answer = accept(&state, decoded, event_name).await?;
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+fn refuse_body(rejection: &BytesRejection, state: &WebState) -> WebError {
+    let message = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            format!("a delivery may be at most {} bytes", state.max_body_bytes)
+        }
+        _ => "the body could not be read to its end".to_owned(),
+    };
+    WebError::new(rejection.status(), message)
+}
+
+fn refuse(error: &DecodeError) -> WebError {
+    let status = match error {
+        DecodeError::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        DecodeError::Header { .. } | DecodeError::Malformed { .. } => StatusCode::BAD_REQUEST,
+    };
+    WebError::new(status, error.to_string())
+}
+
+/// The delivery is durable when this returns.
+async fn accept(state: &WebState, decoded: Decoded, event: String) -> Result<Answer, WebError> {
+    let delivery = decoded.delivery.to_string();
+    let (content, reason) = match content(state, decoded.repo, decoded.content) {
+        Ok(content) => (content, None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let new = NewDelivery {
+        id: decoded.delivery,
+        received_at: state.clock.now(),
+        event,
+        content,
+        reason: reason.clone(),
+    };
+    let status = match (state.engine.deliver(new).await?, &reason) {
+        (Accepted::Duplicate, _) => "duplicate",
+        (Accepted::New, Some(_)) => "ignored",
+        (Accepted::New, None) => "accepted",
+    };
+    let reason = if status == "duplicate" { None } else { reason };
+    Ok(Answer {
+        delivery,
+        status,
+        reason,
+    })
+}
+
+/// What follows from a delivery, or why nothing does.
+fn content(
+    state: &WebState,
+    repo: Option<RepoName>,
+    content: Content,
+) -> Result<Option<Event>, String> {
+    let event = match content {
+        Content::Ping => return Ok(None),
+        Content::Ignored { reason } => return Err(reason),
+        Content::Issue(change) => RepoEvent::Issue { change },
+        Content::Push(push) => RepoEvent::Pushed { push },
+    };
+    let repo = repo.ok_or_else(|| "it names no repository".to_owned())?;
+    // A repository of the built-in forge is nobody's on GitHub, whatever a payload calls itself.
+    if state
+        .repos
+        .get(&repo)
+        .is_none_or(|known| known.local.is_some())
+    {
+        return Err(format!(
+            "{repo} is not configured on this server as a GitHub repository"
+        ));
+    }
+    Ok(Some(Event::repo(&repo, event)))
+}

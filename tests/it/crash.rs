@@ -1,0 +1,191 @@
+//! `kill -9` of the server at every point of the main flow: before and after each durable write and
+//! each act outside. The server counts the points itself (`HUSKIES_CRASH_TRACE` names a file that
+//! gets a line at each, `HUSKIES_CRASH_AT` the point at which it kills itself), so that none is
+//! left to chance. Whatever the point, the same end: nothing lost, nothing doubled.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use futures::stream::{self, StreamExt};
+
+use crate::greeting;
+use crate::support::git::BASE;
+use crate::support::github_model::Delivery;
+use crate::support::scene::{Scene, Stage, WRITER};
+use crate::support::server::Server;
+
+/// Runs side by side: most of a run is waiting for processes and disks.
+const SIDE_BY_SIDE: usize = 4;
+/// SIGKILL.
+const KILLED: i32 = 9;
+
+/// One telling of the main flow, with a server that may die once on the way.
+struct Telling {
+    scene: Scene,
+    trace: PathBuf,
+    story: u64,
+    /// The base branch before.
+    seed: String,
+    deaths: usize,
+}
+
+impl Telling {
+    /// Everything up to a server that took the label's delivery.
+    async fn begin(crash_at: Option<usize>) -> Self {
+        let stage = Stage::new();
+        greeting::teach(&stage.agent);
+        let project = greeting::project(&stage);
+        let (remote, config) = stage.prepare(&project);
+        let seed = remote.tip(BASE);
+        let story = stage
+            .github
+            .add_issue(greeting::TITLE, greeting::BODY, WRITER);
+        let label = stage.github.label(story, "huskies", WRITER);
+        let trace = stage.folder().join("points");
+        let point = crash_at.map(|point| point.to_string());
+        let mut variables = vec![("HUSKIES_CRASH_TRACE", trace.to_str().unwrap_or_default())];
+        variables.extend(point.as_deref().map(|point| ("HUSKIES_CRASH_AT", point)));
+        let mut deaths = 0;
+        let server = match Server::launch(stage.folder(), &config, &variables).await {
+            Ok(server) => server,
+            Err(status) => {
+                assert_killed(status);
+                deaths += 1;
+                Server::start(stage.folder(), &config).await
+            }
+        };
+        let scene = stage.with(remote, server);
+        let mut telling = Self {
+            scene,
+            trace,
+            story,
+            seed,
+            deaths,
+        };
+        telling.deliver(&label).await;
+        telling
+    }
+
+    /// Sends a delivery, and, as a forge would, again if nobody said that it was taken.
+    async fn deliver(&mut self, delivery: &Delivery) {
+        let answer = self.scene.server.try_deliver(delivery).await;
+        if let Ok(answer) = answer {
+            assert_eq!(answer.status, 202, "{}", answer.body);
+            return;
+        }
+        let status = self.scene.server.gone().await;
+        self.survive(status).await;
+        let answer = self.scene.server.deliver(delivery).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+    }
+
+    async fn survive(&mut self, status: ExitStatus) {
+        assert_killed(status);
+        self.deaths += 1;
+        self.scene.server.restart().await;
+    }
+
+    /// Goes on until GitHub shows the end and the server has nothing more to do.
+    async fn finish(&mut self) {
+        let story = self.story;
+        loop {
+            let Scene {
+                server,
+                github,
+                agent,
+                ..
+            } = &mut self.scene;
+            let reported = github.eventually("everything is reported", |github| {
+                let head = agent.commits(story).pop();
+                head.is_some_and(|head| greeting::is_reported(github, story, &head))
+            });
+            let status = tokio::select! {
+                status = server.gone() => status,
+                () = reported => break,
+            };
+            self.survive(status).await;
+        }
+        // What is under way is finished before it leaves, so that the last points are reached too.
+        let status = self.scene.server.stop().await;
+        if status.success() {
+            self.scene.server.restart().await;
+        } else {
+            self.survive(status).await;
+        }
+    }
+
+    async fn assert_end(&self) {
+        let done = self.scene.wait_for_stage(self.story, "done").await;
+        greeting::assert_end(&self.scene, self.story, &self.seed, &done);
+    }
+
+    /// The points that the first server reached, in order.
+    fn points(&self) -> Vec<String> {
+        let trace = std::fs::read_to_string(&self.trace).unwrap_or_default();
+        trace.lines().map(str::to_owned).collect()
+    }
+}
+
+fn assert_killed(status: ExitStatus) {
+    assert_eq!(
+        status.signal(),
+        Some(KILLED),
+        "the server ended with {status}"
+    );
+}
+
+/// Tells the flow with a crash at a point; the name of the point, if it was reached at all.
+async fn crash_at(point: usize) -> Option<String> {
+    let mut telling = Telling::begin(Some(point)).await;
+    telling.finish().await;
+    telling.assert_end().await;
+    assert!(telling.deaths < 2, "it dies at one point only");
+    let mut points = telling.points();
+    (telling.deaths == 1).then(|| {
+        assert_eq!(points.len(), point);
+        points.pop().unwrap_or_default()
+    })
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "how much was covered belongs into the test's report"
+)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_at_any_point_comes_to_the_same_end() {
+    let mut undisturbed = Telling::begin(None).await;
+    undisturbed.finish().await;
+    undisturbed.assert_end().await;
+    let points = undisturbed.points();
+    drop(undisturbed);
+    assert!(points.len() > 50, "the flow has points: {points:#?}");
+    let outcomes: Vec<_> = stream::iter(1..=points.len())
+        .map(|point| async move { (point, tokio::spawn(crash_at(point)).await) })
+        .buffer_unordered(SIDE_BY_SIDE)
+        .collect()
+        .await;
+    let mut failed = Vec::new();
+    let mut died_at = Vec::new();
+    for (point, outcome) in outcomes {
+        match outcome {
+            Ok(name) => died_at.extend(name),
+            Err(_) => failed.push(format!("{point} ({})", points[point - 1])),
+        }
+    }
+    println!(
+        "killed at {} of {} points",
+        died_at.len() + failed.len(),
+        points.len()
+    );
+    assert!(failed.is_empty(), "another end after a kill at {failed:#?}");
+    // How often a surface is written depends on the pace, so the last points may not come up
+    // again; but every kind of point must have.
+    let names = |points: &[String]| points.iter().cloned().collect::<BTreeSet<_>>();
+    let missed: Vec<_> = names(&points)
+        .difference(&names(&died_at))
+        .cloned()
+        .collect();
+    assert!(missed.is_empty(), "never killed at {missed:?}");
+}

@@ -1,0 +1,172 @@
+//! People who stop a story while its agent runs: the agent's whole tree ends, its work is kept.
+
+use crate::greeting;
+use crate::support::git::{self, BASE};
+use crate::support::patience::eventually;
+use crate::support::pause::Held;
+use crate::support::scene::{Scene, Stage, WRITER, stage_labels};
+use crate::support::sweep;
+
+/// Leaves work of every kind, a child in a session of its own, and then stands still.
+fn half_a_turn(stage: &Stage, stand_still: &str) -> String {
+    let pids = stage.agent.file("pids");
+    format!(
+        "echo committed > committed.txt; commit 'First half'
+         echo changed >> README.md; echo half > half.txt
+         echo staged > staged.txt; git add staged.txt
+         echo $$ >> '{pids}'
+         setsid sh -c 'echo $$ >> \"{pids}\"; exec sleep 1000' < /dev/null > /dev/null 2>&1 &
+         {stand_still}",
+        pids = pids.display(),
+    )
+}
+
+/// A scene whose first attempt stands in the middle of its work.
+async fn in_mid_run() -> (Scene, u64, Held) {
+    let stage = Stage::new();
+    let pause = stage.agent.pause("work");
+    stage.agent.turn(1, &half_a_turn(&stage, &pause.shell()));
+    let project = greeting::project(&stage);
+    let scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    let standing = pause.reached().await;
+    eventually("both processes have said who they are", || {
+        scene.agent.lines("pids").len() == 2
+    })
+    .await;
+    (scene, story, standing)
+}
+
+fn assert_nobody_is_left(scene: &Scene) {
+    for pid in scene.agent.lines("pids") {
+        let running = sweep::is_running(pid.parse().unwrap());
+        assert!(!running, "process {pid} of the agent is still there");
+    }
+}
+
+/// The work that the stopped attempt had is kept: committed, changed, staged and untracked.
+fn assert_work_is_kept(scene: &Scene, story: u64) {
+    let kept = scene.kept_work();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(
+        kept[0].ends_with(&format!("/{story}/1")),
+        "of the first attempt: {kept:?}"
+    );
+    let show = |path: &str| git::git(&scene.control(), &["show", &format!("{}:{path}", kept[0])]);
+    assert_eq!(show("half.txt"), "half");
+    assert_eq!(show("staged.txt"), "staged");
+    assert_eq!(show("committed.txt"), "committed");
+    assert!(show("README.md").ends_with("changed"));
+}
+
+#[tokio::test]
+async fn an_unlabelled_story_loses_its_agent_keeps_its_work_and_goes_on_from_it() {
+    let (scene, story, _standing) = in_mid_run().await;
+    let seed = scene.remote.tip(BASE);
+    scene.unlabel(story).await;
+    scene.wait_for_stage(story, "backlog").await;
+    assert_nobody_is_left(&scene);
+    assert_work_is_kept(&scene, story);
+    assert_eq!(scene.remote.tip(BASE), seed);
+    scene.agent.turn(
+        2,
+        &format!(
+            "test -f committed.txt; test -f staged.txt; test -f half.txt; grep -q changed README.md; {}",
+            greeting::RIGHT
+        ),
+    );
+    scene.label(story).await;
+    let done = scene.wait_for_stage(story, "done").await;
+    let landed = greeting::assert_landed_on(&scene, story, &seed, &done);
+    assert_eq!(scene.remote.file(&landed, "half.txt"), "half");
+    assert_eq!(scene.agent.starts(), ["octo/app#1 1", "octo/app#1 2"]);
+    let prompt = scene.agent.prompt(story, 2);
+    assert!(!prompt.contains(greeting::FAILURE_SECTION), "{prompt}");
+}
+
+#[tokio::test]
+async fn a_closed_issue_cancels_its_story_and_keeps_the_work() {
+    let (scene, story, _standing) = in_mid_run().await;
+    let close = scene.github.close(story, WRITER);
+    scene.accepted(&close).await;
+    scene.wait_for_stage(story, "cancelled").await;
+    assert_nobody_is_left(&scene);
+    assert_work_is_kept(&scene, story);
+    assert_eq!(scene.agent.starts().len(), 1);
+    scene
+        .wait_for_github("the label says so", |github| {
+            stage_labels(github, story) == ["stage:cancelled"]
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_reopened_and_labelled_issue_goes_on_from_the_kept_work() {
+    let (scene, story, _standing) = in_mid_run().await;
+    let close = scene.github.close(story, WRITER);
+    scene.accepted(&close).await;
+    scene.wait_for_stage(story, "cancelled").await;
+    let reopen = scene.github.reopen(story, WRITER);
+    assert_eq!(scene.server.deliver(&reopen).await.status, 202);
+    scene.unlabel(story).await;
+    let turn = format!("test -f half.txt; {}", greeting::RIGHT);
+    scene.agent.turn(2, &turn);
+    scene.label(story).await;
+    scene.wait_for_stage(story, "done").await;
+    assert_eq!(scene.remote.file(BASE, "half.txt"), "half");
+    assert_eq!(scene.remote.file(BASE, "committed.txt"), "committed");
+}
+
+#[tokio::test]
+async fn a_story_stopped_and_started_again_at_once_has_one_agent() {
+    let (scene, story, _standing) = in_mid_run().await;
+    scene.agent.turn(2, greeting::RIGHT);
+    scene.unlabel(story).await;
+    scene.label(story).await;
+    scene.wait_for_stage(story, "done").await;
+    assert_nobody_is_left(&scene);
+    assert_eq!(scene.agent.starts(), ["octo/app#1 1", "octo/app#1 2"]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_asked_to_end_leaves_its_agent_running_and_meets_it_again() {
+    let stage = Stage::new();
+    let pause = stage.agent.pause("work");
+    let turn = format!("{}; {}", pause.shell(), greeting::RIGHT);
+    stage.agent.always(&turn);
+    let project = greeting::project(&stage);
+    let mut scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    let standing = pause.reached().await;
+    let status = scene.server.stop().await;
+    assert!(status.success(), "{status}\n{}", scene.server.log());
+    assert!(!sweep::processes_of(scene.folder()).is_empty());
+    scene.server.restart().await;
+    standing.let_go();
+    scene.wait_for_stage(story, "done").await;
+    assert_eq!(scene.agent.starts(), ["octo/app#1 1"]);
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_while_no_server_is_there_is_not_started_again() {
+    let stage = Stage::new();
+    let pause = stage.agent.pause("work");
+    let ended = stage.agent.file("ended");
+    let turn = format!(
+        "{}; {}; echo ended > '{}'",
+        pause.shell(),
+        greeting::RIGHT,
+        ended.display()
+    );
+    stage.agent.always(&turn);
+    let project = greeting::project(&stage);
+    let mut scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    let standing = pause.reached().await;
+    scene.server.kill_9().await;
+    standing.let_go();
+    scene.agent.wait_for_line("ended").await;
+    scene.server.restart().await;
+    scene.wait_for_stage(story, "done").await;
+    assert_eq!(scene.agent.starts(), ["octo/app#1 1"]);
+}

@@ -1,0 +1,127 @@
+//! The limits that GitHub documents, and how it refuses what goes beyond them.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::state::{State, Status};
+
+/// A comment's longest body, in characters ("body is too long (maximum is 65536 characters)").
+const LONGEST_COMMENT: usize = 65_536;
+/// A status's longest description ("description is too long (maximum is 140 characters)").
+const LONGEST_DESCRIPTION: usize = 140;
+/// Statuses of one commit and context; one more is a validation error.
+const MOST_STATUSES: usize = 1_000;
+const LONGEST_LABEL: usize = 50;
+
+/// An error answer in GitHub's form.
+pub(super) struct Refusal {
+    status: StatusCode,
+    message: String,
+    errors: Value,
+}
+
+impl Refusal {
+    pub(super) fn not_found() -> Self {
+        Self::saying(StatusCode::NOT_FOUND, "Not Found")
+    }
+
+    pub(super) fn saying(status: StatusCode, message: &str) -> Self {
+        Self {
+            status,
+            message: message.to_owned(),
+            errors: Value::Null,
+        }
+    }
+
+    pub(super) fn invalid(errors: Value) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            message: "Validation Failed".to_owned(),
+            errors,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "message": self.message,
+            "documentation_url": "https://docs.github.com/rest",
+            "status": self.status.as_str(),
+        });
+        if !self.errors.is_null() {
+            body["errors"] = self.errors;
+        }
+        (self.status, Json(body)).into_response()
+    }
+}
+
+/// A required, non-empty text of a request's body.
+pub(super) fn required<'a>(body: &'a Value, field: &str) -> Result<&'a str, Refusal> {
+    body[field]
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| {
+            Refusal::invalid(
+                json!([{ "resource": "Request", "field": field, "code": "missing_field" }]),
+            )
+        })
+}
+
+pub(super) fn check_comment(body: &Value) -> Result<&str, Refusal> {
+    let text = required(body, "body")?;
+    if text.chars().count() > LONGEST_COMMENT {
+        return Err(Refusal::invalid(json!([{
+            "resource": "IssueComment", "field": "data", "code": "unprocessable",
+            "message": "Body is too long (maximum is 65536 characters)",
+        }])));
+    }
+    Ok(text)
+}
+
+pub(super) fn check_label(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.chars().count() > LONGEST_LABEL {
+        return Err(Refusal::invalid(
+            json!([{ "resource": "Label", "field": "name", "code": "invalid" }]),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn check_status(state: &State, status: &Status) -> Result<(), Refusal> {
+    let refuse = |message: &str| {
+        Err(Refusal::invalid(
+            json!([{ "resource": "Status", "code": "custom", "message": message }]),
+        ))
+    };
+    let same = |other: &&Status| {
+        other.sha == status.sha && other.context.eq_ignore_ascii_case(&status.context)
+    };
+    if !["error", "failure", "pending", "success"].contains(&status.state.as_str()) {
+        return refuse("state is not included in the list");
+    }
+    if status
+        .description
+        .as_ref()
+        .is_some_and(|text| text.chars().count() > LONGEST_DESCRIPTION)
+    {
+        return refuse("description is too long (maximum is 140 characters)");
+    }
+    if status
+        .target_url
+        .as_ref()
+        .is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+    {
+        return refuse("target_url must use http(s) scheme");
+    }
+    if !(state.knows_commit)(&status.sha) {
+        let message = format!("No commit found for SHA: {}", status.sha);
+        return Err(Refusal::saying(StatusCode::UNPROCESSABLE_ENTITY, &message));
+    }
+    if state.statuses.iter().filter(same).count() >= MOST_STATUSES {
+        return refuse("This SHA and context has reached the maximum number of statuses.");
+    }
+    Ok(())
+}

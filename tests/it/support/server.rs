@@ -1,0 +1,327 @@
+//! The real binary: `huskies serve`, started, killed and started again on the same data.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::git;
+use super::github_model::{Delivery, TOKEN, WEBHOOK_SECRET};
+use super::patience::PATIENCE;
+
+/// The server's configuration file, with the keys that are documented.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Config {
+    listen: &'static str,
+    data_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<Webhook>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forge: Option<Forges>,
+    repo: Vec<Repo>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Webhook {
+    max_body_bytes: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Forges {
+    github: Github,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Github {
+    api_url: String,
+    token_env: &'static str,
+    webhook_secret_envs: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Repo {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clone_url: Option<String>,
+    forge: &'static str,
+}
+
+/// The repository that every test serves.
+pub(crate) const REPO: &str = "octo/app";
+
+impl Config {
+    fn of(data_dir: &Path, forge: Option<Forges>, repo: Repo) -> Self {
+        Self {
+            listen: "127.0.0.1:0",
+            data_dir: data_dir.to_owned(),
+            webhook: None,
+            forge,
+            repo: vec![repo],
+        }
+    }
+
+    /// Serves the clone at `path`, whose forge is GitHub at `api_url`.
+    pub(crate) fn github(data_dir: &Path, api_url: &str, path: &Path) -> Self {
+        let github = Github {
+            api_url: api_url.to_owned(),
+            token_env: "HUSKIES_GITHUB_TOKEN",
+            webhook_secret_envs: vec!["HUSKIES_WEBHOOK_SECRET", "HUSKIES_OLD_WEBHOOK_SECRET"],
+        };
+        let repo = Repo {
+            name: REPO,
+            path: Some(path.to_owned()),
+            clone_url: None,
+            forge: "github",
+        };
+        Self::of(data_dir, Some(Forges { github }), repo)
+    }
+
+    /// Serves the clone at `path` with the built-in forge.
+    pub(crate) fn local(data_dir: &Path, path: &Path) -> Self {
+        let repo = Repo {
+            name: REPO,
+            path: Some(path.to_owned()),
+            clone_url: None,
+            forge: "local",
+        };
+        Self::of(data_dir, None, repo)
+    }
+
+    /// Instead of an existing clone, a URL to clone from.
+    pub(crate) fn cloned_from(mut self, url: &str) -> Self {
+        for repo in &mut self.repo {
+            repo.path = None;
+            repo.clone_url = Some(url.to_owned());
+        }
+        self
+    }
+
+    pub(crate) fn max_body_bytes(mut self, bytes: u64) -> Self {
+        self.webhook = Some(Webhook {
+            max_body_bytes: bytes,
+        });
+        self
+    }
+}
+
+/// A running server. Dropping it kills it; what it started is the [`super::scene::Scene`]'s to end.
+pub(crate) struct Server {
+    folder: PathBuf,
+    config: PathBuf,
+    process: Child,
+    url: String,
+    client: reqwest::Client,
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Null when the answer was no JSON.
+    pub(crate) body: Value,
+}
+
+impl Server {
+    /// Writes the configuration into `folder` and starts the binary.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub(crate) async fn start(folder: &Path, config: &Config) -> Self {
+        Self::launch(folder, config, &[])
+            .await
+            .unwrap_or_else(|status| {
+                panic!(
+                    "the server ended with {status}:\n{}",
+                    standard_error(folder)
+                )
+            })
+    }
+
+    /// Starts it with more variables in its environment; `Err` when it ended before it listened.
+    pub(crate) async fn launch(
+        folder: &Path,
+        config: &Config,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, ExitStatus> {
+        let file = folder.join("huskies.toml");
+        let text = toml::to_string(config).expect("the configuration is TOML");
+        std::fs::write(&file, text).expect("a temp folder can be written to");
+        Self::spawn(folder, &file, variables).await
+    }
+
+    async fn spawn(
+        folder: &Path,
+        config: &Path,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, ExitStatus> {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("server.log"))
+            .expect("a temp folder can be written to");
+        let mut process = binary(folder)
+            .args(["serve", "--config"])
+            .arg(config)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary can be run");
+        let Some(url) = listening(&mut process, folder).await else {
+            return Err(process.wait().await.expect("a child can be waited for"));
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            config: config.to_owned(),
+            process,
+            url,
+            client: reqwest::Client::new(),
+        })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Everything it wrote to stderr, over all restarts.
+    pub(crate) fn log(&self) -> String {
+        standard_error(&self.folder)
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) async fn kill_9(&mut self) {
+        self.process
+            .kill()
+            .await
+            .expect("the server runs until it is killed");
+    }
+
+    /// Asks it to end, and waits until it did.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        let pid = self.process.id().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid
+            .and_then(Pid::from_raw)
+            .expect("the server runs until it is stopped");
+        kill_process(pid, Signal::TERM).expect("an own child can be signalled");
+        tokio::time::timeout(PATIENCE, self.process.wait())
+            .await
+            .expect("the server ends when it is asked to")
+            .expect("a child can be waited for")
+    }
+
+    /// Waits until it is gone by itself.
+    pub(crate) async fn gone(&mut self) -> ExitStatus {
+        self.process
+            .wait()
+            .await
+            .expect("a child can be waited for")
+    }
+
+    /// Starts it again on the same data, on another port.
+    pub(crate) async fn restart(&mut self) {
+        *self = Self::spawn(&self.folder, &self.config, &[])
+            .await
+            .unwrap_or_else(|status| {
+                panic!(
+                    "the server ended with {status} when it was started again:\n{}",
+                    self.log()
+                )
+            });
+    }
+
+    /// Sends a delivery; `Err` when nobody answered.
+    pub(crate) async fn try_deliver(&self, delivery: &Delivery) -> reqwest::Result<Answer> {
+        let mut request = self
+            .client
+            .post(format!("{}/webhooks/github", self.url))
+            .body(delivery.body.clone());
+        for (name, value) in delivery.headers() {
+            request = request.header(name, value);
+        }
+        answer(request.send().await?).await
+    }
+
+    /// Sends a delivery.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    pub(crate) async fn deliver(&self, delivery: &Delivery) -> Answer {
+        self.try_deliver(delivery).await.unwrap_or_else(|error| {
+            panic!("nobody took the delivery: {error}\n{}", self.log());
+        })
+    }
+
+    /// Asks the JSON API (or a health route); `path` begins with a slash.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let asked = self.client.get(format!("{}{path}", self.url)).send().await;
+        let answered = match asked {
+            Ok(response) => answer(response).await,
+            Err(error) => Err(error),
+        };
+        answered.unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
+    }
+}
+
+async fn answer(response: reqwest::Response) -> reqwest::Result<Answer> {
+    let status = response.status().as_u16();
+    let body = response.bytes().await?;
+    Ok(Answer {
+        status,
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+    })
+}
+
+/// The first line on stdout, which says where the server listens; `None` when it ended before.
+async fn listening(process: &mut Child, folder: &Path) -> Option<String> {
+    let stdout = process.stdout.take().expect("stdout is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line())
+        .await
+        .unwrap_or_else(|_| panic!("the server does not listen:\n{}", standard_error(folder)))
+        .expect("a pipe can be read")?;
+    let said: Value = serde_json::from_str(&line)
+        .unwrap_or_else(|error| panic!("the first line on stdout is `{line}`: {error}"));
+    Some(
+        said["listening"]
+            .as_str()
+            .expect("the first line says where it listens")
+            .to_owned(),
+    )
+}
+
+fn standard_error(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("server.log")).unwrap_or_default()
+}
+
+/// The binary with nothing of this process's environment but the search path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "programs are found by the search path of whoever runs the tests"
+)]
+pub(crate) fn binary(folder: &Path) -> Command {
+    let home = folder.join("home");
+    std::fs::create_dir_all(&home).expect("a temp folder can be written to");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_huskies"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .env("TMPDIR", folder)
+        .env("HUSKIES_GITHUB_TOKEN", TOKEN)
+        .env("HUSKIES_WEBHOOK_SECRET", WEBHOOK_SECRET)
+        .env("HUSKIES_OLD_WEBHOOK_SECRET", "the secret before this one")
+        .envs(git::HERMETIC);
+    command
+}
