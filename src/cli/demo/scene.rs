@@ -105,7 +105,8 @@ impl Scene {
         let temporary = tempfile::Builder::new().prefix("huskies-demo-").tempdir()?;
         let folder = temporary.path().canonicalize()?;
         let temporary = if keep {
-            temporary.keep();
+            // The folder is known already; only its removal is called off.
+            let _kept = temporary.keep();
             None
         } else {
             Some(temporary)

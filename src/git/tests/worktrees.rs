@@ -306,8 +306,8 @@ async fn many_stories_at_once_do_not_get_in_each_others_way() {
 /// A lock file in the way that git and libgit2 leave one when they are killed.
 fn leave_lock(repository: &Path, name: &str) {
     let lock = repository.join(format!("{name}.lock"));
-    std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
-    std::fs::write(lock, "").unwrap();
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    fs::write(lock, "").unwrap();
 }
 
 #[tokio::test]
@@ -344,7 +344,7 @@ async fn locks_that_a_killed_server_left_in_its_own_repository_are_gone_at_the_n
 }
 
 fn walk_locks(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder)
+    let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());

@@ -8,16 +8,12 @@ use crate::domain::effect::{Act, AgentBrief, Effect, Run};
 use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, RunId, SessionId, Sha};
 use crate::domain::money::Usd;
-use crate::domain::project::{Agent, Moment, Project, Role};
+use crate::domain::project::{Agent, FIX_UP_BUDGET, FIX_UP_TURNS, Moment, Project, Role};
 use crate::domain::repo::SlotRequest;
 use crate::domain::story::{
     BacklogNote, BlockReason, Delay, Engagement, KnownSession, Phase, Purpose, Rules, Stage,
 };
 use crate::domain::work::{Collected, ProcessIdentity, Session, Start};
-
-/// A session that only repairs a failed merge (spec 5.9).
-const FIX_UP_TURNS: u32 = 20;
-const FIX_UP_BUDGET: Usd = Usd::from_cents(100);
 
 impl Turn {
     pub(super) fn attempt_event(&mut self, event: &StoryEvent) -> Result<(), Refusal> {

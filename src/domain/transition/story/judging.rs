@@ -5,9 +5,9 @@ use crate::domain::effect::{Effect, GatesBrief, GatesNews, Run};
 use crate::domain::event::StoryEvent;
 use crate::domain::id::{ItemName, RunId, Sha};
 use crate::domain::project::{Moment, Role};
-use crate::domain::story::{BlockReason, LastTry, Phase, Purpose, Stage};
+use crate::domain::story::{BlockReason, FAILURE_BYTES, LastTry, Phase, Purpose, Stage};
 use crate::domain::text;
-use crate::domain::work::{Collected, GateOutcome, GateReport};
+use crate::domain::work::{Collected, GateReport};
 
 /// Gate runs of one attempt that may break down without a verdict.
 const MAX_ROUNDS: u32 = 3;
@@ -15,8 +15,6 @@ const MAX_ROUNDS: u32 = 3;
 const SAME_FAILURES: usize = 3;
 /// Two failures taking turns this often, likewise.
 const ALTERNATING_FAILURES: usize = 4;
-/// How much of the failing output the next prompt quotes (spec 5.4).
-const FAILURE_BYTES: usize = 3_000;
 
 impl Turn {
     pub(super) fn judging_event(&mut self, event: &StoryEvent) -> Result<(), Refusal> {
@@ -171,14 +169,9 @@ impl Turn {
     }
 }
 
-/// What the next prompt quotes: each failing gate and the end of what it printed.
+/// What the next prompt quotes.
 pub(super) fn failure_text(report: &GateReport) -> String {
-    let part = |outcome: &GateOutcome| {
-        let tail = outcome.tail.trim_end();
-        format!("== {} ({})\n{tail}\n", outcome.gate, outcome.verdict)
-    };
-    let all: String = report.failures().map(part).collect();
-    text::tail_at_char_boundary(&all, FAILURE_BYTES).to_owned()
+    text::tail_at_char_boundary(&report.failure_text(), FAILURE_BYTES).to_owned()
 }
 
 /// Tells two failures apart by the gates that failed and what they printed.
