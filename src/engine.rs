@@ -10,13 +10,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::effect::{Effect, Run, Timer};
+use crate::domain::effect::{Effect, EffectId, Run, Timer};
 use crate::domain::event::{Event, SubjectId};
 use crate::domain::id::DeliveryId;
 use crate::domain::transition::{self, Refusal, Step, Subject};
 use crate::store::{
-    Commit, EffectId, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError,
-    SubjectWrite, SurfaceWrite, TimerWrite,
+    Commit, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError, SubjectWrite,
+    SurfaceWrite, TimerWrite,
 };
 use crate::timer::Clock;
 

@@ -9,11 +9,10 @@ mod words;
 
 use std::fmt::Write;
 
-use crate::domain::effect::{Announcement, GatesNews, MergeNews, StatusNews};
+use crate::domain::effect::{Announcement, EffectId, GatesNews, MergeNews, StatusNews};
 use crate::domain::id::{ItemName, StoryId};
 use crate::domain::story::{Activity, BacklogNote, MergeFailure, Stage, Story};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
-use crate::store::EffectId;
 
 pub use log::event_line;
 pub use quote::Masker;
@@ -135,7 +134,12 @@ fn landed(commit: &str, receipt: &Receipt) -> String {
         code(commit),
         code(receipt.base.short()),
         code(receipt.tree.short()),
-        gates(receipt.gates.iter())
+        gates(
+            receipt
+                .gates
+                .iter()
+                .filter(|gate| gate.verdict == GateVerdict::Passed)
+        )
     )
 }
 
@@ -172,7 +176,7 @@ fn gate_table(report: &GateReport) -> String {
         let _ = write!(
             text,
             "<details><summary>End of the output of {}</summary>\n\n{}\n</details>\n\n",
-            code(outcome.gate.as_str()),
+            outcome.gate,
             fence(tail)
         );
     }

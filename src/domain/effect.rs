@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
-use super::event::Event;
+use super::event::{Event, SubjectId};
 use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
 use super::project::{Agent, Component, Moment};
 use super::story::{BlockReason, MergeFailure, Purpose, Recent};
@@ -23,6 +23,17 @@ pub enum Effect {
     /// An event for another subject, taken in the same transaction.
     Tell(Event),
     Timer(Timer),
+}
+
+/// Names one effect: the subject and version that asked for it, and its place among the effects of
+/// that step. The same step always gives the same name, so it doubles as a marker on the forge.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EffectId(pub String);
+
+impl EffectId {
+    pub fn new(subject: &SubjectId, version: u64, place: usize) -> Self {
+        Self(format!("{subject}@{version}.{place}"))
+    }
 }
 
 /// A short deed.
@@ -53,6 +64,8 @@ pub enum Act {
         branch: BranchName,
         since: Option<Sha>,
         base: Sha,
+        /// Files in conflict, which an agent was to resolve.
+        conflicts: Vec<String>,
     },
     RetireWorktree {
         branch: BranchName,

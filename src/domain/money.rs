@@ -36,7 +36,9 @@ impl Usd {
             clippy::cast_sign_loss,
             reason = "checked to lie within 0..=1e15"
         )]
-        (0.0..=1e15).contains(&micros).then(|| Self(micros as u64))
+        (0.0..=1e15)
+            .contains(&micros)
+            .then_some(Self(micros as u64))
     }
 
     #[must_use]

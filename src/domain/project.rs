@@ -37,10 +37,9 @@ impl Project {
         };
         let gates: Vec<Gate> = marked(moment).cloned().collect();
         match moment {
-            Moment::Commit => gates,
             Moment::Accept if gates.is_empty() => marked(Moment::Merge).cloned().collect(),
             Moment::Merge if gates.is_empty() => marked(Moment::Accept).cloned().collect(),
-            Moment::Accept | Moment::Merge => gates,
+            Moment::Commit | Moment::Accept | Moment::Merge => gates,
         }
     }
 }

@@ -530,10 +530,20 @@ pub enum BlockReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "last")]
 pub enum LastTry {
-    GatesFailed { failed: Vec<ItemName> },
+    GatesFailed {
+        failed: Vec<ItemName>,
+    },
     NothingCommitted,
-    Ended { end: End },
-    ReviewFailed { findings: String },
+    /// Conflict markers were committed instead of a resolution.
+    MarkersLeft {
+        paths: Vec<String>,
+    },
+    Ended {
+        end: End,
+    },
+    ReviewFailed {
+        findings: String,
+    },
 }
 
 /// Where a retry goes on.

@@ -118,6 +118,9 @@ pub struct Collected {
     pub advanced: bool,
     /// What was not committed, under `refs/huskies/wip/<story>/<attempt>`.
     pub wip: Option<Sha>,
+    /// Of the files that were asked about, those that still hold conflict markers.
+    #[serde(default)]
+    pub markers: Vec<String>,
 }
 
 /// What a set of gates found out about one tree.

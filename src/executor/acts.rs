@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Backoff, Context, Leaving, RepoContext};
 use super::worktree;
 use crate::config::project;
-use crate::domain::effect::{Act, Announcement};
+use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Admission, Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, BranchName, RepoName, Sha, StoryId};
 use crate::domain::project::{Land, Project, Trigger};
@@ -19,7 +19,7 @@ use crate::engine::Report;
 use crate::forge::{ForgeError, RetryWhen};
 use crate::git::{Built, CandidateSpec, GitError, Landing, Pushed};
 use crate::report;
-use crate::store::{EffectId, PendingAct};
+use crate::store::PendingAct;
 
 /// Where a project's rules are kept.
 pub(super) const PROJECT_FILE: &str = ".huskies/project.toml";
@@ -139,6 +139,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             branch,
             since,
             base,
+            conflicts,
         } => {
             let spec = crate::git::CollectSpec {
                 story: story.clone(),
@@ -146,6 +147,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
                 attempt: *attempt,
                 since: since.clone(),
                 base: base.clone(),
+                conflicts: conflicts.clone(),
             };
             worktree::collect(repo, story, spec).await
         }

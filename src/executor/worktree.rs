@@ -175,6 +175,7 @@ pub(super) async fn retire(
         attempt,
         since: None,
         base: rules.base,
+        conflicts: Vec::new(),
     };
     match repo.git.retire_worktree(&spec).await {
         Ok(Retirement::Removed) => {}

@@ -22,6 +22,8 @@ pub struct CollectSpec {
     pub since: Option<Sha>,
     /// The base branch's tip.
     pub base: Sha,
+    /// Files in which to look for conflict markers.
+    pub conflicts: Vec<String>,
 }
 
 /// What became of a worktree that was to go.
@@ -243,11 +245,48 @@ fn summary(
     let ahead = !control.contains(&spec.base, &head)?
         && !control.changed_paths(&spec.base, &head)?.is_empty();
     let advanced = spec.since.as_ref().unwrap_or(&spec.base) != &head;
+    let mut markers = Vec::new();
+    for path in &spec.conflicts {
+        let text = control.read_file(&head, path)?;
+        if text.is_some_and(|text| has_conflict_markers(&text)) {
+            markers.push(path.clone());
+        }
+    }
     Ok(Collected {
         tree: control.tree_id(&head)?,
         head,
         ahead,
         advanced,
+        markers,
         wip,
     })
+}
+
+/// Whether a text has a whole conflict in it: the three markers of git-merge(1), in order, each at
+/// the start of a line. One of them alone is a heading or a quotation.
+fn has_conflict_markers(text: &[u8]) -> bool {
+    let mut wanted: &[&[u8]] = &[b"<<<<<<< ", b"=======", b">>>>>>> "];
+    for line in text.split(|&byte| byte == b'\n') {
+        if let Some((next, rest)) = wanted.split_first()
+            && line.starts_with(next)
+        {
+            wanted = rest;
+        }
+    }
+    wanted.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_conflict_markers;
+
+    #[test]
+    fn a_whole_conflict_is_found_and_a_heading_is_not() {
+        let conflict = b"a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> 1234567\n";
+        assert!(has_conflict_markers(conflict));
+        assert!(!has_conflict_markers(
+            b"Title\n=======\n>>>>>>> a quotation\n"
+        ));
+        assert!(!has_conflict_markers(b"<<<<<<< only the beginning\n"));
+    }
 }

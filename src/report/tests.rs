@@ -48,7 +48,31 @@ fn a_blocked_story_says_what_happened_and_what_to_do() {
     });
     story.report = Some(failing_report("```\n@everyone closes #1"));
     story.refused.insert("stranger".to_owned());
-    insta::assert_snapshot!(sticky_comment(&story), @"");
+    insta::assert_snapshot!(sticky_comment(&story), @"
+    <!-- huskies:story octo/app#42 -->
+    ### huskies: blocked
+
+    **What happened.** All 4 tries are used up. In the last one `test` failed.
+
+    | gate on `aaaaaaaaaa` | verdict | time |
+    |---|---|---|
+    | `test` | **`exit status 1`** | 1.2 s |
+    | `docs` | skipped: none of its paths changed | 0.0 s |
+
+    <details><summary>End of the output of test</summary>
+
+    ````text
+    ```
+    @everyone closes #1
+    ````
+    </details>
+
+    **What you can do.** Mend what is named above, then set the retry label: it goes on from where it was. Remove the start label to put it back.
+
+    `stranger`: thank you, but starting or moving a story needs write permission on this repository.
+
+    <sub>2 attempts · 0 gate runs · 0.00 USD · branch `feature/story-42-fix-the-door` · not sandboxed yet: agents and gates run with the server's rights</sub>
+    ");
 }
 
 #[test]
@@ -58,14 +82,20 @@ fn a_done_story_shows_its_receipt() {
         head: sha('2'),
         commit: sha('3'),
         tree: sha('4'),
-        gates: failing_report("").outcomes,
+        gates: vec![GateOutcome {
+            verdict: GateVerdict::Passed,
+            ..failing_report("").outcomes.remove(0)
+        }],
     };
     let done = Announcement::Done {
         commit: sha('3'),
         receipt: Some(Box::new(receipt)),
     };
     let id = EffectId("octo/app#42@7.1".to_owned());
-    insta::assert_snapshot!(announcement(&id, &"octo/app#42".parse().unwrap(), &done), @"");
+    insta::assert_snapshot!(announcement(&id, &"octo/app#42".parse().unwrap(), &done), @"
+    <!-- huskies:act octo/app#42@7.1 -->
+    **Done.** Landed as `3333333333` on `1111111111`. What landed is the tree `4444444444` that `test` tested.
+    ");
 }
 
 #[test]
@@ -94,7 +124,14 @@ fn every_status_says_its_news_in_a_few_words() {
             status_description(&news)
         )
     });
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @"
+    huskies/gates pending: The gates are running.
+    huskies/gates failure: Failed: test.
+    huskies/gates success: 2 passed, 1 skipped.
+    huskies/merge pending: Testing what would land on 1111111111.
+    huskies/merge failure: Conflict in src/a.rs.
+    huskies/merge success: Landed as 3333333333.
+    ");
 }
 
 #[test]

@@ -130,6 +130,10 @@ fn last_try(last: &LastTry) -> String {
             format!("In the last one {} failed.", item_names(failed))
         }
         LastTry::NothingCommitted => "The last one ended without a new commit.".to_owned(),
+        LastTry::MarkersLeft { paths } => format!(
+            "The last one committed conflict markers in {}.",
+            list(paths.iter().map(String::as_str), NAMED)
+        ),
         LastTry::ReviewFailed { findings } => format!(
             "A reviewer did not accept the last one: {}.",
             code(findings)

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::effect::{Act, Run, Surface};
+use crate::domain::effect::{Act, EffectId, Run, Surface};
 use crate::domain::event::{Event, SubjectId};
 use crate::domain::id::{DeliveryId, RepoName, RunId, StoryId};
 use crate::domain::transition::Subject;
@@ -100,17 +100,6 @@ pub struct SubjectWrite {
     pub expected: u64,
     pub version: u64,
     pub state: Subject,
-}
-
-/// Names one effect: the subject and version that asked for it, and its place among the effects of
-/// that step. The same step always gives the same name, so it doubles as a marker on the forge.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct EffectId(pub String);
-
-impl EffectId {
-    pub fn new(subject: &SubjectId, version: u64, place: usize) -> Self {
-        Self(format!("{subject}@{version}.{place}"))
-    }
 }
 
 /// An act that was decided and is not known to be done.

@@ -25,6 +25,8 @@ pub(super) struct Project {
 #[serde(deny_unknown_fields)]
 pub(super) struct Trigger {
     pub(super) start_label: Option<Placed<String>>,
+    pub(super) hold_label: Option<Placed<String>>,
+    pub(super) retry_label: Option<Placed<String>>,
 }
 
 #[derive(Deserialize)]

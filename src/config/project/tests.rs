@@ -125,7 +125,7 @@ fn a_missing_file_says_how_to_make_one() {
 fn an_unknown_key_is_named_with_what_is_supported() {
     assert_snapshot!(refused("landing = 'push'"), @".huskies/project.toml:1: unknown key `landing`, supported here are `land`, `max_retries`, `trigger`, `component`, `gate`, `agent`");
     assert_snapshot!(refused("\n[[gate]]\nname = 'a'\ncomand = 'x'"), @".huskies/project.toml:4: unknown key `comand`, supported here are `name`, `command`, `timeout_secs`, `on`, `paths`");
-    assert_snapshot!(refused("[trigger]\nlabel = 'a'"), @".huskies/project.toml:2: unknown key `label`, supported here is `start_label`");
+    assert_snapshot!(refused("[trigger]\nlabel = 'a'"), @".huskies/project.toml:2: unknown key `label`, supported here are `start_label`, `hold_label`, `retry_label`");
 }
 
 #[test]
@@ -169,4 +169,16 @@ fn an_agent_that_could_not_run_is_refused() {
     assert_snapshot!(agent("max_turns = 0"), @".huskies/project.toml:3: `max_turns` is zero: give a number above zero, or leave it out for no limit");
     assert_snapshot!(agent("max_budget_usd = -1.0"), @".huskies/project.toml:3: `max_budget_usd` is not an amount above zero: give dollars, such as 2.5, or leave it out for the server's ceilings alone");
     assert_snapshot!(agent("inactivity_timeout_secs = 0"), @".huskies/project.toml:3: `inactivity_timeout_secs` is zero: give a number of seconds above zero, or leave it out for 600");
+}
+
+#[test]
+fn every_label_that_moves_stories_can_be_named_and_none_twice() {
+    let labels = "[trigger]\nstart_label = 'go'\nhold_label = 'wait'\nretry_label = 'again'";
+    let trigger = parse(labels, PROJECT_FILE, Land::Push).unwrap().trigger;
+    assert_eq!(trigger.start_label, "go");
+    assert_eq!(
+        (trigger.hold_label.as_str(), trigger.retry_label.as_str()),
+        ("wait", "again")
+    );
+    assert_snapshot!(refused("[trigger]\nstart_label = 'huskies:hold'"), @".huskies/project.toml:1: `trigger` has two labels of the same name: give starting, holding and retrying a label each");
 }

@@ -23,7 +23,7 @@ const DEFAULT_INACTIVITY_SECS: u64 = 600;
 /// GitHub's limit for the name of a label, in characters.
 const MAX_LABEL: usize = 50;
 /// Labels that huskies writes or reads with a meaning of their own.
-const RESERVED_LABELS: [&str; 4] = ["stage:", "agent:", "priority:", "huskies:"];
+const RESERVED_LABELS: [&str; 3] = ["stage:", "agent:", "priority:"];
 
 /// The text under validation, to name lines in errors.
 pub(super) struct Validation<'a> {
@@ -78,18 +78,38 @@ impl Validation<'_> {
     }
 
     fn trigger(&self, raw: raw::Trigger) -> Checked<Trigger> {
-        let Some(label) = raw.start_label else {
-            return Ok(Trigger::default());
+        let default = Trigger::default();
+        let trigger = Trigger {
+            start_label: self.label("start_label", raw.start_label, default.start_label)?,
+            hold_label: self.label("hold_label", raw.hold_label, default.hold_label)?,
+            retry_label: self.label("retry_label", raw.retry_label, default.retry_label)?,
+        };
+        let Trigger {
+            start_label,
+            hold_label,
+            retry_label,
+        } = &trigger;
+        if start_label == hold_label || start_label == retry_label || hold_label == retry_label {
+            return Err(self.invalid(
+                "trigger",
+                0..0,
+                "has two labels of the same name".to_owned(),
+                "give starting, holding and retrying a label each",
+            ));
+        }
+        Ok(trigger)
+    }
+
+    fn label(&self, key: &str, label: Option<Placed<String>>, default: String) -> Checked<String> {
+        let Some(label) = label else {
+            return Ok(default);
         };
         let (span, label) = (label.span(), label.into_inner());
         let refuse = |problem: &str, advice: &str| {
-            Err(self.invalid("start_label", span.clone(), problem.to_owned(), advice))
+            Err(self.invalid(key, span.clone(), problem.to_owned(), advice))
         };
         if label.trim().is_empty() || label.chars().any(char::is_control) {
-            return refuse(
-                "is empty or not one line",
-                "name the label that starts a story",
-            );
+            return refuse("is empty or not one line", "name the label");
         }
         if label.chars().count() > MAX_LABEL {
             return refuse(
@@ -106,10 +126,7 @@ impl Validation<'_> {
                 "choose another name, such as `huskies`",
             );
         }
-        Ok(Trigger {
-            start_label: label,
-            ..Trigger::default()
-        })
+        Ok(label)
     }
 
     fn component(&self, raw: raw::Component) -> Checked<Component> {

@@ -217,7 +217,8 @@ impl Ledger {
         }
     }
 
-    /// Tells those that wait why, whenever the reason is another one than before.
+    /// Tells those that wait why, whenever the reason is another one than before, and again each
+    /// day.
     fn explain_what_waits(&mut self, before: &Account) {
         for wanted in self.account.waiting.clone() {
             let Answer::Wait(delay) = self.account.answer(&wanted) else {
@@ -227,7 +228,8 @@ impl Ledger {
                 .waiting
                 .iter()
                 .any(|other| other.story == wanted.story && other.attempt == wanted.attempt);
-            if waited && before.delay(&wanted).as_ref() == Some(&delay) {
+            let same_day = before.day == self.account.day;
+            if waited && same_day && before.delay(&wanted).as_ref() == Some(&delay) {
                 continue;
             }
             let delayed = StoryEvent::MoneyDelayed {

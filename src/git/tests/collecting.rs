@@ -28,7 +28,8 @@ async fn an_untouched_worktree_has_nothing_to_merge_and_is_kept_all_the_same() {
             tree,
             ahead: false,
             advanced: false,
-            wip: None
+            wip: None,
+            markers: Vec::new(),
         }
     );
     assert_eq!(

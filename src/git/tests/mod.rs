@@ -208,6 +208,7 @@ impl Story {
             attempt: Attempt(attempt),
             since: None,
             base: self.spec.base.clone(),
+            conflicts: Vec::new(),
         }
     }
 

@@ -74,9 +74,9 @@ fn labeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
         return Vec::new();
     }
     if label == trigger.start_label {
-        let held = change.labels.contains(&trigger.hold_label);
-        let hold = held.then_some(Wish::Hold);
-        return hold.into_iter().chain([start(change)]).collect();
+        let is_held = change.labels.contains(&trigger.hold_label);
+        let before = is_held.then_some(Wish::Hold);
+        return before.into_iter().chain([start(change)]).collect();
     }
     if label == trigger.hold_label {
         return vec![Wish::Hold];

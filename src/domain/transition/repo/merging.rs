@@ -18,12 +18,11 @@ const LAND_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 const MAX_FAILURES: u32 = 3;
 
 impl Turn {
-    pub(super) fn enqueue(&mut self, entry: &QueueEntry) -> Result<(), Refusal> {
+    pub(super) fn enqueue(&mut self, entry: &QueueEntry) {
         self.repo.queue.retain(|other| other.story != entry.story);
         self.repo.queue.push(entry.clone());
         self.sort_queue();
         self.merge_next();
-        Ok(())
     }
 
     fn sort_queue(&mut self) {

@@ -49,7 +49,10 @@ impl Turn {
             RepoEvent::SlotReleased { story, attempt } => self.slot_released(story, *attempt),
             RepoEvent::Prioritised { story, priority } => self.prioritised(story, *priority),
             RepoEvent::HeadKnown { story, head } => self.head_known(story, head.as_ref()),
-            RepoEvent::Enqueued { entry } => self.enqueue(entry),
+            RepoEvent::Enqueued { entry } => {
+                self.enqueue(entry);
+                Ok(())
+            }
             RepoEvent::Withdrawn { story } => self.withdraw(story),
             RepoEvent::CandidateBuilt { number, .. }
             | RepoEvent::CandidateConflicted { number, .. }

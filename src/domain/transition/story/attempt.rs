@@ -193,6 +193,7 @@ impl Turn {
                     ahead: true,
                     advanced: false,
                     wip: None,
+                    markers: Vec::new(),
                 };
                 self.judge(collected, false);
             }

@@ -7,7 +7,7 @@ use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, Sha};
 use crate::domain::money::Usd;
 use crate::domain::story::{
-    BlockReason, Counters, Engagement, LastTry, Phase, Purpose, Stage, Then, Tip, Work,
+    BlockReason, Engagement, LastTry, MergeFailure, Phase, Purpose, Stage, Then, Tip, Work,
 };
 use crate::domain::work::{Collected, End, Start, Usage};
 
@@ -46,6 +46,7 @@ impl Turn {
             branch,
             since: Some(ended.from.clone()),
             base: rules.base.clone(),
+            conflicts: self.conflicts(),
         };
         self.release_slot();
         // Before its money is free for others, who would run into the same wall.
@@ -102,6 +103,16 @@ impl Turn {
             end,
             then,
         })
+    }
+
+    /// The files that a repair is about.
+    fn conflicts(&self) -> Vec<String> {
+        match self.purpose() {
+            Some(Purpose::FixUp {
+                failure: MergeFailure::ConflictDetected { paths, .. },
+            }) => paths.clone(),
+            Some(Purpose::FixUp { .. } | Purpose::Task | Purpose::Review) | None => Vec::new(),
+        }
     }
 
     fn pause_provider(&mut self, ended: &Ended) {
@@ -238,29 +249,32 @@ impl Turn {
                 message: message.clone(),
             }),
             End::RateLimited { message, .. } | End::AccountTrouble { message } => {
-                self.again_unless(too_many(counters.pauses, &counters), |times| {
-                    BlockReason::Paused {
-                        times,
-                        message: message.clone(),
-                    }
+                let message = message.clone();
+                self.again_unless(counters.pauses, end, |times| BlockReason::Paused {
+                    times,
+                    message,
                 });
             }
-            End::Aborted => self.again_unless(too_many(counters.aborts, &counters), |times| {
-                BlockReason::Aborted { times }
-            }),
+            End::Aborted => {
+                self.again_unless(counters.aborts, end, |times| BlockReason::Aborted { times });
+            }
             End::Lost { .. } | End::Stopped => {
-                self.again_unless(too_many(counters.lost, &counters), |times| {
-                    BlockReason::Lost { times }
-                });
+                self.again_unless(counters.lost, end, |times| BlockReason::Lost { times });
             }
             End::ResumeRefused { .. } => self.begin_attempt(),
         }
     }
 
-    fn again_unless(&mut self, times: Option<u32>, reason: impl FnOnce(u32) -> BlockReason) {
-        match times {
-            Some(times) => self.block(reason(times)),
-            None => self.begin_attempt(),
+    /// Another attempt at once, unless the last ones all ended in this way, or in no better one.
+    fn again_unless(&mut self, in_a_row: u32, end: &End, reason: impl FnOnce(u32) -> BlockReason) {
+        let attempts = self.story.counters.unpaid;
+        if in_a_row >= MAX_IN_A_ROW {
+            self.block(reason(in_a_row));
+        } else if attempts >= MAX_UNPAID {
+            let last = LastTry::Ended { end: end.clone() };
+            self.block(BlockReason::RetriesUsedUp { attempts, last });
+        } else {
+            self.begin_attempt();
         }
     }
 
@@ -283,6 +297,9 @@ impl Turn {
     fn coded(&mut self, end: &End, collected: &Collected) {
         let finished = matches!(end, End::Finished);
         let limited = matches!(end, End::LimitReached { .. });
+        if (finished || limited) && !collected.markers.is_empty() {
+            return self.markers_left(&collected.markers);
+        }
         if (finished || limited) && self.is_news(collected) {
             let retry_used = limited && self.use_retry();
             return self.judge(collected.clone(), retry_used);
@@ -296,6 +313,16 @@ impl Turn {
         } else {
             self.try_again(LastTry::Ended { end: end.clone() });
         }
+    }
+
+    /// Gates may well pass on a text file full of markers, so they are not even asked.
+    fn markers_left(&mut self, paths: &[String]) {
+        let files = paths.join(", ");
+        self.remember(format!(
+            "You committed conflict markers in {files}. Resolve the conflict there and commit."
+        ));
+        let paths = paths.to_vec();
+        self.try_again(LastTry::MarkersLeft { paths });
     }
 
     /// Something is committed that was not judged yet. A repaired merge may well leave the tree as
@@ -351,15 +378,6 @@ impl Turn {
         } else {
             self.block_without_retries(LastTry::ReviewFailed { findings });
         }
-    }
-}
-
-/// How often, when that is too often: of one kind in a row, or of all kinds together.
-fn too_many(in_a_row: u32, counters: &Counters) -> Option<u32> {
-    if in_a_row >= MAX_IN_A_ROW {
-        Some(in_a_row)
-    } else {
-        (counters.unpaid >= MAX_UNPAID).then_some(counters.unpaid)
     }
 }
 

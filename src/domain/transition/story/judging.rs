@@ -180,14 +180,13 @@ pub(super) fn failure_text(report: &GateReport) -> String {
     text::tail_at_char_boundary(&all, FAILURE_BYTES).to_owned()
 }
 
-/// Tells two failures apart by the gates that failed and their output, numbers left out: times,
-/// addresses and counters change from run to run.
+/// Tells two failures apart by the gates that failed and what they printed.
 fn fingerprint(report: &GateReport) -> String {
     let mut print = String::new();
     for outcome in report.failures() {
         print.push_str(outcome.gate.as_str());
         print.push('\0');
-        print.extend(outcome.tail.chars().filter(|c| !c.is_ascii_digit()));
+        print.push_str(&text::without_passing_numbers(&outcome.tail));
         print.push('\0');
     }
     text::digest(&print)

@@ -125,6 +125,7 @@ impl World {
             ahead: ahead.is_some(),
             advanced: advanced.is_some(),
             wip: None,
+            markers: Vec::new(),
         }
     }
 
@@ -375,7 +376,7 @@ fn end(dice: &mut Dice, now: jiff::Timestamp) -> End {
         12 => End::CannotLaunch { message },
         13 => End::Crashed { message },
         14 => End::Stalled {
-            after: Duration::from_secs(600),
+            after: Duration::from_mins(10),
         },
         15 => End::Lost { message },
         _ => End::Finished,

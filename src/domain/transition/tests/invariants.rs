@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::world::{Flight, OpenRun, World};
+use crate::domain::account::Reservation;
 use crate::domain::effect::Run;
 use crate::domain::event::SubjectId;
-use crate::domain::id::{Attempt, StoryId};
+use crate::domain::id::{Attempt, Sha, StoryId};
 use crate::domain::money::Usd;
 use crate::domain::repo::Merging;
 use crate::domain::story::{MergePhase, Phase, Stage, Story};
@@ -35,7 +36,7 @@ impl World {
             let spent = account.stories.get(&story.id).copied().unwrap_or_default();
             let reservations = account.reservations.iter();
             let held = reservations.filter(|held| *held.story() == story.id);
-            let held: Usd = held.map(|held| held.amount()).sum();
+            let held: Usd = held.map(Reservation::amount).sum();
             assert!(
                 spent + held <= limits.per_story,
                 "the story's ceiling: {account:?}"
@@ -205,7 +206,7 @@ impl World {
     }
 }
 
-fn queued(story: &Story) -> Option<(&StoryId, &crate::domain::id::Sha)> {
+fn queued(story: &Story) -> Option<(&StoryId, &Sha)> {
     match &story.stage {
         Stage::Merge(merge) if merge.phase != MergePhase::Held => Some((&story.id, &merge.head)),
         Stage::Merge(_)

@@ -4,6 +4,7 @@
 mod answers;
 mod invariants;
 mod properties;
+mod table;
 mod world;
 
 use std::time::Duration;
@@ -47,7 +48,7 @@ fn agent(name: &str, role: Role, runtime: Runtime) -> Agent {
         command: None,
         max_turns: None,
         max_budget: None,
-        inactivity: Duration::from_secs(600),
+        inactivity: Duration::from_mins(10),
     }
 }
 
@@ -56,7 +57,7 @@ fn project() -> Project {
     let gate = |name| Gate {
         name: item(name),
         command: "true".to_owned(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         on: vec![Moment::Accept, Moment::Merge],
         paths: Vec::new(),
     };

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use super::{noon, repo_name, sha, story_id};
+use super::{noon, repo_name, sha};
 use crate::domain::account::{Account, Limits};
 use crate::domain::effect::{Act, Effect, Run, Surface, Timer};
 use crate::domain::event::{AccountEvent, Event, RepoEvent, StoryEvent, SubjectId};
@@ -92,13 +92,6 @@ impl World {
     pub(super) fn subject(&self, id: &SubjectId) -> Subject {
         let known = self.subjects.get(id).cloned();
         known.unwrap_or_else(|| Subject::new(id))
-    }
-
-    pub(super) fn story(&self, number: u64) -> Story {
-        match self.subject(&SubjectId::Story(story_id(number))) {
-            Subject::Story(story) => *story,
-            other => panic!("not a story: {other:?}"),
-        }
     }
 
     pub(super) fn stories(&self) -> impl Iterator<Item = &Story> {

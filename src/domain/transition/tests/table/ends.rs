@@ -1,0 +1,337 @@
+//! The table of spec 5.7: how an attempt ends, and what follows.
+
+use std::time::Duration;
+
+use super::Table;
+use super::scene::{Scene, contained, operator};
+use crate::domain::event::StoryEvent;
+use crate::domain::project::Project;
+use crate::domain::story::Wish;
+use crate::domain::work::{End, Limit};
+
+fn message() -> String {
+    "no".to_owned()
+}
+
+#[test]
+fn every_end_of_an_attempt_has_its_consequence() {
+    let mut table = Table::new();
+    let ends = [
+        ("finished", End::Finished),
+        (
+            "asked",
+            End::Asked {
+                question: "Which door?".to_owned(),
+            },
+        ),
+        (
+            "turns reached",
+            End::LimitReached {
+                limit: Limit::Turns,
+            },
+        ),
+        (
+            "budget reached",
+            End::LimitReached {
+                limit: Limit::Budget,
+            },
+        ),
+        (
+            "rate-limited",
+            End::RateLimited {
+                until: None,
+                message: message(),
+            },
+        ),
+        ("not logged in", End::AccountTrouble { message: message() }),
+        ("aborted", End::Aborted),
+        (
+            "resume refused, though cold",
+            End::ResumeRefused { message: message() },
+        ),
+        (
+            "cannot be launched",
+            End::CannotLaunch { message: message() },
+        ),
+        ("crashed", End::Crashed { message: message() }),
+        (
+            "stalled",
+            End::Stalled {
+                after: Duration::from_mins(10),
+            },
+        ),
+        ("lost", End::Lost { message: message() }),
+        ("stopped by nobody", End::Stopped),
+    ];
+    for (name, end) in ends {
+        let running = Scene::new().running();
+        table.given(name);
+        let ended = table.story(&running, "ended", running.agent_ended(end));
+        table.story(&ended, "a new commit", ended.committed(20));
+        table.story(&ended, "nothing new", ended.collected(1, false, false));
+    }
+    insta::assert_snapshot!(table, @r"
+    finished
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 1: judging | publish_branch; tell repo head_known; start accept-7-1-1; huskies/gates pending
+      nothing new -> coding 2: configuring, retry 1 | read_project
+
+    asked
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> blocked: asks: Which door? (from coding) | publish_branch; tell repo head_known; huskies/merge failure; announce blocked; label
+      nothing new -> blocked: asks: Which door? (from coding) | announce blocked; label
+
+    turns reached
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 1: judging, retry 1 | publish_branch; tell repo head_known; start accept-7-1-1; huskies/gates pending
+      nothing new -> coding 2: configuring, retry 1 | read_project
+
+    budget reached
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 1: judging, retry 1 | publish_branch; tell repo head_known; start accept-7-1-1; huskies/gates pending
+      nothing new -> coding 2: configuring, retry 1 | read_project
+
+    rate-limited
+      ended -> coding 1: collecting | tell repo slot_released; tell account paused; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring | read_project
+
+    not logged in
+      ended -> coding 1: collecting | tell repo slot_released; tell account paused; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring | read_project
+
+    aborted
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring | read_project
+
+    resume refused, though cold
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring, retry 1 | read_project
+
+    cannot be launched
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> blocked: cannot launch claude: no (from coding) | publish_branch; tell repo head_known; huskies/merge failure; announce blocked; label
+      nothing new -> blocked: cannot launch claude: no (from coding) | announce blocked; label
+
+    crashed
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring, retry 1 | read_project
+
+    stalled
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring, retry 1 | read_project
+
+    lost
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring | read_project
+
+    stopped by nobody
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring | read_project
+    ");
+}
+
+/// The commits of further attempts, each of its own tree.
+fn next(scene: &Scene, end: End, commit: u64) -> Scene {
+    let ended = scene.attempt(end);
+    ended.after(ended.committed(commit))
+}
+
+#[test]
+fn what_comes_too_often_in_a_row_blocks() {
+    let mut table = Table::new();
+    let lost = || End::Lost { message: message() };
+    let limited = || End::RateLimited {
+        until: None,
+        message: message(),
+    };
+    let rows: [(&str, Vec<End>); 4] = [
+        ("aborted", vec![End::Aborted]),
+        ("lost", vec![lost()]),
+        ("rate-limited", vec![limited()]),
+        (
+            "aborted, lost, rate-limited by turns",
+            vec![End::Aborted, lost(), limited()],
+        ),
+    ];
+    for (name, ends) in rows {
+        table.given(name);
+        let mut scene = Scene::new().configuring();
+        let mut times = 0;
+        while scene.story.work().is_some() {
+            let ended = scene.attempt(ends[times % ends.len()].clone());
+            scene = ended.after(ended.collected(1, false, false));
+            times += 1;
+            assert!(times < 30, "it goes on for ever");
+        }
+        let mut last = Scene::new().configuring();
+        for time in 0..times - 1 {
+            let ended = last.attempt(ends[time % ends.len()].clone());
+            last = ended.after(ended.collected(1, false, false));
+        }
+        let ended = last.attempt(ends[(times - 1) % ends.len()].clone());
+        let collected = ended.collected(1, false, false);
+        let blocked = table.story(&ended, &format!("{times} times"), collected);
+        table.story(&blocked, "retry", operator(Wish::Retry { label: None }));
+    }
+    insta::assert_snapshot!(table, @r"
+    aborted
+      5 times -> blocked: aborted 5 times (from coding) | announce blocked; label
+      retry -> coding 6: configuring | read_project; label
+
+    lost
+      5 times -> blocked: lost 5 times (from coding) | announce blocked; label
+      retry -> coding 6: configuring | read_project; label
+
+    rate-limited
+      5 times -> blocked: paused 5 times (from coding) | announce blocked; label
+      retry -> coding 6: configuring | tell account mended; read_project; label
+
+    aborted, lost, rate-limited by turns
+      10 times -> blocked: 10 attempts, the last: broke off (from coding) | announce blocked; label
+      retry -> coding 11: configuring | read_project; label
+    ");
+}
+
+#[test]
+fn gates_that_keep_failing_block() {
+    let mut table = Table::new();
+    let patient = |project: &mut Project| project.max_retries = 9;
+
+    table.given("the same failure, passing numbers aside");
+    let mut scene = Scene::new().with(patient).configuring();
+    for (commit, tail) in [(20, "2 failed in 0.1s"), (21, "2 failed in 0.7s")] {
+        let judging = next(&scene, End::Finished, commit);
+        scene = table.story(&judging, tail, judging.gates(Some(tail)));
+    }
+    let judging = next(&scene, End::Finished, 22);
+    let other = "1 failed in 0.2s";
+    table.story(&judging, other, judging.gates(Some(other)));
+    let same = "2 failed in 3.1s";
+    table.story(&judging, same, judging.gates(Some(same)));
+
+    table.given("two failures by turns");
+    let mut scene = Scene::new().with(patient).configuring();
+    for (commit, tail) in [(20, "a"), (21, "b"), (22, "a")] {
+        let judging = next(&scene, End::Finished, commit);
+        scene = judging.after(judging.gates(Some(tail)));
+    }
+    let judging = next(&scene, End::Finished, 23);
+    table.story(&judging, "b again", judging.gates(Some("b")));
+
+    table.given("another failure each time, one retry");
+    let scene = Scene::new()
+        .with(|project| project.max_retries = 1)
+        .configuring();
+    let judging = next(&scene, End::Finished, 20);
+    let scene = table.story(&judging, "gates failed", judging.gates(Some("a")));
+    let judging = next(&scene, End::Finished, 21);
+    table.story(&judging, "gates failed", judging.gates(Some("b")));
+
+    table.given("turns reached: the attempt's end and its gates use one retry together");
+    let judging = next(
+        &Scene::new().configuring(),
+        End::LimitReached {
+            limit: Limit::Turns,
+        },
+        20,
+    );
+    table.story(&judging, "gates failed", judging.gates(Some("a")));
+
+    table.given("judged without a verdict");
+    let scene = Scene::new().judging();
+    let scene = table.story(&scene, "gates lost", scene.gates_lost());
+    let scene = table.story(&scene, "gates lost", scene.gates_lost());
+    table.story(&scene, "gates lost", scene.gates_lost());
+    insta::assert_snapshot!(table, @r"
+    the same failure, passing numbers aside
+      2 failed in 0.1s -> coding 2: configuring, retry 1 | huskies/gates failure; read_project
+      2 failed in 0.7s -> coding 3: configuring, retry 2 | huskies/gates failure; read_project
+      1 failed in 0.2s -> coding 4: configuring, retry 3 | huskies/gates failure; read_project
+      2 failed in 3.1s -> blocked: the same failure 3 times (from coding) | huskies/gates failure; huskies/merge failure; announce blocked; label
+
+    two failures by turns
+      b again -> blocked: the same failure 4 times, alternating (from coding) | huskies/gates failure; huskies/merge failure; announce blocked; label
+
+    another failure each time, one retry
+      gates failed -> coding 2: configuring, retry 1 | huskies/gates failure; read_project
+      gates failed -> blocked: 2 attempts, the last: gates failed (from coding) | huskies/gates failure; huskies/merge failure; announce blocked; label
+
+    turns reached: the attempt's end and its gates use one retry together
+      gates failed -> coding 2: configuring, retry 1 | huskies/gates failure; read_project
+
+    judged without a verdict
+      gates lost -> coding 1: judging | start accept-7-1-2; huskies/gates pending
+      gates lost -> coding 1: judging | start accept-7-1-3; huskies/gates pending
+      gates lost -> blocked: no runner (from coding) | huskies/gates error; huskies/merge failure; announce blocked; label
+    ");
+}
+
+#[test]
+fn the_next_attempt_resumes_what_it_can() {
+    let mut table = Table::new();
+    let nothing = |ended: &Scene| ended.after(ended.collected(1, false, false));
+    let prepared = |scene: &Scene| {
+        let scene = scene.after(scene.project_read()).go_on_to_money();
+        scene.go_on_to_worktree()
+    };
+    let seen = Scene::new().running();
+    let finished = nothing(&seen.after(seen.agent_ended(End::Finished)));
+
+    table.given("finished without a commit, its session known");
+    let scene = prepared(&finished);
+    let warm = table.story(&scene, "worktree ready", scene.worktree_ready());
+
+    table.given("the warm start was refused");
+    let refused = End::ResumeRefused { message: message() };
+    let scene = table.story(&warm, "resume refused", warm.agent_ended(refused));
+    let scene = table.story(&scene, "nothing new", scene.collected(1, false, false));
+    let scene = prepared(&scene);
+    table.story(
+        &scene,
+        "worktree ready: told the same again",
+        scene.worktree_ready(),
+    );
+
+    table.given("the warm start was aborted before a session");
+    let scene = warm.after(warm.agent_ended(End::Aborted));
+    let scene = prepared(&nothing(&scene));
+    table.story(&scene, "worktree ready: cold", scene.worktree_ready());
+
+    table.given("the work could not be kept");
+    let attempt = seen.attempt_number();
+    let failed = StoryEvent::WorkNotCollected {
+        attempt,
+        message: "disk full".to_owned(),
+    };
+    let scene = seen.after(seen.agent_ended(End::Finished));
+    table.story(&scene, "not collected", failed.clone());
+    let cancelled = scene.after(operator(Wish::Cancel));
+    table.story(&cancelled, "not collected, cancelled", failed.clone());
+    let landed = scene.after(contained());
+    table.story(&landed, "not collected, contained", failed);
+    insta::assert_snapshot!(table, @r"
+    finished without a commit, its session known
+      worktree ready -> coding 2: starting, retry 1 | start claude warm for 1.00 USD, 1 told
+
+    the warm start was refused
+      resume refused -> coding 2: collecting, retry 1 | tell repo slot_released; tell account settled 0.50 USD; collect
+      nothing new -> coding 3: configuring, retry 1 | read_project
+      worktree ready: told the same again -> coding 3: starting, retry 1 | start claude cold for 1.00 USD, 1 told
+
+    the warm start was aborted before a session
+      worktree ready: cold -> coding 3: starting, retry 1 | start claude cold for 1.00 USD, 1 told
+
+    the work could not be kept
+      not collected -> blocked: disk full (from coding) | announce blocked; label
+      not collected, cancelled -> blocked: disk full (from coding) | announce blocked; label
+      not collected, contained -> done | tell repo head_known; announce done; label
+    ");
+}

@@ -1,0 +1,368 @@
+//! The ledger and the pauses of providers (spec 5.7, 5.9), and commits without a story.
+
+use jiff::SignedDuration;
+
+use super::Table;
+use crate::domain::account::{Budget, Limits, Wanted};
+use crate::domain::event::{AccountEvent, Event, HeadEvent, SubjectId};
+use crate::domain::head::HeadId;
+use crate::domain::id::{Attempt, Provider};
+use crate::domain::money::Usd;
+use crate::domain::transition::Subject;
+use crate::domain::transition::tests::{repo_name, report, sha, story_id};
+
+/// A ledger under test, and the table it fills.
+struct Rows {
+    table: Table,
+    account: Subject,
+}
+
+impl Rows {
+    /// 5 USD a story, `day` cents a day.
+    fn new(day: u64, agents: u32) -> Self {
+        let limits = Limits {
+            per_story: Usd::from_cents(500),
+            per_day: Usd::from_cents(day),
+            agents,
+        };
+        let mut rows = Self {
+            table: Table::new(),
+            account: Subject::new(&SubjectId::Account),
+        };
+        rows.given(&format!("{} a day, {agents} places", limits.per_day));
+        rows.when("configured", AccountEvent::Configured { limits });
+        rows
+    }
+
+    fn given(&mut self, situation: &str) {
+        self.table.given(situation);
+    }
+
+    fn when(&mut self, what: &str, event: AccountEvent) {
+        let event = Event::Account { event };
+        self.account = self.table.when(&self.account, what, &event);
+    }
+
+    fn later(&mut self, minutes: i64) {
+        self.table.now += SignedDuration::from_mins(minutes);
+    }
+}
+
+fn provider(name: &str) -> Provider {
+    Provider(name.to_owned())
+}
+
+fn wanted_from(number: u64, name: &str, budget: Budget, priority: i32) -> AccountEvent {
+    AccountEvent::Wanted {
+        wanted: Wanted {
+            story: story_id(number),
+            attempt: Attempt(1),
+            provider: provider(name),
+            budget,
+            priority,
+        },
+    }
+}
+
+fn wanted(number: u64, cents: u64) -> AccountEvent {
+    wanted_from(number, "anthropic", Budget::UpTo(Usd::from_cents(cents)), 0)
+}
+
+fn settled(number: u64, cents: Option<u64>) -> AccountEvent {
+    AccountEvent::Settled {
+        story: story_id(number),
+        attempt: Attempt(1),
+        used: cents.map(Usd::from_cents),
+    }
+}
+
+fn paused(name: &str, until: Option<jiff::Timestamp>) -> AccountEvent {
+    AccountEvent::Paused {
+        provider: provider(name),
+        because: format!("{name} is overloaded"),
+        until,
+    }
+}
+
+fn over(name: &str) -> AccountEvent {
+    AccountEvent::PauseOver {
+        provider: provider(name),
+    }
+}
+
+#[test]
+fn money_is_held_before_a_start_and_settled_after_it() {
+    let mut rows = Rows::new(800, 4);
+    rows.when(
+        "#1 wants the rest",
+        wanted_from(1, "anthropic", Budget::Rest, 0),
+    );
+    rows.when("#1 wants twice", wanted(1, 100));
+    rows.when("#2 wants 4", wanted(2, 400));
+    rows.when(
+        "#3 is not metered",
+        wanted_from(3, "command", Budget::Unmetered, 0),
+    );
+    rows.when("#1 settles 1", settled(1, Some(100)));
+    rows.when("#1 settles twice", settled(1, Some(100)));
+    rows.when("#2 settles, nobody knows how much", settled(2, None));
+    rows.when("#4 wants 4, which the day has not", wanted(4, 400));
+    rows.when("#4 settles all", settled(4, Some(300)));
+    rows.when("#5 wants", wanted(5, 100));
+    rows.given("the next day");
+    rows.later(12 * 60);
+    rows.when("#5 wants again", wanted(5, 700));
+    rows.when("#5 settles all", settled(5, None));
+    rows.later(-24 * 60);
+    rows.given("the clock is put back: the day's money is not given twice");
+    rows.when("#6 wants 4", wanted(6, 400));
+    rows.later(25 * 60);
+    rows.given("and forth again");
+    let gone = AccountEvent::Released {
+        story: story_id(6),
+        attempt: Attempt(1),
+    };
+    rows.when("#6 does not start", gone);
+    rows.when(
+        "#5 wants once more",
+        wanted_from(5, "anthropic", Budget::Rest, 0),
+    );
+    insta::assert_snapshot!(rows.table, @r"
+    8.00 USD a day, 4 places
+      configured -> spent 0.00 USD, held 0.00 USD
+      #1 wants the rest -> spent 0.00 USD, held 5.00 USD | tell #1 reserved 5.00 USD
+      #1 wants twice -> ignored: this attempt has asked already
+      #2 wants 4 -> spent 0.00 USD, held 5.00 USD, #2 waits | tell #2 money_delayed: the rest of today's money is held for agents that run; wake day-turned in 43200 s
+      #3 is not metered -> spent 0.00 USD, held 5.00 USD, #2 waits | tell #3 reserved 0.00 USD
+      #1 settles 1 -> spent 1.00 USD, held 4.00 USD | tell #2 reserved 4.00 USD
+      #1 settles twice -> ignored: nothing is reserved for this attempt
+      #2 settles, nobody knows how much -> spent 5.00 USD, held 0.00 USD
+      #4 wants 4, which the day has not -> spent 5.00 USD, held 3.00 USD | tell #4 reserved 3.00 USD
+      #4 settles all -> spent 8.00 USD, held 0.00 USD
+      #5 wants -> spent 8.00 USD, held 0.00 USD | tell #5 money_refused: 8.00 USD is spent today; the ceiling for a day is 8.00 USD
+
+    the next day
+      #5 wants again -> spent 0.00 USD, held 5.00 USD | tell #5 reserved 5.00 USD
+      #5 settles all -> spent 5.00 USD, held 0.00 USD
+
+    the clock is put back: the day's money is not given twice
+      #6 wants 4 -> spent 5.00 USD, held 3.00 USD | tell #6 reserved 3.00 USD
+
+    and forth again
+      #6 does not start -> spent 5.00 USD, held 0.00 USD
+      #5 wants once more -> spent 5.00 USD, held 0.00 USD | tell #5 money_refused: 5.00 USD is spent on this story; its ceiling is 5.00 USD
+    ");
+}
+
+#[test]
+fn a_new_day_wakes_those_who_wait_for_its_money() {
+    let mut rows = Rows::new(500, 4);
+    rows.when("#1 wants 3", wanted(1, 300));
+    rows.when("#1 settles", settled(1, Some(300)));
+    rows.when("#2 wants 2", wanted(2, 200));
+    rows.when("#3 wants 1", wanted(3, 100));
+    rows.given("midnight");
+    rows.later(12 * 60);
+    rows.when("the day turned", AccountEvent::DayTurned);
+    rows.when("#4 wants 5", wanted(4, 500));
+    rows.given("the midnight after");
+    rows.later(24 * 60);
+    rows.when("the day turned, all is still held", AccountEvent::DayTurned);
+    insta::assert_snapshot!(rows.table, @r"
+    5.00 USD a day, 4 places
+      configured -> spent 0.00 USD, held 0.00 USD
+      #1 wants 3 -> spent 0.00 USD, held 3.00 USD | tell #1 reserved 3.00 USD
+      #1 settles -> spent 3.00 USD, held 0.00 USD
+      #2 wants 2 -> spent 3.00 USD, held 2.00 USD | tell #2 reserved 2.00 USD
+      #3 wants 1 -> spent 3.00 USD, held 2.00 USD, #3 waits | tell #3 money_delayed: the rest of today's money is held for agents that run; wake day-turned in 43200 s
+
+    midnight
+      the day turned -> spent 0.00 USD, held 3.00 USD | tell #3 reserved 1.00 USD
+      #4 wants 5 -> spent 0.00 USD, held 3.00 USD, #4 waits | tell #4 money_delayed: the rest of today's money is held for agents that run; wake day-turned in 86400 s
+
+    the midnight after
+      the day turned, all is still held -> spent 0.00 USD, held 3.00 USD, #4 waits | tell #4 money_delayed: the rest of today's money is held for agents that run; wake day-turned in 86400 s
+    ");
+}
+
+#[test]
+fn places_go_by_priority_then_age() {
+    let mut rows = Rows::new(5_000, 1);
+    rows.when("#1 wants", wanted(1, 100));
+    rows.when("#2 wants", wanted(2, 100));
+    rows.when("#3 wants", wanted(3, 100));
+    rows.when(
+        "#4 wants, more urgent",
+        wanted_from(4, "anthropic", Budget::Rest, 5),
+    );
+    rows.when("#1 settles", settled(1, Some(1)));
+    let raised = AccountEvent::Prioritised {
+        story: story_id(3),
+        priority: 9,
+    };
+    rows.when("#3 is raised", raised);
+    rows.when("#4 settles", settled(4, Some(1)));
+    let gone = AccountEvent::Released {
+        story: story_id(3),
+        attempt: Attempt(1),
+    };
+    rows.when("#3 does not start", gone);
+    insta::assert_snapshot!(rows.table, @r"
+    50.00 USD a day, 1 places
+      configured -> spent 0.00 USD, held 0.00 USD
+      #1 wants -> spent 0.00 USD, held 1.00 USD | tell #1 reserved 1.00 USD
+      #2 wants -> spent 0.00 USD, held 1.00 USD, #2 waits | tell #2 money_delayed: all 1 places for agents on this server are taken
+      #3 wants -> spent 0.00 USD, held 1.00 USD, #2 waits, #3 waits | tell #3 money_delayed: all 1 places for agents on this server are taken
+      #4 wants, more urgent -> spent 0.00 USD, held 1.00 USD, #4 waits, #2 waits, #3 waits | tell #4 money_delayed: all 1 places for agents on this server are taken
+      #1 settles -> spent 0.01 USD, held 5.00 USD, #2 waits, #3 waits | tell #4 reserved 5.00 USD
+      #3 is raised -> spent 0.01 USD, held 5.00 USD, #3 waits, #2 waits
+      #4 settles -> spent 0.02 USD, held 1.00 USD, #2 waits | tell #3 reserved 1.00 USD
+      #3 does not start -> spent 0.02 USD, held 1.00 USD | tell #2 reserved 1.00 USD
+    ");
+}
+
+#[test]
+fn each_provider_pauses_by_itself() {
+    let mut rows = Rows::new(5_000, 4);
+    let soon = rows.table.now + SignedDuration::from_mins(5);
+    let later = rows.table.now + SignedDuration::from_mins(9);
+    rows.when("one pauses", paused("anthropic", Some(soon)));
+    rows.when("another too", paused("openai", Some(later)));
+    rows.when("#1 wants the one", wanted(1, 100));
+    rows.when(
+        "#2 wants a third",
+        wanted_from(2, "command", Budget::Unmetered, 0),
+    );
+    rows.when("over too early", over("anthropic"));
+    rows.when(
+        "the one pauses for longer",
+        paused("anthropic", Some(later)),
+    );
+    rows.later(5);
+    rows.when("the first wake-up", over("anthropic"));
+    rows.later(4);
+    rows.when("the second wake-up", over("anthropic"));
+    rows.when("the second wake-up again", over("anthropic"));
+    rows.when("the other's", over("openai"));
+    insta::assert_snapshot!(rows.table, @r"
+    50.00 USD a day, 4 places
+      configured -> spent 0.00 USD, held 0.00 USD
+      one pauses -> spent 0.00 USD, held 0.00 USD, anthropic paused | wake pause-over:anthropic in 300 s
+      another too -> spent 0.00 USD, held 0.00 USD, anthropic paused, openai paused | wake pause-over:openai in 540 s
+      #1 wants the one -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused, openai paused | tell #1 money_delayed: anthropic is overloaded
+      #2 wants a third -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused, openai paused | tell #2 reserved 0.00 USD
+      over too early -> ignored: the pause was made longer meanwhile
+      the one pauses for longer -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused, openai paused | wake pause-over:anthropic in 540 s; tell #1 money_delayed: anthropic is overloaded
+      the first wake-up -> ignored: the pause was made longer meanwhile
+      the second wake-up -> spent 0.00 USD, held 1.00 USD, openai paused | tell #1 reserved 1.00 USD
+      the second wake-up again -> ignored: the provider is not paused
+      the other's -> spent 0.00 USD, held 1.00 USD
+    ");
+}
+
+#[test]
+fn a_pause_without_an_end_is_probed_by_one_agent() {
+    let mut rows = Rows::new(5_000, 4);
+    rows.when("not logged in", paused("anthropic", None));
+    rows.when("#1 wants", wanted(1, 100));
+    rows.when("#2 wants", wanted(2, 100));
+    rows.later(30);
+    rows.when("half an hour later", over("anthropic"));
+    rows.when("told twice", over("anthropic"));
+    rows.given("the probe fails");
+    rows.when("not logged in", paused("anthropic", None));
+    rows.when("#1 settles", settled(1, Some(0)));
+    rows.later(30);
+    rows.when("half an hour later", over("anthropic"));
+    rows.given("the probe succeeds");
+    rows.when("#3 wants", wanted(3, 100));
+    rows.when("#2 settles", settled(2, Some(50)));
+    rows.given("a person mends it");
+    rows.when("not logged in", paused("anthropic", None));
+    rows.when("#4 wants", wanted(4, 100));
+    rows.when(
+        "mended",
+        AccountEvent::Mended {
+            provider: provider("anthropic"),
+        },
+    );
+    rows.when(
+        "mended twice",
+        AccountEvent::Mended {
+            provider: provider("anthropic"),
+        },
+    );
+    insta::assert_snapshot!(rows.table, @r"
+    50.00 USD a day, 4 places
+      configured -> spent 0.00 USD, held 0.00 USD
+      not logged in -> spent 0.00 USD, held 0.00 USD, anthropic paused | wake pause-over:anthropic in 1800 s
+      #1 wants -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused | tell #1 money_delayed: anthropic is overloaded
+      #2 wants -> spent 0.00 USD, held 0.00 USD, #1 waits, #2 waits, anthropic paused | tell #2 money_delayed: anthropic is overloaded
+      half an hour later -> spent 0.00 USD, held 1.00 USD, #2 waits, anthropic paused | tell #1 reserved 1.00 USD; tell #2 money_delayed: anthropic is overloaded (another agent tries whether that has changed)
+      told twice -> ignored: an agent tries already
+
+    the probe fails
+      not logged in -> spent 0.00 USD, held 1.00 USD, #2 waits, anthropic paused | wake pause-over:anthropic in 1800 s; tell #2 money_delayed: anthropic is overloaded
+      #1 settles -> spent 0.00 USD, held 0.00 USD, #2 waits, anthropic paused
+      half an hour later -> spent 0.00 USD, held 1.00 USD, anthropic paused | tell #2 reserved 1.00 USD
+
+    the probe succeeds
+      #3 wants -> spent 0.00 USD, held 1.00 USD, #3 waits, anthropic paused | tell #3 money_delayed: anthropic is overloaded (another agent tries whether that has changed)
+      #2 settles -> spent 0.50 USD, held 1.00 USD | tell #3 reserved 1.00 USD
+
+    a person mends it
+      not logged in -> spent 0.50 USD, held 1.00 USD, anthropic paused | wake pause-over:anthropic in 1800 s
+      #4 wants -> spent 0.50 USD, held 1.00 USD, #4 waits, anthropic paused | tell #4 money_delayed: anthropic is overloaded
+      mended -> spent 0.50 USD, held 2.00 USD | tell #4 reserved 1.00 USD
+      mended twice -> ignored: the provider is not paused
+    ");
+}
+
+#[test]
+fn a_commit_without_a_story_is_gated_once_at_a_time() {
+    let mut table = Table::new();
+    let id = HeadId {
+        repo: repo_name(),
+        sha: sha(20),
+    };
+    let head = Subject::new(&SubjectId::Head(id.clone()));
+    let event = |event| Event::Head {
+        id: id.clone(),
+        event,
+    };
+    let ended = |run, commit| {
+        let report = report(&sha(commit), &sha(120), None);
+        event(HeadEvent::GatesEnded { run, report })
+    };
+    let asked = event(HeadEvent::GatesAsked { rules: sha(1) });
+    let lost = |run| {
+        event(HeadEvent::GatesLost {
+            run,
+            message: "no runner".to_owned(),
+        })
+    };
+    table.given("a commit of a person");
+    let head = table.when(&head, "superseded", &event(HeadEvent::Superseded));
+    let head = table.when(&head, "asked", &asked);
+    let head = table.when(&head, "asked again", &asked);
+    table.when(&head, "the gates ran on another commit", &ended(1, 21));
+    table.when(&head, "a run that was never asked for", &ended(2, 20));
+    let superseded = table.when(&head, "superseded", &event(HeadEvent::Superseded));
+    table.when(&superseded, "ended all the same", &ended(1, 20));
+    let head = table.when(&head, "lost", &lost(1));
+    let head = table.when(&head, "asked again", &asked);
+    table.when(&head, "the older run ends", &ended(1, 20));
+    insta::assert_snapshot!(table, @r#"
+    a commit of a person
+      superseded -> ignored: the gates do not run
+      asked -> Gating | start head-0000000000000000000000000000000000000014-1; huskies/gates pending
+      asked again -> ignored: the gates run already
+      the gates ran on another commit -> Unjudged { message: "the gates ran on another commit than this one" } | huskies/gates error
+      a run that was never asked for -> `gates_ended` cannot happen while run 1 is the newest
+      superseded -> Superseded | stop head-0000000000000000000000000000000000000014-1; huskies/gates error
+      ended all the same -> ignored: of an older gate run
+      lost -> Unjudged { message: "no runner" } | huskies/gates error
+      asked again -> Gating | start head-0000000000000000000000000000000000000014-2; huskies/gates pending
+      the older run ends -> ignored: of an older gate run
+    "#);
+}

@@ -1,0 +1,158 @@
+//! A story in the merge queue (spec 7.1-7.3).
+
+use super::Table;
+use super::scene::{Scene, contained, operator, start};
+use crate::domain::event::StoryEvent;
+use crate::domain::story::Wish;
+use crate::domain::work::End;
+
+fn retry() -> StoryEvent {
+    operator(Wish::Retry { label: None })
+}
+
+#[test]
+fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
+    let mut table = Table::new();
+    let testing = Scene::new().testing();
+
+    table.given("the merge is being tested");
+    let conflict = table.story(&testing, "conflict", testing.merge_conflicted());
+    let failed = table.story(&testing, "gates failed", testing.merge_gates_failed());
+    let rejected = table.story(&testing, "rejected", testing.merge_rejected());
+
+    table.given("repairing the conflict");
+    let prepared = conflict
+        .after(conflict.project_read())
+        .go_on_to_money()
+        .go_on_to_worktree();
+    let scene = table.story(&prepared, "worktree ready", prepared.worktree_ready());
+    let ended = scene.after(scene.agent_ended(End::Finished));
+    table.story(&ended, "nothing new", ended.collected(20, true, false));
+    let same_tree = StoryEvent::WorkCollected {
+        attempt: ended.attempt_number(),
+        collected: crate::domain::work::Collected {
+            head: crate::domain::transition::tests::sha(21),
+            tree: crate::domain::transition::tests::sha(120),
+            ahead: true,
+            advanced: true,
+            wip: None,
+            markers: Vec::new(),
+        },
+    };
+    let mut with_markers = same_tree.clone();
+    if let StoryEvent::WorkCollected { collected, .. } = &mut with_markers {
+        collected.markers = vec!["a.rs".to_owned()];
+    }
+    table.story(&ended, "merged, markers left", with_markers);
+    let judged = table.story(&ended, "merged, the tree as it was", same_tree);
+    let queued = table.story(&judged, "gates passed", judged.gates_passed());
+    let began = queued.after(queued.merge_began());
+    let blocked = table.story(&began, "conflict again", began.merge_conflicted());
+    table.story(&began, "gates failed", began.merge_gates_failed());
+    table.story(&blocked, "retry", retry());
+    table.story(&blocked, "start", operator(start()));
+
+    table.given("repairing what the merge gates found");
+    let ended = failed.attempt(End::CannotLaunch {
+        message: "gone".to_owned(),
+    });
+    let blocked = table.story(
+        &ended,
+        "cannot be launched",
+        ended.collected(20, true, false),
+    );
+    table.story(&blocked, "retry", retry());
+
+    table.given("rejected by the forge");
+    table.story(&rejected, "retry", retry());
+    table.story(&rejected, "landed by hand", contained());
+    insta::assert_snapshot!(table, @"
+    the merge is being tested
+      conflict -> merge_failure (conflict in a.rs) 2 (fix-up): configuring | huskies/merge failure; announce conflict; read_project; label
+      gates failed -> coding 2 (fix-up): configuring | huskies/merge failure; read_project; label
+      rejected -> blocked: rejected: protected branch (from merge) | huskies/merge failure; announce blocked; label
+
+    repairing the conflict
+      worktree ready -> merge_failure (conflict in a.rs) 2 (fix-up): starting | start claude warm for 1.00 USD, 20 turns
+      nothing new -> merge_failure (conflict in a.rs) 3 (fix-up): configuring, retry 1 | read_project
+      merged, markers left -> merge_failure (conflict in a.rs) 3 (fix-up): configuring, retry 1 | publish_branch; tell repo head_known; read_project
+      merged, the tree as it was -> merge_failure (conflict in a.rs) 2 (fix-up): judging | publish_branch; tell repo head_known; start accept-7-2-1; huskies/gates pending
+      gates passed -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; label
+      conflict again -> blocked: conflict in a.rs (from merge failure) | huskies/merge failure; announce blocked; label
+      gates failed -> blocked: unit failed (from merge failure) | huskies/merge failure; announce blocked; label
+      retry -> merge_failure (conflict in a.rs) 3 (fix-up): configuring | read_project; label
+      start -> coding 3: configuring | tell repo head_known; read_project; label
+
+    repairing what the merge gates found
+      cannot be launched -> blocked: cannot launch claude: gone (from merge failure) | huskies/merge failure; announce blocked; label
+      retry -> coding 3 (fix-up): configuring | read_project; label
+
+    rejected by the forge
+      retry -> merge: queued | huskies/merge pending; tell repo enqueued; label
+      landed by hand -> done | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+    ");
+}
+
+#[test]
+fn what_landed_is_done_wherever_the_story_went_meanwhile() {
+    let mut table = Table::new();
+    let testing = Scene::new().testing();
+    let stopped = testing.after(operator(Wish::Stop));
+    let cancelled = testing.after(operator(Wish::Cancel));
+    let again = stopped.after(operator(start()));
+    let held = testing.after(operator(Wish::Hold));
+    for (name, scene) in [
+        ("testing", &testing),
+        ("stopped meanwhile", &stopped),
+        ("cancelled meanwhile", &cancelled),
+        ("started again meanwhile", &again),
+        ("held meanwhile", &held),
+    ] {
+        table.given(name);
+        let done = table.story(scene, "landed", testing.landed());
+        table.story(&done, "landed, told twice", testing.landed());
+    }
+
+    table.given("news of a merge that is over");
+    table.story(&stopped, "merge began", testing.merge_began());
+    table.story(&stopped, "conflict", testing.merge_conflicted());
+    table.story(&again, "gates failed", testing.merge_gates_failed());
+    table.story(&held, "rejected", testing.merge_rejected());
+
+    table.given("the place to land in is not free");
+    let head = testing.story.head.clone().unwrap().commit;
+    let reason = "uncommitted changes".to_owned();
+    let scene = table.story(&testing, "waits", StoryEvent::MergeWaits { head, reason });
+    table.story(&scene, "landed", scene.landed());
+    insta::assert_snapshot!(table, @r"
+    testing
+      landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+      landed, told twice -> ignored: it is done already
+
+    stopped meanwhile
+      landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+      landed, told twice -> ignored: it is done already
+
+    cancelled meanwhile
+      landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+      landed, told twice -> ignored: it is done already
+
+    started again meanwhile
+      landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+      landed, told twice -> ignored: it is done already
+
+    held meanwhile
+      landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+      landed, told twice -> ignored: it is done already
+
+    news of a merge that is over
+      merge began -> ignored: it is not being merged
+      conflict -> ignored: it is not being merged
+      gates failed -> ignored: it is not being merged
+      rejected -> ignored: it is not being merged
+
+    the place to land in is not free
+      waits -> merge: waiting, uncommitted changes | huskies/merge pending
+      landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+    ");
+}

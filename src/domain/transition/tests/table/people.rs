@@ -1,0 +1,303 @@
+//! What people ask for, and when it takes effect (spec 2.1, 2.5).
+
+use super::Table;
+use super::scene::{Scene, contained, operator, person, start};
+use crate::domain::event::{Admission, StoryEvent};
+use crate::domain::story::Wish;
+use crate::domain::work::End;
+
+fn admitted(request: u64) -> StoryEvent {
+    let answer = Admission::Allowed {
+        comments: Vec::new(),
+    };
+    StoryEvent::Admitted { request, answer }
+}
+
+fn denied(request: u64) -> StoryEvent {
+    let answer = Admission::Denied;
+    StoryEvent::Admitted { request, answer }
+}
+
+fn situations() -> Vec<(&'static str, Scene)> {
+    let new = Scene::new();
+    let crashed = || End::Crashed {
+        message: "?".to_owned(),
+    };
+    vec![
+        ("configuring", new.configuring()),
+        ("waiting for a slot", new.waiting_for_slot()),
+        ("waiting for money", new.waiting_for_money()),
+        ("preparing", new.preparing()),
+        ("starting", new.starting()),
+        ("running", new.running()),
+        ("collecting", new.collecting(crashed())),
+        ("judging", new.judging()),
+        ("queued", new.queued()),
+        ("testing the merge", new.testing()),
+        ("repairing a conflict", new.conflicted()),
+    ]
+}
+
+#[test]
+fn a_story_can_be_stopped_in_every_phase() {
+    let mut table = Table::new();
+    for (name, scene) in situations() {
+        table.given(name);
+        table.story(&scene, "stop", operator(Wish::Stop));
+        table.story(&scene, "contained in the base", contained());
+    }
+    table.given("running, told to stop");
+    let stopping = Scene::new().running().after(operator(Wish::Stop));
+    table.story(&stopping, "stop", operator(Wish::Stop));
+    table.story(&stopping, "start", operator(start()));
+    let cancelling = table.story(&stopping, "cancel", operator(Wish::Cancel));
+    table.story(&cancelling, "stop", operator(Wish::Stop));
+    let ended = table.story(&stopping, "agent ended", stopping.agent_ended(End::Stopped));
+    table.story(&ended, "start", operator(start()));
+    let rests = table.story(&ended, "collected", ended.committed(20));
+    let ending = table.story(&stopping, "contained in the base", contained());
+    table.story(&ending, "start", operator(start()));
+    table.story(&ending, "stop", operator(Wish::Stop));
+
+    table.given("stopped, its work kept");
+    table.story(&rests, "start", operator(start()));
+    let cancelled = table.story(&rests, "cancel", operator(Wish::Cancel));
+    table.story(&cancelled, "start", operator(start()));
+    table.story(&rests, "contained in the base", contained());
+    insta::assert_snapshot!(table, @r"
+    configuring
+      stop -> backlog: stopped | label
+      contained in the base -> done | announce done; tell repo head_known; retire_worktree; label
+
+    waiting for a slot
+      stop -> backlog: stopped | tell repo slot_released; label
+      contained in the base -> done | tell repo slot_released; announce done; tell repo head_known; retire_worktree; label
+
+    waiting for money
+      stop -> backlog: stopped | tell repo slot_released; tell account released; label
+      contained in the base -> done | tell repo slot_released; tell account released; announce done; tell repo head_known; retire_worktree; label
+
+    preparing
+      stop -> backlog: stopped | tell repo slot_released; tell account released; label
+      contained in the base -> done | tell repo slot_released; tell account released; announce done; tell repo head_known; retire_worktree; label
+
+    starting
+      stop -> coding 1: stopping, then backlog | stop agent-7-1
+      contained in the base -> coding 1: stopping, then done | stop agent-7-1
+
+    running
+      stop -> coding 1: stopping, then backlog | stop agent-7-1
+      contained in the base -> coding 1: stopping, then done | stop agent-7-1
+
+    collecting
+      stop -> coding 1: collecting, then backlog
+      contained in the base -> coding 1: collecting, then done
+
+    judging
+      stop -> backlog: stopped | stop accept-7-1-1; huskies/gates error; label
+      contained in the base -> done | stop accept-7-1-1; huskies/gates error; huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+
+    queued
+      stop -> backlog: stopped | tell repo withdrawn; huskies/merge withdrawn; label
+      contained in the base -> done | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+
+    testing the merge
+      stop -> backlog: stopped | tell repo withdrawn; huskies/merge withdrawn; label
+      contained in the base -> done | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+
+    repairing a conflict
+      stop -> backlog: stopped | label
+      contained in the base -> done | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+
+    running, told to stop
+      stop -> ignored: it is stopped already
+      start -> coding 1: stopping, then again
+      cancel -> coding 1: stopping, then cancelled
+      stop -> ignored: it is stopped already
+      agent ended -> coding 1: collecting, then backlog | tell repo slot_released; tell account settled 0.50 USD; collect
+      start -> coding 1: collecting, then again
+      collected -> backlog: stopped | publish_branch; tell repo head_known; label
+      contained in the base -> coding 1: stopping, then done
+      start -> ignored: its change has landed already
+      stop -> ignored: its change has landed already
+
+    stopped, its work kept
+      start -> coding 2: configuring | tell repo head_known; read_project; label
+      cancel -> cancelled | tell repo head_known; retire_worktree; label
+      start -> coding 2: configuring | tell repo head_known; read_project; label
+      contained in the base -> done | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+    ");
+}
+
+#[test]
+fn a_held_story_waits_at_the_door_of_the_next_stage() {
+    let mut table = Table::new();
+    let hold = || operator(Wish::Hold);
+    let release = || operator(Wish::Release);
+
+    table.given("never started");
+    let scene = table.story(&Scene::new(), "hold", hold());
+    table.story(&scene, "release", release());
+    let scene = table.story(&scene, "start", operator(start()));
+    table.story(&scene, "stop", operator(Wish::Stop));
+    table.story(&scene, "release", release());
+
+    table.given("judging");
+    let scene = table.story(&Scene::new().judging(), "hold", hold());
+    table.story(
+        &scene,
+        "gates failed: the stage goes on",
+        scene.gates(Some("a")),
+    );
+    let scene = table.story(&scene, "gates passed", scene.gates_passed());
+    table.story(&scene, "release", release());
+
+    table.given("testing the merge");
+    let testing = Scene::new().testing();
+    let held = table.story(&testing, "hold", hold());
+    table.story(&held, "conflict", held.merge_conflicted());
+    table.story(&held, "stop", operator(Wish::Stop));
+    table.story(&held, "landed all the same", held.landed());
+
+    table.given("blocked and held");
+    let scene = testing.after(testing.merge_rejected()).after(hold());
+    let scene = table.story(&scene, "retry", operator(Wish::Retry { label: None }));
+    table.story(&scene, "release", release());
+    insta::assert_snapshot!(table, @r"
+    never started
+      hold -> backlog
+      release -> backlog
+      start -> coding 0: held | label
+      stop -> backlog: stopped | label
+      release -> coding 1: configuring | read_project
+
+    judging
+      hold -> coding 1: judging
+      gates failed: the stage goes on -> coding 2: configuring, retry 1 | huskies/gates failure; read_project
+      gates passed -> merge: held | huskies/gates success; huskies/merge held; label
+      release -> merge: queued | huskies/merge pending; tell repo enqueued
+
+    testing the merge
+      hold -> merge: held | tell repo withdrawn; huskies/merge held
+      conflict -> ignored: it is not being merged
+      stop -> backlog: stopped | huskies/merge withdrawn; label
+      landed all the same -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+
+    blocked and held
+      retry -> merge: held | huskies/merge held; label
+      release -> merge: queued | huskies/merge pending; tell repo enqueued
+    ");
+}
+
+#[test]
+fn people_are_asked_for_and_served_in_order() {
+    let mut table = Table::new();
+    table.given("labelled, unlabelled and labelled while nobody is known yet");
+    let scene = table.story(&Scene::new(), "label", person(start(), "ann"));
+    let scene = table.story(&scene, "unlabel", person(Wish::Stop, "ann"));
+    let two = table.story(&scene, "the second is answered first", admitted(2));
+    table.story(&two, "then the first: started, and stopped", admitted(1));
+    let scene = table.story(&scene, "label again", person(start(), "ann"));
+    let scene = table.story(&scene, "the last is answered first", admitted(3));
+    let scene = table.story(&scene, "then the first", admitted(1));
+    let scene = table.story(&scene, "then the second", admitted(2));
+    table.story(&scene, "and once more", admitted(2));
+
+    table.given("asked by somebody who may not");
+    let scene = table.story(&Scene::new(), "label", person(start(), "eve"));
+    let scene = table.story(&scene, "denied", denied(1));
+    table.story(&scene, "a writer labels", person(start(), "ann"));
+
+    table.given("stopped by the operator while the forge is asked");
+    let scene = Scene::new().after(person(start(), "ann"));
+    let scene = table.story(&scene, "stop", operator(Wish::Stop));
+    table.story(&scene, "admitted", admitted(1));
+    insta::assert_snapshot!(table, @r"
+    labelled, unlabelled and labelled while nobody is known yet
+      label -> backlog, 1 asked | admit ann (1)
+      unlabel -> backlog, 2 asked | admit ann (2)
+      the second is answered first -> backlog, 2 asked
+      then the first: started, and stopped -> backlog: stopped | read_project
+      label again -> backlog, 3 asked | admit ann (3)
+      the last is answered first -> backlog, 3 asked
+      then the first -> coding 1: configuring, 2 asked | read_project; label
+      then the second -> coding 2: configuring | read_project
+      and once more -> ignored: this request was answered already
+
+    asked by somebody who may not
+      label -> backlog, 1 asked | admit eve (1)
+      denied -> backlog
+      a writer labels -> backlog, 1 asked | admit ann (2)
+
+    stopped by the operator while the forge is asked
+      stop -> backlog
+      admitted -> ignored: this request was answered already
+    ");
+}
+
+#[test]
+fn wishes_that_change_nothing_are_refused_by_name() {
+    let mut table = Table::new();
+    let retry = |label: Option<&str>| {
+        operator(Wish::Retry {
+            label: label.map(str::to_owned),
+        })
+    };
+    for (name, scene) in [
+        ("never started", Scene::new()),
+        ("running", Scene::new().running()),
+        ("done", Scene::new().queued().after(contained())),
+    ] {
+        table.given(name);
+        if scene.story.was_started() {
+            table.story(&scene, "start", operator(start()));
+        } else {
+            table.story(&scene, "stop", operator(Wish::Stop));
+            table.story(&scene, "cancel", operator(Wish::Cancel));
+        }
+        table.story(&scene, "retry", retry(None));
+        table.story(&scene, "retry by label", retry(Some("huskies:retry")));
+        table.story(&scene, "release", operator(Wish::Release));
+        table.story(
+            &scene,
+            "same priority",
+            operator(Wish::Prioritise { priority: 0 }),
+        );
+    }
+
+    table.given("a new priority goes to whoever is waited for");
+    let raise = || operator(Wish::Prioritise { priority: 5 });
+    table.story(&Scene::new().waiting_for_slot(), "for a slot", raise());
+    table.story(&Scene::new().waiting_for_money(), "for money", raise());
+    table.story(&Scene::new().queued(), "for the merge", raise());
+    table.story(&Scene::new().running(), "for nothing", raise());
+    insta::assert_snapshot!(table, @r"
+    never started
+      stop -> ignored: it was never started
+      cancel -> ignored: it was never started
+      retry -> ignored: it was never started
+      retry by label -> ignored: it was never started
+      release -> ignored: it is not held
+      same priority -> ignored: it was never started
+
+    running
+      start -> ignored: it is started already
+      retry -> ignored: it is not blocked
+      retry by label -> coding 1: running | remove label huskies:retry
+      release -> ignored: it is not held
+      same priority -> ignored: it has that priority already
+
+    done
+      start -> ignored: its change has landed already
+      retry -> ignored: its change has landed already
+      retry by label -> done | remove label huskies:retry
+      release -> ignored: its change has landed already
+      same priority -> ignored: its change has landed already
+
+    a new priority goes to whoever is waited for
+      for a slot -> coding 1: waiting for a slot | tell repo prioritised 5
+      for money -> coding 1: waiting for money | tell account prioritised
+      for the merge -> merge: queued | tell repo prioritised 5
+      for nothing -> coding 1: running
+    ");
+}

@@ -1,0 +1,489 @@
+//! A repository: its deliveries, its agents, and its merge queue.
+
+use jiff::SignedDuration;
+
+use super::Table;
+use crate::domain::delivery::{IssueAction, IssueChange};
+use crate::domain::event::{Event, RepoEvent, SubjectId};
+use crate::domain::id::{Attempt, Sha, StoryId};
+use crate::domain::project::Trigger;
+use crate::domain::repo::{QueueEntry, SlotRequest};
+use crate::domain::transition::Subject;
+use crate::domain::transition::tests::{item, noon, repo_name, report, sha, story_id};
+use crate::domain::work::Candidate;
+
+/// A repository under test, and the table it fills.
+struct Rows {
+    table: Table,
+    repo: Subject,
+}
+
+impl Rows {
+    fn new() -> Self {
+        Self {
+            table: Table::new(),
+            repo: Subject::new(&SubjectId::Repo(repo_name())),
+        }
+    }
+
+    /// A repository whose base is at commit 1.
+    fn synced() -> Self {
+        let mut rows = Self::new();
+        rows.after(synced(1, &[]));
+        rows
+    }
+
+    fn given(&mut self, situation: &str) {
+        self.table.given(situation);
+    }
+
+    fn when(&mut self, what: &str, event: RepoEvent) {
+        let event = Event::repo(&repo_name(), event);
+        self.repo = self.table.when(&self.repo, what, &event);
+    }
+
+    /// Takes a step without a line of its own.
+    fn after(&mut self, event: RepoEvent) {
+        let event = Event::repo(&repo_name(), event);
+        let stepped = crate::domain::transition::step(&self.repo, &event, noon());
+        self.repo = stepped.expect("a legal step").subject;
+    }
+
+    fn merge_number(&self) -> u64 {
+        let Subject::Repo(repo) = &self.repo else {
+            panic!("not a repository");
+        };
+        repo.merge_number
+    }
+
+    /// A repository that is landing story 7.
+    fn landing() -> Self {
+        let mut rows = Self::synced();
+        rows.after(enqueued(7, 0, 0));
+        rows.after(rows.built(1));
+        rows.after(rows.gates(None));
+        rows
+    }
+
+    fn built(&self, base: u64) -> RepoEvent {
+        RepoEvent::CandidateBuilt {
+            number: self.merge_number(),
+            candidate: Candidate {
+                base: sha(base),
+                head: sha(27),
+                commit: sha(30),
+                tree: sha(130),
+            },
+        }
+    }
+
+    fn gates(&self, failure: Option<&str>) -> RepoEvent {
+        RepoEvent::GatesEnded {
+            number: self.merge_number(),
+            report: report(&sha(30), &sha(130), failure),
+        }
+    }
+
+    fn missed(&self, tip: u64) -> RepoEvent {
+        let number = self.merge_number();
+        RepoEvent::LandMissed {
+            number,
+            tip: sha(tip),
+        }
+    }
+
+    fn waits(&self) -> RepoEvent {
+        let number = self.merge_number();
+        RepoEvent::LandWaits {
+            number,
+            reason: "uncommitted changes".to_owned(),
+        }
+    }
+
+    fn land_due(&self) -> RepoEvent {
+        RepoEvent::LandDue {
+            number: self.merge_number(),
+        }
+    }
+
+    fn landed(&self) -> RepoEvent {
+        RepoEvent::Landed {
+            number: self.merge_number(),
+        }
+    }
+}
+
+fn synced(tip: u64, contained: &[(StoryId, Sha)]) -> RepoEvent {
+    RepoEvent::BaseSynced {
+        branch: "main".parse().unwrap(),
+        tip: sha(tip),
+        trigger: Trigger::default(),
+        contained: contained.to_vec(),
+    }
+}
+
+fn enqueued(number: u64, priority: i32, after: i64) -> RepoEvent {
+    RepoEvent::Enqueued {
+        entry: QueueEntry {
+            story: story_id(number),
+            head: sha(20 + number),
+            message: String::new(),
+            priority,
+            since: noon() + SignedDuration::from_secs(after),
+        },
+    }
+}
+
+fn withdrawn(number: u64) -> RepoEvent {
+    RepoEvent::Withdrawn {
+        story: story_id(number),
+    }
+}
+
+fn wanted(number: u64, priority: i32, after: i64, agents: &[&str]) -> RepoEvent {
+    RepoEvent::SlotWanted {
+        request: SlotRequest {
+            story: story_id(number),
+            attempt: Attempt(1),
+            agents: agents.iter().map(|name| item(name)).collect(),
+            priority,
+            since: noon() + SignedDuration::from_secs(after),
+        },
+    }
+}
+
+fn released(number: u64) -> RepoEvent {
+    RepoEvent::SlotReleased {
+        story: story_id(number),
+        attempt: Attempt(1),
+    }
+}
+
+fn issue(action: IssueAction, labels: &[&str]) -> RepoEvent {
+    RepoEvent::Issue {
+        change: IssueChange {
+            number: 7,
+            action,
+            sender: "ann".to_owned(),
+            title: "Door".to_owned(),
+            body: String::new(),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            at: noon(),
+        },
+    }
+}
+
+#[test]
+fn labels_become_wishes() {
+    let mut rows = Rows::new();
+    let labeled = |label: &str| IssueAction::Labeled(label.to_owned());
+    let unlabeled = |label: &str| IssueAction::Unlabeled(label.to_owned());
+    rows.given("the base branch is not known yet");
+    rows.when("labelled", issue(labeled("huskies"), &["huskies"]));
+    rows.when("synced", synced(1, &[]));
+    rows.given("the base branch is known");
+    let all = ["huskies", "huskies:hold", "agent:claude", "priority:3"];
+    rows.when("start, on hold", issue(labeled("huskies"), &all));
+    rows.when("unlabelled", issue(unlabeled("huskies"), &[]));
+    rows.when("retry", issue(labeled("huskies:retry"), &[]));
+    rows.when("held", issue(labeled("huskies:hold"), &[]));
+    rows.when("released", issue(unlabeled("huskies:hold"), &[]));
+    rows.when("agent", issue(labeled("agent:x"), &["agent:x"]));
+    rows.when("agent gone", issue(unlabeled("agent:x"), &[]));
+    rows.when(
+        "agent gone, another there",
+        issue(unlabeled("agent:x"), &["agent:y"]),
+    );
+    rows.when("priority", issue(labeled("priority:-2"), &[]));
+    rows.when(
+        "priority gone, another there",
+        issue(unlabeled("priority:9"), &["priority:4"]),
+    );
+    rows.when("no number", issue(labeled("priority:high"), &[]));
+    rows.when("our own label", issue(labeled("stage:done"), &[]));
+    rows.when("closed", issue(IssueAction::Closed, &[]));
+    rows.when("edited", issue(IssueAction::Edited, &[]));
+    insta::assert_snapshot!(rows.table, @r#"
+    the base branch is not known yet
+      labelled -> 1 parked
+      synced -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }
+
+    the base branch is known
+      start, on hold -> idle | tell #7 asked Hold; tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: Some("claude"), priority: 3 }
+      unlabelled -> idle | tell #7 asked Stop
+      retry -> idle | tell #7 asked Retry { label: Some("huskies:retry") }
+      held -> idle | tell #7 asked Hold
+      released -> idle | tell #7 asked Release
+      agent -> idle | tell #7 asked PickAgent { agent: Some("x") }
+      agent gone -> idle | tell #7 asked PickAgent { agent: None }
+      agent gone, another there -> idle | tell #7 asked PickAgent { agent: Some("y") }
+      priority -> idle | tell #7 asked Prioritise { priority: -2 }
+      priority gone, another there -> idle | tell #7 asked Prioritise { priority: 4 }
+      no number -> ignored: nothing that huskies acts on
+      our own label -> ignored: nothing that huskies acts on
+      closed -> idle | tell #7 asked Cancel
+      edited -> ignored: nothing that huskies acts on
+    "#);
+}
+
+#[test]
+fn agents_go_by_priority_then_age_in_the_order_of_the_file() {
+    let mut rows = Rows::synced();
+    rows.given("two agents");
+    rows.when("#1 wants", wanted(1, 0, 1, &["a", "b"]));
+    rows.when("#2 wants", wanted(2, 0, 2, &["a", "b"]));
+    rows.when("#3 wants", wanted(3, 0, 3, &["a", "b"]));
+    rows.when("#4 wants, more urgent", wanted(4, 5, 4, &["a"]));
+    rows.when("#5 wants, longer ago", wanted(5, 0, 0, &["a", "b"]));
+    rows.when("#2 is done", released(2));
+    rows.when("#1 is done", released(1));
+    let raised = RepoEvent::Prioritised {
+        story: story_id(3),
+        priority: 9,
+    };
+    rows.when("#3 is raised", raised);
+    rows.when("#3 gives up", released(3));
+    rows.when("#3 gives up again", released(3));
+    rows.when("#4 asks once more", wanted(4, 5, 4, &["a"]));
+    insta::assert_snapshot!(rows.table, @r"
+    two agents
+      #1 wants -> a for #1 | tell #1 slot_granted a
+      #2 wants -> a for #1, b for #2 | tell #2 slot_granted b
+      #3 wants -> a for #1, b for #2, #3 waits for an agent
+      #4 wants, more urgent -> a for #1, b for #2, #4 waits for an agent, #3 waits for an agent
+      #5 wants, longer ago -> a for #1, b for #2, #4 waits for an agent, #5 waits for an agent, #3 waits for an agent
+      #2 is done -> a for #1, b for #5, #4 waits for an agent, #3 waits for an agent | tell #5 slot_granted b
+      #1 is done -> a for #4, b for #5, #3 waits for an agent | tell #4 slot_granted a
+      #3 is raised -> a for #4, b for #5, #3 waits for an agent
+      #3 gives up -> a for #4, b for #5
+      #3 gives up again -> ignored: this attempt holds no slot
+      #4 asks once more -> ignored: this attempt has its agent
+    ");
+}
+
+#[test]
+fn the_queue_lands_one_tested_story_after_the_other() {
+    let mut rows = Rows::new();
+    rows.given("the base branch is not known yet");
+    rows.when("#7 enqueued", enqueued(7, 0, 0));
+    rows.when("synced", synced(1, &[]));
+    rows.when("#8 enqueued", enqueued(8, 0, 1));
+    rows.when("#9 enqueued, more urgent", enqueued(9, 5, 2));
+    rows.when("built", rows.built(1));
+    rows.when("built, told twice", rows.built(1));
+    rows.when("gates passed", rows.gates(None));
+    rows.when("landed", rows.landed());
+    let number = rows.merge_number() - 1;
+    rows.when("landed, told twice", RepoEvent::Landed { number });
+    insta::assert_snapshot!(rows.table, @r"
+    the base branch is not known yet
+      #7 enqueued -> #7 queued
+      synced -> merge 1: #7 building on 01 | build_candidate on 01
+      #8 enqueued -> merge 1: #7 building on 01, #8 queued
+      #9 enqueued, more urgent -> merge 1: #7 building on 01, #9 queued, #8 queued
+      built -> merge 1: #7 gating, #9 queued, #8 queued | start merge-1; tell #7 merge_began
+      built, told twice -> ignored: it is built already
+      gates passed -> merge 1: #7 landing, #9 queued, #8 queued | land
+      landed -> merge 2: #9 building on 1e, #8 queued | tell #7 landed; sync_base; build_candidate on 1e
+      landed, told twice -> ignored: of an older merge run
+    ");
+}
+
+#[test]
+fn a_base_that_moves_starts_the_merge_over() {
+    let mut rows = Rows::synced();
+    rows.given("building");
+    rows.after(enqueued(7, 0, 0));
+    rows.when("the base moved", synced(2, &[]));
+    let number = rows.merge_number() - 1;
+    let late = RepoEvent::CandidateEmpty {
+        number,
+        base: sha(1),
+    };
+    rows.when("the older run answers", late);
+    rows.given("gating");
+    rows.after(rows.built(2));
+    rows.when("the base is where it was", synced(2, &[]));
+    rows.when("the base moved", synced(3, &[]));
+    rows.given("landing");
+    rows.after(rows.built(3));
+    rows.after(rows.gates(None));
+    rows.when("the base moved", synced(4, &[]));
+    rows.when("missed", rows.missed(4));
+    rows.given("landing again and again, though nobody moves the base");
+    for _ in 0..2 {
+        rows.after(rows.built(4));
+        rows.after(rows.gates(None));
+        rows.when("missed", rows.missed(4));
+    }
+    rows.after(rows.built(4));
+    rows.after(rows.gates(None));
+    rows.when("missed", rows.missed(4));
+    rows.given("waiting to land");
+    let mut rows = Rows {
+        table: rows.table,
+        ..Rows::landing()
+    };
+    rows.when("not free", rows.waits());
+    rows.when("due", rows.land_due());
+    rows.when("due, twice", rows.land_due());
+    rows.when("still not free", rows.waits());
+    rows.when("the base moved", synced(2, &[]));
+    insta::assert_snapshot!(rows.table, @r"
+    building
+      the base moved -> merge 2: #7 building on 02 | build_candidate on 02
+      the older run answers -> ignored: of an older merge run
+
+    gating
+      the base is where it was -> merge 2: #7 gating
+      the base moved -> merge 3: #7 building on 03 | stop merge-2; build_candidate on 03
+
+    landing
+      the base moved -> merge 3: #7 landing
+      missed -> merge 4: #7 building on 04 | sync_base; build_candidate on 04
+
+    landing again and again, though nobody moves the base
+      missed -> merge 5: #7 building on 04 | build_candidate on 04
+      missed -> merge 6: #7 building on 04 | build_candidate on 04
+      missed -> idle | tell #7 merge_rejected
+
+    waiting to land
+      not free -> merge 1: #7 waiting to land | tell #7 merge_waits; wake land in 15 s
+      due -> merge 1: #7 landing | land
+      due, twice -> ignored: it is landing already
+      still not free -> merge 1: #7 waiting to land | wake land in 15 s
+      the base moved -> merge 2: #7 building on 02 | build_candidate on 02
+    ");
+}
+
+#[test]
+fn what_is_withdrawn_or_contained_leaves_the_queue() {
+    let mut rows = Rows::synced();
+    rows.after(enqueued(7, 0, 0));
+    rows.after(enqueued(8, 0, 1));
+    rows.given("#7 is being tested, #8 is next");
+    rows.after(rows.built(1));
+    rows.when("#7 withdrawn", withdrawn(7));
+    rows.when("#7 withdrawn again", withdrawn(7));
+
+    for (name, event) in [
+        (
+            "missed",
+            (|rows: &Rows| rows.missed(2)) as fn(&Rows) -> RepoEvent,
+        ),
+        ("not free", Rows::waits),
+        ("landed", Rows::landed),
+    ] {
+        rows.given("landing, withdrawn");
+        rows = Rows {
+            table: rows.table,
+            ..Rows::landing()
+        };
+        rows.when("withdrawn", withdrawn(7));
+        rows.when(name, event(&rows));
+    }
+
+    rows.given("#7 is queued, its tip known");
+    rows = Rows {
+        table: rows.table,
+        ..Rows::synced()
+    };
+    rows.after(RepoEvent::HeadKnown {
+        story: story_id(7),
+        head: Some(sha(27)),
+    });
+    rows.after(enqueued(7, 0, 0));
+    rows.when(
+        "an older tip is contained",
+        synced(2, &[(story_id(7), sha(26))]),
+    );
+    rows.when("its tip is contained", synced(3, &[(story_id(7), sha(27))]));
+    insta::assert_snapshot!(rows.table, @r"
+    #7 is being tested, #8 is next
+      #7 withdrawn -> merge 2: #8 building on 01 | stop merge-1; build_candidate on 01
+      #7 withdrawn again -> ignored: it is not in the queue
+
+    landing, withdrawn
+      withdrawn -> merge 1: #7 landing (withdrawn)
+      missed -> idle | sync_base
+
+    landing, withdrawn
+      withdrawn -> merge 1: #7 landing (withdrawn)
+      not free -> idle
+
+    landing, withdrawn
+      withdrawn -> merge 1: #7 landing (withdrawn)
+      landed -> idle | tell #7 landed; sync_base
+
+    #7 is queued, its tip known
+      an older tip is contained -> merge 2: #7 building on 02 | build_candidate on 02
+      its tip is contained -> idle | tell #7 contained
+    ");
+}
+
+#[test]
+fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
+    let mut rows = Rows::synced();
+    rows.given("building");
+    rows.after(enqueued(7, 0, 0));
+    let number = rows.merge_number();
+    let paths = vec!["a.rs".to_owned()];
+    let conflict = RepoEvent::CandidateConflicted {
+        number,
+        base: sha(1),
+        paths,
+    };
+    rows.when("conflict", conflict);
+    rows.after(enqueued(7, 0, 0));
+    let number = rows.merge_number();
+    rows.when(
+        "nothing to merge",
+        RepoEvent::CandidateEmpty {
+            number,
+            base: sha(1),
+        },
+    );
+    rows.after(enqueued(7, 0, 0));
+    for _ in 0..3 {
+        let number = rows.merge_number();
+        let message = "git broke off".to_owned();
+        rows.when("failed", RepoEvent::CandidateFailed { number, message });
+    }
+    rows.given("gating");
+    rows.after(enqueued(7, 0, 0));
+    rows.after(rows.built(1));
+    let number = rows.merge_number();
+    let other = report(&sha(30), &sha(131), None);
+    rows.when(
+        "gates passed on another tree",
+        RepoEvent::GatesEnded {
+            number,
+            report: other,
+        },
+    );
+    rows.after(rows.built(1));
+    rows.when("gates failed", rows.gates(Some("broken")));
+    rows.given("landing");
+    rows = Rows {
+        table: rows.table,
+        ..Rows::landing()
+    };
+    let number = rows.merge_number();
+    let reason = "protected branch".to_owned();
+    rows.when("rejected", RepoEvent::LandRejected { number, reason });
+    insta::assert_snapshot!(rows.table, @r"
+    building
+      conflict -> idle | tell #7 merge_conflicted
+      nothing to merge -> idle | tell #7 contained
+      failed -> merge 4: #7 building on 01 | build_candidate on 01
+      failed -> merge 5: #7 building on 01 | build_candidate on 01
+      failed -> idle | tell #7 merge_rejected
+
+    gating
+      gates passed on another tree -> merge 7: #7 building on 01 | build_candidate on 01
+      gates failed -> idle | tell #7 merge_gates_failed
+
+    landing
+      rejected -> idle | tell #7 merge_rejected
+    ");
+}

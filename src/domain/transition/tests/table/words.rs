@@ -1,0 +1,343 @@
+//! States and effects in a few words.
+
+use jiff::Timestamp;
+
+use crate::domain::account::Account;
+use crate::domain::effect::{
+    Act, AgentBrief, Announcement, Effect, MergeNews, Run, StatusNews, Surface,
+};
+use crate::domain::event::{AccountEvent, Event, RepoEvent, StoryEvent};
+use crate::domain::repo::{Merging, MergingPhase, Repo};
+use crate::domain::story::{
+    BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
+    Purpose, Stage, Story, Then, Work,
+};
+use crate::domain::transition::Subject;
+use crate::domain::work::Start;
+
+pub(super) fn state(subject: &Subject) -> String {
+    match subject {
+        Subject::Story(story) => story_words(story),
+        Subject::Repo(repo) => repo_words(repo),
+        Subject::Account(account) => account_words(account),
+        Subject::Head(head) => format!("{:?}", head.state),
+    }
+}
+
+fn story_words(story: &Story) -> String {
+    let stage = match &story.stage {
+        Stage::Backlog { note: None } => "backlog".to_owned(),
+        Stage::Backlog {
+            note: Some(BacklogNote::Stopped),
+        } => "backlog: stopped".to_owned(),
+        Stage::Backlog {
+            note: Some(BacklogNote::UnknownAgent { wanted, known }),
+        } => {
+            let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+            format!("backlog: no agent {wanted}, only {}", known.join(", "))
+        }
+        Stage::Coding(work) => format!("coding {}", work_words(story, work)),
+        Stage::Qa(work) => format!("qa {}", work_words(story, work)),
+        Stage::MergeFailure { failure, work } => {
+            format!(
+                "merge_failure ({}) {}",
+                failure_words(failure),
+                work_words(story, work)
+            )
+        }
+        Stage::Merge(merge) => format!("merge: {}", merge_words(merge)),
+        Stage::Blocked { reason, from } => {
+            format!(
+                "blocked: {} (from {})",
+                reason_words(reason),
+                from_words(from)
+            )
+        }
+        Stage::Done { receipt, .. } => {
+            format!(
+                "done{}",
+                if receipt.is_some() {
+                    " with a receipt"
+                } else {
+                    ""
+                }
+            )
+        }
+        Stage::Cancelled => "cancelled".to_owned(),
+    };
+    let asked = match story.requests.len() {
+        0 => String::new(),
+        count => format!(", {count} asked"),
+    };
+    stage + &asked
+}
+
+fn work_words(story: &Story, work: &Work) -> String {
+    let purpose = match &work.purpose {
+        Purpose::FixUp { .. } => " (fix-up)",
+        Purpose::Task | Purpose::Review => "",
+    };
+    let retries = match story.counters.retries {
+        0 => String::new(),
+        retries => format!(", retry {retries}"),
+    };
+    let phase = match &work.phase {
+        Phase::Held => "held".to_owned(),
+        Phase::Configuring => "configuring".to_owned(),
+        Phase::WaitingForSlot => "waiting for a slot".to_owned(),
+        Phase::WaitingForMoney { delay: None, .. } => "waiting for money".to_owned(),
+        Phase::WaitingForMoney {
+            delay: Some(delay), ..
+        } => format!("paused, {}", delay.because),
+        Phase::Preparing(_) => "preparing".to_owned(),
+        Phase::Starting { .. } => "starting".to_owned(),
+        Phase::Running { .. } => "running".to_owned(),
+        Phase::Stopping { then, .. } => format!("stopping, then {}", then_words(then)),
+        Phase::Collecting { then: None, .. } => "collecting".to_owned(),
+        Phase::Collecting {
+            then: Some(then), ..
+        } => format!("collecting, then {}", then_words(then)),
+        Phase::Judging { .. } => "judging".to_owned(),
+    };
+    format!("{}{purpose}: {phase}{retries}", story.attempt)
+}
+
+fn then_words(then: &Then) -> &'static str {
+    match then {
+        Then::Backlog => "backlog",
+        Then::Cancelled => "cancelled",
+        Then::Again => "again",
+        Then::Done { .. } => "done",
+    }
+}
+
+fn merge_words(merge: &Merge) -> String {
+    match &merge.phase {
+        MergePhase::Held => "held".to_owned(),
+        MergePhase::Queued => "queued".to_owned(),
+        MergePhase::Testing { .. } => "testing".to_owned(),
+        MergePhase::Waiting { reason } => format!("waiting, {reason}"),
+    }
+}
+
+fn failure_words(failure: &MergeFailure) -> String {
+    match failure {
+        MergeFailure::ConflictDetected { paths, .. } => format!("conflict in {}", paths.join(", ")),
+        MergeFailure::GatesFailed { failed, .. } => {
+            let failed: Vec<_> = failed.iter().map(ToString::to_string).collect();
+            format!("{} failed", failed.join(", "))
+        }
+        MergeFailure::PushRejected { reason } => format!("rejected: {reason}"),
+    }
+}
+
+fn reason_words(reason: &BlockReason) -> String {
+    match reason {
+        BlockReason::RetriesUsedUp { attempts, last } => {
+            let last = match last {
+                LastTry::GatesFailed { .. } => "gates failed",
+                LastTry::NothingCommitted => "nothing committed",
+                LastTry::MarkersLeft { .. } => "markers left",
+                LastTry::Ended { .. } => "broke off",
+                LastTry::ReviewFailed { .. } => "not accepted",
+            };
+            format!("{attempts} attempts, the last: {last}")
+        }
+        BlockReason::SameFailure {
+            times, alternating, ..
+        } => {
+            format!(
+                "the same failure {times} times{}",
+                if *alternating { ", alternating" } else { "" }
+            )
+        }
+        BlockReason::Asked { question } => format!("asks: {question}"),
+        BlockReason::Ceiling { message }
+        | BlockReason::WorktreeFailed { message }
+        | BlockReason::GatesUnavailable { message } => message.clone(),
+        BlockReason::ProjectUnusable { .. } => "project unusable".to_owned(),
+        BlockReason::CannotLaunch { agent, message } => format!("cannot launch {agent}: {message}"),
+        BlockReason::Aborted { times } => format!("aborted {times} times"),
+        BlockReason::Lost { times } => format!("lost {times} times"),
+        BlockReason::Paused { times, .. } => format!("paused {times} times"),
+        BlockReason::MergeFailed { failure } => failure_words(failure),
+    }
+}
+
+fn from_words(from: &BlockedFrom) -> &'static str {
+    match from {
+        BlockedFrom::Coding => "coding",
+        BlockedFrom::Qa => "qa",
+        BlockedFrom::Merge { .. } => "merge",
+        BlockedFrom::MergeFailure { .. } => "merge failure",
+    }
+}
+
+fn repo_words(repo: &Repo) -> String {
+    let mut words = Vec::new();
+    for (agent, holder) in &repo.slots {
+        words.push(format!("{agent} for #{}", holder.story.number));
+    }
+    for request in &repo.waiting {
+        words.push(format!("#{} waits for an agent", request.story.number));
+    }
+    words.extend(repo.merging.as_ref().map(merging_words));
+    for entry in &repo.queue {
+        words.push(format!("#{} queued", entry.story.number));
+    }
+    if !repo.parked.is_empty() {
+        words.push(format!("{} parked", repo.parked.len()));
+    }
+    if words.is_empty() {
+        "idle".to_owned()
+    } else {
+        words.join(", ")
+    }
+}
+
+fn merging_words(merging: &Merging) -> String {
+    let phase = match &merging.phase {
+        MergingPhase::Building { base } => format!("building on {}", tail(base.as_str())),
+        MergingPhase::Gating { .. } => "gating".to_owned(),
+        MergingPhase::Landing { .. } => "landing".to_owned(),
+        MergingPhase::Waiting { .. } => "waiting to land".to_owned(),
+    };
+    let withdrawn = if merging.withdrawn {
+        " (withdrawn)"
+    } else {
+        ""
+    };
+    format!(
+        "merge {}: #{} {phase}{withdrawn}",
+        merging.number, merging.entry.story.number
+    )
+}
+
+fn account_words(account: &Account) -> String {
+    let waiting: Vec<_> = account
+        .waiting
+        .iter()
+        .map(|wanted| format!(", #{} waits", wanted.story.number))
+        .collect();
+    let (spent, held) = (account.spent_today, account.reserved());
+    let paused: Vec<_> = account
+        .pauses
+        .keys()
+        .map(|paused| format!(", {} paused", paused.0))
+        .collect();
+    format!(
+        "spent {spent}, held {held}{}{}",
+        waiting.concat(),
+        paused.concat()
+    )
+}
+
+/// An object id's last two digits, in which the ids of these tests differ.
+fn tail(sha: &str) -> &str {
+    &sha[38..]
+}
+
+pub(super) fn effects(effects: &[Effect], now: Timestamp) -> String {
+    let words = effects
+        .iter()
+        .filter_map(|effect| effect_words(effect, now));
+    words.collect::<Vec<_>>().join("; ")
+}
+
+fn effect_words(effect: &Effect, now: Timestamp) -> Option<String> {
+    Some(match effect {
+        Effect::Act(act) => act_words(act),
+        Effect::Run(Run::StartAgent { brief, .. }) => start_words(brief),
+        Effect::Run(Run::StartGates { id, .. }) => format!("start {id}"),
+        Effect::Run(Run::Stop { id }) => format!("stop {id}"),
+        Effect::Surface(Surface::StickyComment) => return None,
+        Effect::Surface(Surface::StageLabel) => "label".to_owned(),
+        Effect::Surface(Surface::Status(status)) => {
+            let news = match &status.news {
+                StatusNews::Merge(MergeNews::Withdrawn) => "withdrawn",
+                StatusNews::Merge(MergeNews::Held) => "held",
+                StatusNews::Gates(_) | StatusNews::Merge(_) => status.news.state().name(),
+            };
+            format!("{} {news}", status.news.context())
+        }
+        Effect::Tell(event) => format!("tell {}", told(event)),
+        Effect::Timer(timer) => {
+            let after = timer.at.duration_since(now).as_secs();
+            format!("wake {} in {after} s", timer.name)
+        }
+    })
+}
+
+fn act_words(act: &Act) -> String {
+    let name: &'static str = act.into();
+    match act {
+        Act::Announce { announcement } => match announcement {
+            Announcement::Blocked { .. } => "announce blocked".to_owned(),
+            Announcement::Conflict { .. } => "announce conflict".to_owned(),
+            Announcement::Done { .. } => "announce done".to_owned(),
+        },
+        Act::RemoveLabel { label } => format!("remove label {label}"),
+        Act::BuildCandidate { base, .. } => format!("{name} on {}", tail(base.as_str())),
+        Act::Admit { request, login, .. } => format!("{name} {login} ({request})"),
+        Act::ReadProject { .. }
+        | Act::PrepareWorktree { .. }
+        | Act::Collect { .. }
+        | Act::RetireWorktree { .. }
+        | Act::PublishBranch { .. }
+        | Act::SyncBase { .. }
+        | Act::Land { .. } => name.to_owned(),
+    }
+}
+
+fn start_words(brief: &AgentBrief) -> String {
+    let how = match &brief.start {
+        Start::Cold => "cold",
+        Start::Warm(_) => "warm",
+    };
+    let told = match brief.recent.len() {
+        0 => String::new(),
+        count => format!(", {count} told"),
+    };
+    let failure = if brief.failure.is_some() {
+        ", with the failure"
+    } else {
+        ""
+    };
+    let turns = brief
+        .agent
+        .max_turns
+        .map_or_else(String::new, |most| format!(", {most} turns"));
+    let amount = brief.reservation.amount();
+    format!(
+        "start {} {how} for {amount}{turns}{told}{failure}",
+        brief.agent.name
+    )
+}
+
+fn told(event: &Event) -> String {
+    let name = event.name();
+    match event {
+        Event::Story { id, event } => match event {
+            StoryEvent::Reserved { reservation, .. } => {
+                format!("#{} {name} {}", id.number, reservation.amount())
+            }
+            StoryEvent::MoneyDelayed { because, .. } => format!("#{} {name}: {because}", id.number),
+            StoryEvent::MoneyRefused { reason, .. } => format!("#{} {name}: {reason}", id.number),
+            StoryEvent::SlotGranted { agent, .. } => format!("#{} {name} {agent}", id.number),
+            StoryEvent::Asked { wish, .. } => format!("#{} {name} {wish:?}", id.number),
+            _ => format!("#{} {name}", id.number),
+        },
+        Event::Repo { event, .. } => match event {
+            RepoEvent::Prioritised { priority, .. } => format!("repo {name} {priority}"),
+            _ => format!("repo {name}"),
+        },
+        Event::Account { event } => match event {
+            AccountEvent::Settled {
+                used: Some(used), ..
+            } => format!("account {name} {used}"),
+            AccountEvent::Settled { used: None, .. } => format!("account {name} in full"),
+            _ => format!("account {name}"),
+        },
+        Event::Head { .. } => name.to_owned(),
+    }
+}
