@@ -40,6 +40,9 @@ pub struct Story {
     pub head: Option<Tip>,
     /// The tree that the accept gates judged last: judging it again would tell nothing new.
     pub judged_tree: Option<Sha>,
+    /// Files of the last conflict, which may hold markers until a repair has passed the gates.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
     pub sessions: Vec<KnownSession>,
     /// What happened since the agent last ran; it is told at its next turn.
     pub recent: Vec<Recent>,
@@ -71,6 +74,7 @@ impl Story {
             counters: Counters::default(),
             head: None,
             judged_tree: None,
+            conflicts: Vec::new(),
             sessions: Vec::new(),
             recent: Vec::new(),
             recent_sent: 0,

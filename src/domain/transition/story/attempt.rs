@@ -180,28 +180,29 @@ impl Turn {
     fn money_refused(&mut self, reason: &str) -> Result<(), Refusal> {
         self.waiting_for_money("money_refused")?;
         self.release_slot();
-        let unjudged = self
-            .story
-            .head
-            .clone()
-            .filter(|head| self.story.judged_tree.as_ref() != Some(&head.tree));
-        match unjudged {
-            Some(head) if !matches!(self.story.stage, Stage::Qa(_)) => {
-                let collected = Collected {
-                    head: head.commit,
-                    tree: head.tree,
-                    ahead: true,
-                    advanced: false,
-                    wip: None,
-                    markers: Vec::new(),
-                };
-                self.judge(collected, false);
-            }
-            Some(_) | None => self.block(BlockReason::Ceiling {
-                message: reason.to_owned(),
-            }),
+        if let Some(unjudged) = self.unjudged() {
+            self.judge(unjudged, false);
+        } else {
+            let message = reason.to_owned();
+            self.block(BlockReason::Ceiling { message });
         }
         Ok(())
+    }
+
+    /// A coder's commit that nobody judged yet. After a conflict it may hold markers, which gates
+    /// do not see.
+    fn unjudged(&self) -> Option<Collected> {
+        let head = self.story.head.clone()?;
+        let judged = self.story.judged_tree.as_ref() == Some(&head.tree);
+        let reviewing = matches!(self.story.stage, Stage::Qa(_));
+        (!judged && !reviewing && self.story.conflicts.is_empty()).then_some(Collected {
+            head: head.commit,
+            tree: head.tree,
+            ahead: true,
+            advanced: false,
+            wip: None,
+            markers: Vec::new(),
+        })
     }
 
     fn reserved(&mut self, reservation: &Reservation) -> Result<(), Refusal> {

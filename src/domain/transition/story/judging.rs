@@ -127,6 +127,7 @@ impl Turn {
 
     fn accept(&mut self, head: Sha) {
         self.story.failure = None;
+        self.story.conflicts.clear();
         self.story.fingerprints.clear();
         let rules = self.story.rules.iter();
         let mut agents = rules.flat_map(|rules| &rules.project.agents);

@@ -3,6 +3,7 @@
 
 mod answers;
 mod invariants;
+mod merges;
 mod properties;
 mod table;
 mod world;
