@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use futures::stream::{self, StreamExt};
+use serde_json::Value;
 
 use crate::greeting;
+use crate::support::following::api_path;
 use crate::support::git::BASE;
 use crate::support::github_model::Delivery;
 use crate::support::scene::{Scene, Stage, WRITER};
@@ -87,8 +89,8 @@ impl Telling {
         self.scene.server.restart().await;
     }
 
-    /// Goes on until GitHub shows the end and the server has nothing more to do.
-    async fn finish(&mut self) {
+    /// Goes on until GitHub shows the end and the server has nothing more to do; the story then.
+    async fn finish(&mut self) -> Value {
         let story = self.story;
         loop {
             let Scene {
@@ -107,18 +109,16 @@ impl Telling {
             };
             self.survive(status).await;
         }
+        let shown = self.scene.server.try_get(&api_path(story, "")).await;
         // What is under way is finished before it leaves, so that the last points are reached too.
         let status = self.scene.server.stop().await;
-        if status.success() {
-            self.scene.server.restart().await;
-        } else {
-            self.survive(status).await;
+        match shown {
+            Ok(shown) if status.success() => shown.body,
+            _ => {
+                self.survive(status).await;
+                self.scene.wait_for_stage(story, "done").await
+            }
         }
-    }
-
-    async fn assert_end(&self) {
-        let done = self.scene.wait_for_stage(self.story, "done").await;
-        greeting::assert_end(&self.scene, self.story, &self.seed, &done);
     }
 
     /// The points that the first server reached, in order.
@@ -139,8 +139,8 @@ fn assert_killed(status: ExitStatus) {
 /// Tells the flow with a crash at a point; the name of the point, if it was reached at all.
 async fn crash_at(point: usize) -> Option<String> {
     let mut telling = Telling::begin(Some(point)).await;
-    telling.finish().await;
-    telling.assert_end().await;
+    let done = telling.finish().await;
+    greeting::assert_end(&telling.scene, telling.story, &telling.seed, &done);
     assert!(telling.deaths < 2, "it dies at one point only");
     let mut points = telling.points();
     (telling.deaths == 1).then(|| {
@@ -156,8 +156,13 @@ async fn crash_at(point: usize) -> Option<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_killed_at_any_point_comes_to_the_same_end() {
     let mut undisturbed = Telling::begin(None).await;
-    undisturbed.finish().await;
-    undisturbed.assert_end().await;
+    let done = undisturbed.finish().await;
+    greeting::assert_end(
+        &undisturbed.scene,
+        undisturbed.story,
+        &undisturbed.seed,
+        &done,
+    );
     let points = undisturbed.points();
     drop(undisturbed);
     assert!(points.len() > 50, "the flow has points: {points:#?}");
