@@ -24,7 +24,7 @@ use crate::store::PendingAct;
 /// Where a project's rules are kept.
 pub(super) const PROJECT_FILE: &str = ".huskies/project.toml";
 /// How soon a forge is asked again that wants a person to mend something first.
-const MENDED_CHECK: Duration = Duration::from_secs(60);
+const MENDED_CHECK: Duration = Duration::from_mins(1);
 
 /// What became of a try.
 pub(super) enum Try {
@@ -42,7 +42,7 @@ impl Try {
         Self::Done(Some(event))
     }
 
-    fn again(why: impl ToString) -> Self {
+    fn again(why: &impl ToString) -> Self {
         Self::Again {
             after: None,
             why: why.to_string(),
@@ -221,7 +221,7 @@ pub(super) fn settle(outcome: Result<(), ForgeError>) -> Try {
             after: Some(pause),
             why: error.to_string(),
         },
-        RetryWhen::BackingOff => Try::again(error),
+        RetryWhen::BackingOff => Try::again(&error),
         RetryWhen::Mended => Try::Again {
             after: Some(MENDED_CHECK),
             why: error.to_string(),
@@ -276,7 +276,7 @@ async fn read_project(repo: &RepoContext, story: &StoryId, attempt: Attempt) -> 
             base,
             project: Box::new(project),
         },
-        Err(Unreadable::Later(why)) => return Try::again(why),
+        Err(Unreadable::Later(why)) => return Try::again(&why),
         Err(Unreadable::Never(message)) => StoryEvent::ProjectUnusable { attempt, message },
     };
     Try::news(Event::story(story, event))
@@ -343,7 +343,7 @@ async fn publish(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
             Try::Done(None)
         }
         Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => {
-            Try::again(error)
+            Try::again(&error)
         }
         Err(error) => {
             tracing::error!(%branch, %error, "the story branch cannot be pushed; statuses on its commits may be missing");

@@ -14,6 +14,7 @@ fn message() -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, to be read as a whole")]
 fn every_end_of_an_attempt_has_its_consequence() {
     let mut table = Table::new();
     let ends = [
@@ -171,12 +172,12 @@ fn what_comes_too_often_in_a_row_blocks() {
             times += 1;
             assert!(times < 30, "it goes on for ever");
         }
-        let mut last = Scene::new().configuring();
+        let mut scene = Scene::new().configuring();
         for time in 0..times - 1 {
-            let ended = last.attempt(ends[time % ends.len()].clone());
-            last = ended.after(ended.collected(1, false, false));
+            let ended = scene.attempt(ends[time % ends.len()].clone());
+            scene = ended.after(ended.collected(1, false, false));
         }
-        let ended = last.attempt(ends[(times - 1) % ends.len()].clone());
+        let ended = scene.attempt(ends[(times - 1) % ends.len()].clone());
         let collected = ended.collected(1, false, false);
         let blocked = table.story(&ended, &format!("{times} times"), collected);
         table.story(&blocked, "retry", operator(Wish::Retry { label: None }));

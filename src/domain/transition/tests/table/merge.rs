@@ -11,6 +11,7 @@ fn retry() -> StoryEvent {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, to be read as a whole")]
 fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
     let mut table = Table::new();
     let testing = Scene::new().testing();
@@ -100,30 +101,30 @@ fn what_landed_is_done_wherever_the_story_went_meanwhile() {
     let stopped = testing.after(operator(Wish::Stop));
     let cancelled = testing.after(operator(Wish::Cancel));
     let again = stopped.after(operator(start()));
-    let held = testing.after(operator(Wish::Hold));
+    let paused = testing.after(operator(Wish::Hold));
     for (name, scene) in [
         ("testing", &testing),
         ("stopped meanwhile", &stopped),
         ("cancelled meanwhile", &cancelled),
         ("started again meanwhile", &again),
-        ("held meanwhile", &held),
+        ("held meanwhile", &paused),
     ] {
         table.given(name);
-        let done = table.story(scene, "landed", testing.landed());
-        table.story(&done, "landed, told twice", testing.landed());
+        let done = table.story(scene, "landed", Scene::landed());
+        table.story(&done, "landed, told twice", Scene::landed());
     }
 
     table.given("news of a merge that is over");
     table.story(&stopped, "merge began", testing.merge_began());
     table.story(&stopped, "conflict", testing.merge_conflicted());
     table.story(&again, "gates failed", testing.merge_gates_failed());
-    table.story(&held, "rejected", testing.merge_rejected());
+    table.story(&paused, "rejected", testing.merge_rejected());
 
     table.given("the place to land in is not free");
     let head = testing.story.head.clone().unwrap().commit;
     let reason = "uncommitted changes".to_owned();
     let scene = table.story(&testing, "waits", StoryEvent::MergeWaits { head, reason });
-    table.story(&scene, "landed", scene.landed());
+    table.story(&scene, "landed", Scene::landed());
     insta::assert_snapshot!(table, @r"
     testing
       landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label

@@ -37,7 +37,7 @@ impl Table {
     /// Begins the lines of one situation.
     fn given(&mut self, situation: &str) {
         let gap = if self.text.is_empty() { "" } else { "\n" };
-        self.text.push_str(&format!("{gap}{situation}\n"));
+        self.text.extend([gap, situation, "\n"]);
     }
 
     /// Takes one step; gives back the new subject, or the old one when the event was refused.
@@ -53,7 +53,7 @@ impl Table {
             }
             Err(refusal) => format!("{refusal}"),
         };
-        self.text.push_str(&format!("  {what} -> {follows}\n"));
+        self.text.extend(["  ", what, " -> ", &follows, "\n"]);
         stepped.map_or_else(|_| subject.clone(), |step| step.subject)
     }
 

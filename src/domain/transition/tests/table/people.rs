@@ -39,6 +39,7 @@ fn situations() -> Vec<(&'static str, Scene)> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, to be read as a whole")]
 fn a_story_can_be_stopped_in_every_phase() {
     let mut table = Table::new();
     for (name, scene) in situations() {
@@ -154,10 +155,10 @@ fn a_held_story_waits_at_the_door_of_the_next_stage() {
 
     table.given("testing the merge");
     let testing = Scene::new().testing();
-    let held = table.story(&testing, "hold", hold());
-    table.story(&held, "conflict", held.merge_conflicted());
-    table.story(&held, "stop", operator(Wish::Stop));
-    table.story(&held, "landed all the same", held.landed());
+    let paused = table.story(&testing, "hold", hold());
+    table.story(&paused, "conflict", paused.merge_conflicted());
+    table.story(&paused, "stop", operator(Wish::Stop));
+    table.story(&paused, "landed all the same", Scene::landed());
 
     table.given("blocked and held");
     let scene = testing.after(testing.merge_rejected()).after(hold());

@@ -33,7 +33,7 @@ fn a_label_leads_to_a_landed_change() {
     let scene = table.story(&scene, "commit collected", scene.committed(21));
     let scene = table.story(&scene, "gates passed", scene.gates_passed());
     let scene = table.story(&scene, "merge began", scene.merge_began());
-    table.story(&scene, "landed", scene.landed());
+    table.story(&scene, "landed", Scene::landed());
     insta::assert_snapshot!(table, @r"
     a story that nobody started
       started -> coding 1: configuring | read_project; label

@@ -277,7 +277,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn landed(&self) -> StoryEvent {
+    pub(super) fn landed() -> StoryEvent {
         StoryEvent::Landed {
             receipt: Box::new(Receipt {
                 base: sha(2),
