@@ -97,20 +97,22 @@ esac
 /// A folder with everything in it, removed at the end unless it is to be kept.
 pub(super) struct Scene {
     folder: PathBuf,
-    temporary: Option<TempDir>,
+    kept: bool,
+    /// Removes the folder when it goes.
+    _temporary: TempDir,
 }
 
 impl Scene {
     pub(super) fn make(keep: bool) -> anyhow::Result<Self> {
-        let temporary = tempfile::Builder::new().prefix("huskies-demo-").tempdir()?;
-        let folder = temporary.path().canonicalize()?;
-        let temporary = if keep {
-            temporary.keep();
-            None
-        } else {
-            Some(temporary)
+        let temporary = tempfile::Builder::new()
+            .prefix("huskies-demo-")
+            .disable_cleanup(keep)
+            .tempdir()?;
+        let scene = Self {
+            folder: temporary.path().canonicalize()?,
+            kept: keep,
+            _temporary: temporary,
         };
-        let scene = Self { folder, temporary };
         scene
             .make_repository()
             .context("the demonstration's repository could not be made")?;
@@ -149,7 +151,7 @@ impl Scene {
     }
 
     pub(super) fn is_kept(&self) -> bool {
-        self.temporary.is_none()
+        self.kept
     }
 
     pub(super) fn folder(&self) -> &Path {

@@ -82,17 +82,6 @@ impl Config {
         Self::of(data_dir, Some(Forges { github }), repo)
     }
 
-    /// Serves the clone at `path` with the built-in forge.
-    pub(crate) fn local(data_dir: &Path, path: &Path) -> Self {
-        let repo = Repo {
-            name: REPO,
-            path: Some(path.to_owned()),
-            clone_url: None,
-            forge: "local",
-        };
-        Self::of(data_dir, None, repo)
-    }
-
     /// Instead of an existing clone, a URL to clone from.
     pub(crate) fn cloned_from(mut self, url: &str) -> Self {
         for repo in &mut self.repo {
@@ -185,11 +174,6 @@ impl Server {
             url,
             client: reqwest::Client::new(),
         })
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
     }
 
     /// Everything it wrote to stderr, over all restarts.
