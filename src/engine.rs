@@ -372,12 +372,12 @@ impl Draft {
                     });
                 }
                 Effect::Surface(surface) => {
-                    self.commit.surfaces.push(SurfaceWrite { subject, surface })
+                    self.commit.surfaces.push(SurfaceWrite { subject, surface });
                 }
                 Effect::Timer(Timer { name, at, event }) => {
                     self.commit.timers.push(TimerWrite {
                         subject,
-                        name: name.to_string(),
+                        name: name.clone(),
                         at,
                         event,
                     });
@@ -424,7 +424,7 @@ fn log_refusal(event: &Event, refusal: &Refusal) {
     match refusal {
         Refusal::Ignored { because } => tracing::debug!(%subject, event = name, because, "ignored"),
         Refusal::Illegal { state, .. } => {
-            tracing::error!(%subject, event = name, state, "illegal event")
+            tracing::error!(%subject, event = name, state, "illegal event");
         }
     }
 }

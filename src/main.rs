@@ -42,7 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match runtime(&arguments.command).and_then(|runtime| Ok(runtime.block_on(run(arguments)))) {
+    match runtime(&arguments.command).map(|runtime| runtime.block_on(run(arguments))) {
         Ok(code) => code,
         Err(error) => cli::finish(Err(error.into())),
     }

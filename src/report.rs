@@ -57,7 +57,7 @@ pub fn sticky_comment(story: &Story) -> String {
             code(login)
         );
     }
-    let _ = write!(text, "<sub>{}</sub>\n", footer(story));
+    let _ = writeln!(text, "<sub>{}</sub>", footer(story));
     text
 }
 

@@ -23,8 +23,8 @@ use crate::timer::Clock;
 use crate::web::WebRepo;
 
 /// For a git command on local files, and for one that talks to a remote.
-const GIT_LIMIT: Duration = Duration::from_secs(120);
-const GIT_NETWORK_LIMIT: Duration = Duration::from_secs(300);
+const GIT_LIMIT: Duration = Duration::from_mins(2);
+const GIT_NETWORK_LIMIT: Duration = Duration::from_mins(5);
 
 /// What supervisors see of the environment.
 const SUPERVISOR_ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ"];

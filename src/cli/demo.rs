@@ -67,15 +67,15 @@ pub async fn run(
         Client::to(DataDir::server_file(&scene.data_dir())?.context("the server left no address")?);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
-    let server = app.run(shutdown.clone());
+    let serving = app.run(shutdown.clone());
     let play = async {
         let played = play(&client, &scene, &mut show).await;
         stop.cancel();
         played
     };
-    let (served, played) = tokio::join!(server, play);
+    let (outcome, played) = tokio::join!(serving, play);
     let summary = played?;
-    served?;
+    outcome?;
     let outcome = check(&summary, &scene);
     show.summary(&summary, &scene, outcome.as_ref().err())?;
     Ok(if outcome.is_ok() {

@@ -14,7 +14,7 @@ use crate::domain::id::{RepoName, Slug};
 
 /// The options that every command about a server has.
 #[derive(Debug, Clone, Args)]
-pub struct PlaceArgs {
+pub(super) struct PlaceArgs {
     /// The server's configuration file; without one, this git repository with the built-in forge
     #[arg(long, value_name = "FILE", env = "HUSKIES_CONFIG")]
     pub config: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub struct PlaceArgs {
 
 impl PlaceArgs {
     /// The whole configuration, for a server.
-    pub fn server(&self, environment: &Environment) -> Result<ServerConfig, CliError> {
+    pub(super) fn server(&self, environment: &Environment) -> Result<ServerConfig, CliError> {
         match &self.config {
             Some(file) => ServerConfig::load(file, environment).map_err(CliError::usage),
             None => here(),
@@ -30,7 +30,7 @@ impl PlaceArgs {
     }
 
     /// The data folder alone, which needs no secret: enough to find a running server.
-    pub fn data_dir(&self, environment: &Environment) -> Result<PathBuf, CliError> {
+    pub(super) fn data_dir(&self, environment: &Environment) -> Result<PathBuf, CliError> {
         match &self.config {
             Some(file) => ServerConfig::data_dir(file, environment).map_err(CliError::usage),
             None => Ok(here()?.data_dir),

@@ -42,7 +42,6 @@ pub async fn run(args: ServeArgs, environment: &Environment) -> Result<ExitStatu
 }
 
 /// Scripts read the address from here, whatever `--json` says.
-#[expect(clippy::print_stdout, reason = "the documented first line of stdout")]
 fn announce(app: &App) {
     println!(
         "{}",

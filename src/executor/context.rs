@@ -112,7 +112,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    const LONGEST: Duration = Duration::from_secs(60);
+    const LONGEST: Duration = Duration::from_mins(1);
 
     pub(super) async fn wait(&mut self, shutdown: &CancellationToken) -> Result<(), Leaving> {
         let pause = self.0;

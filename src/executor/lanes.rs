@@ -35,15 +35,12 @@ impl<J> Default for Lanes<J> {
 impl<J> Lanes<J> {
     /// Gives the job back when it can begin at once.
     pub(super) fn push(&mut self, key: &LaneKey, job: J) -> Option<J> {
-        match self.waiting.get_mut(key) {
-            Some(waiting) => {
-                waiting.push_back(job);
-                None
-            }
-            None => {
-                self.waiting.insert(key.clone(), VecDeque::new());
-                Some(job)
-            }
+        if let Some(waiting) = self.waiting.get_mut(key) {
+            waiting.push_back(job);
+            None
+        } else {
+            self.waiting.insert(key.clone(), VecDeque::new());
+            Some(job)
         }
     }
 

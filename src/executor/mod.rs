@@ -146,7 +146,7 @@ impl Executor {
             match job {
                 Job::Act(act) => acts::carry_out(&context, *act, &shutdown).await,
                 Job::Surface { subject, key } => {
-                    surfaces::update(&context, &subject, &key, &shutdown).await
+                    surfaces::update(&context, &subject, &key, &shutdown).await;
                 }
             }
             key
@@ -162,7 +162,7 @@ impl Executor {
             }
             // The act stays pending; its lane stays shut, so that nothing overtakes it.
             Err(error) => {
-                tracing::error!(%error, "a job broke down; it is taken up again at the next start")
+                tracing::error!(%error, "a job broke down; it is taken up again at the next start");
             }
         }
     }

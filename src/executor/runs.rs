@@ -98,7 +98,7 @@ impl Runs {
                 self.stops.remove(&id);
             }
             Err(error) => {
-                tracing::error!(%error, "a run's watcher broke down; it is met again at the next start")
+                tracing::error!(%error, "a run's watcher broke down; it is met again at the next start");
             }
         }
     }
@@ -144,7 +144,7 @@ impl Watcher {
             match self.context.store.run(&self.id).await {
                 Ok(record) => return record,
                 Err(error) => {
-                    tracing::error!(%error, run = %self.id, "the run's record cannot be read")
+                    tracing::error!(%error, run = %self.id, "the run's record cannot be read");
                 }
             }
             if let Err(Leaving) = backoff.wait(&self.shutdown).await {
@@ -252,9 +252,8 @@ impl Watcher {
                             .await;
                     }
                 }
-                Some(Progress::Ended) => return Some(Outcome::read(&record.run, folder)),
                 Some(Progress::Gone(process)) => return Some(Outcome::lost(&record.run, &process)),
-                None => return Some(Outcome::read(&record.run, folder)),
+                Some(Progress::Ended) | None => return Some(Outcome::read(&record.run, folder)),
             }
         }
     }

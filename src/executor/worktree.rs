@@ -16,7 +16,7 @@ use crate::git::{CollectSpec, GitError, Retirement, Worktree, WorktreeSpec};
 use crate::hook;
 
 /// A worktree that takes longer fails its attempt (spec 4.1); set-up has limits of its own.
-const TAKING_LIMIT: Duration = Duration::from_secs(120);
+const TAKING_LIMIT: Duration = Duration::from_mins(2);
 /// How much of a set-up command's output an error quotes.
 const OUTPUT_BYTES: usize = 64 * 1024;
 /// Tries to keep an agent's work before a person is asked.
@@ -180,10 +180,10 @@ pub(super) async fn retire(
     match repo.git.retire_worktree(&spec).await {
         Ok(Retirement::Removed) => {}
         Ok(Retirement::Kept { reason }) => {
-            tracing::warn!(%story, reason, "the worktree is kept: a person has to look")
+            tracing::warn!(%story, reason, "the worktree is kept: a person has to look");
         }
         Err(error) => {
-            tracing::warn!(%story, %error, "the worktree could not be removed; it is left where it is")
+            tracing::warn!(%story, %error, "the worktree could not be removed; it is left where it is");
         }
     }
     Try::Done(None)

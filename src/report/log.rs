@@ -3,7 +3,7 @@
 use super::words::failure_sentence;
 use crate::domain::event::{Admission, Event, StoryEvent};
 use crate::domain::story::{Actor, MergeFailure, Wish};
-use crate::domain::work::{End, Limit};
+use crate::domain::work::{Collected, End, GateReport, Limit};
 
 /// One line about an event, without its time.
 pub fn event_line(event: &Event) -> String {
@@ -18,14 +18,7 @@ pub fn event_line(event: &Event) -> String {
 fn story_line(event: &StoryEvent) -> String {
     match event {
         StoryEvent::Asked { wish, by } => format!("{} asked to {}", actor(by), wish_words(wish)),
-        StoryEvent::Admitted {
-            answer: Admission::Allowed { .. },
-            ..
-        } => "the sender may do that".to_owned(),
-        StoryEvent::Admitted {
-            answer: Admission::Denied,
-            ..
-        } => "the sender has no write permission; nothing is done".to_owned(),
+        StoryEvent::Admitted { answer, .. } => admission_words(answer).to_owned(),
         StoryEvent::ProjectRead { attempt, base, .. } => {
             format!(
                 "attempt {attempt} begins under the rules of {}",
@@ -39,15 +32,7 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::Reserved { reservation, .. } => format!("{} reserved", reservation.amount()),
         StoryEvent::MoneyDelayed { because, .. } => format!("waits: {because}"),
         StoryEvent::MoneyRefused { reason, .. } => format!("no money: {reason}"),
-        StoryEvent::WorktreeReady {
-            hook_trouble: None, ..
-        } => "the worktree and its hook are ready".to_owned(),
-        StoryEvent::WorktreeReady {
-            hook_trouble: Some(trouble),
-            ..
-        } => {
-            format!("the worktree is ready, without its hook: {trouble}")
-        }
+        StoryEvent::WorktreeReady { hook_trouble, .. } => worktree_words(hook_trouble.as_deref()),
         StoryEvent::WorktreeFailed { message, .. } => format!("the worktree failed: {message}"),
         StoryEvent::AgentStarted { process, .. } => {
             format!("the agent runs under process {}", process.pid)
@@ -56,35 +41,12 @@ fn story_line(event: &StoryEvent) -> String {
             format!("the agent works in session {}", session.0)
         }
         StoryEvent::AgentEnded { end, .. } => format!("the agent {}", end_words(end)),
-        StoryEvent::WorkCollected { collected, .. } => {
-            let new = if collected.advanced {
-                "new commits"
-            } else {
-                "no new commit"
-            };
-            let rest = if collected.wip.is_some() {
-                ", and uncommitted work"
-            } else {
-                ""
-            };
-            format!(
-                "its work is kept at {}: {new}{rest}",
-                collected.head.short()
-            )
-        }
+        StoryEvent::WorkCollected { collected, .. } => kept_words(collected),
         StoryEvent::WorkNotCollected { message, .. } => {
             format!("its work could not be kept: {message}")
         }
         StoryEvent::GatesEnded { report, .. } | StoryEvent::MergeGatesFailed { report, .. } => {
-            let failed: Vec<&str> = report
-                .failures()
-                .map(|outcome| outcome.gate.as_str())
-                .collect();
-            if failed.is_empty() {
-                "the gates passed".to_owned()
-            } else {
-                format!("gates failed: {}", failed.join(", "))
-            }
+            verdict_words(report)
         }
         StoryEvent::GatesLost { message, .. } => format!("the gates gave no verdict: {message}"),
         StoryEvent::MergeBegan { base, .. } => {
@@ -103,6 +65,49 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::Contained { tip } => {
             format!("the base branch contains it as of {}", tip.short())
         }
+    }
+}
+
+fn admission_words(answer: &Admission) -> &'static str {
+    match answer {
+        Admission::Allowed { .. } => "the sender may do that",
+        Admission::Denied => "the sender has no write permission; nothing is done",
+    }
+}
+
+fn worktree_words(hook_trouble: Option<&str>) -> String {
+    hook_trouble.map_or_else(
+        || "the worktree and its hook are ready".to_owned(),
+        |trouble| format!("the worktree is ready, without its hook: {trouble}"),
+    )
+}
+
+fn kept_words(collected: &Collected) -> String {
+    let new = if collected.advanced {
+        "new commits"
+    } else {
+        "no new commit"
+    };
+    let rest = if collected.wip.is_some() {
+        ", and uncommitted work"
+    } else {
+        ""
+    };
+    format!(
+        "its work is kept at {}: {new}{rest}",
+        collected.head.short()
+    )
+}
+
+fn verdict_words(report: &GateReport) -> String {
+    let failed: Vec<&str> = report
+        .failures()
+        .map(|outcome| outcome.gate.as_str())
+        .collect();
+    if failed.is_empty() {
+        "the gates passed".to_owned()
+    } else {
+        format!("gates failed: {}", failed.join(", "))
     }
 }
 

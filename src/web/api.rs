@@ -18,7 +18,7 @@ use crate::forge::{LocalComment, LocalStatus};
 use crate::store::StoryFilter;
 
 /// The longest that a request for events may wait for news.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// `/{owner}/{repo}/{number}` of a story.
 #[derive(Deserialize)]

@@ -23,6 +23,10 @@ pub(super) struct Project {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the fields are the file's keys, which say what they name"
+)]
 pub(super) struct Trigger {
     pub(super) start_label: Option<Placed<String>>,
     pub(super) hold_label: Option<Placed<String>>,

@@ -18,7 +18,7 @@ impl Slots {
     pub(super) fn take(&self, run: &RunId) -> String {
         let mut taken = self.lock();
         let taken = taken.entry(run.repo().clone()).or_default();
-        let place = (0..)
+        let place = (0..=taken.len())
             .find(|place| !taken.contains_key(place))
             .unwrap_or_default();
         taken.insert(place, run.clone());
