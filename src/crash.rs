@@ -6,7 +6,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::num::ParseIntError;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -15,10 +17,39 @@ use rustix::process::{Signal, getpid, kill_process};
 #[derive(Debug, Clone, Default)]
 pub struct CrashPoints(Option<Arc<Mutex<Armed>>>);
 
+/// Where to die: `7` is the seventh place of all, `act.land.before:2` the second time that this
+/// one is reached. Only the latter is the same place in every run, since things happen side by
+/// side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KillAt {
+    name: Option<String>,
+    nth: u64,
+}
+
+impl FromStr for KillAt {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (name, nth) = match text.rsplit_once(':') {
+            Some((name, nth)) => (Some(name.to_owned()), nth),
+            None => (None, text),
+        };
+        let nth = nth.parse()?;
+        Ok(Self { name, nth })
+    }
+}
+
+impl KillAt {
+    fn counts(&self, name: &str) -> bool {
+        self.name.as_ref().is_none_or(|wanted| wanted == name)
+    }
+}
+
 #[derive(Debug)]
 struct Armed {
+    /// Places that count for `kill_at`.
     reached: u64,
-    kill_at: Option<u64>,
+    kill_at: Option<KillAt>,
     trace: Option<File>,
 }
 
@@ -28,12 +59,11 @@ impl CrashPoints {
         Self(None)
     }
 
-    /// Kills the process at the `kill_at`-th place that it reaches, counted from 1, and appends the
-    /// name of each place to the file `trace`, one a line: line n names the n-th place. With
-    /// neither they are off.
+    /// Kills the process at the place `kill_at`, and appends the name of each place that it reaches
+    /// to the file `trace`, one a line: line n names the n-th place. With neither they are off.
     ///
     /// Fails where `trace` cannot be opened for appending.
-    pub fn new(kill_at: Option<u64>, trace: Option<PathBuf>) -> io::Result<Self> {
+    pub fn new(kill_at: Option<KillAt>, trace: Option<PathBuf>) -> io::Result<Self> {
         if kill_at.is_none() && trace.is_none() {
             return Ok(Self::off());
         }
@@ -61,14 +91,17 @@ impl CrashPoints {
 
 impl Armed {
     fn reach(&mut self, name: &str) {
-        self.reached += 1;
         if let Some(trace) = &mut self.trace
             // One call for the whole line: it is there in full before the process dies.
             && let Err(error) = trace.write_all(format!("{name}\n").as_bytes())
         {
             tracing::error!(%error, name, "a crash point could not be written to the trace");
         }
-        if self.kill_at == Some(self.reached)
+        let Some(kill_at) = self.kill_at.as_ref().filter(|at| at.counts(name)) else {
+            return;
+        };
+        self.reached += 1;
+        if self.reached == kill_at.nth
             // Takes effect before the call returns.
             && let Err(error) = kill_process(getpid(), Signal::KILL)
         {
@@ -121,6 +154,19 @@ mod tests {
         assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
         let trace = std::fs::read_to_string(folder.path().join("trace")).unwrap();
         assert_eq!(trace, "first\nsecond\n");
+    }
+
+    #[test]
+    fn a_place_can_be_named_instead_of_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("kill_at"), "third:1").unwrap();
+
+        let status = child_in(folder.path());
+
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
+        let trace = std::fs::read_to_string(folder.path().join("trace")).unwrap();
+        assert_eq!(trace, "first\nsecond\nthird\n");
+        assert!("third".parse::<KillAt>().is_err());
     }
 
     #[test]
