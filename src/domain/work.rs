@@ -132,13 +132,15 @@ pub struct GateReport {
 }
 
 impl GateReport {
-    /// True when every gate that applied passed. An empty report is not a pass.
+    /// True when every gate that applied passed, and at least one did: what nothing tested is not
+    /// a pass.
     pub fn passed(&self) -> bool {
-        !self.outcomes.is_empty()
-            && self
-                .outcomes
-                .iter()
-                .all(|outcome| !outcome.verdict.is_failure())
+        !self.tested_nothing() && self.failures().next().is_none()
+    }
+
+    /// True when no gate applied to what changed.
+    pub fn tested_nothing(&self) -> bool {
+        self.executed() == 0
     }
 
     pub fn failures(&self) -> impl Iterator<Item = &GateOutcome> {

@@ -20,7 +20,7 @@ use crate::report;
 use crate::store::PendingAct;
 
 /// How soon a forge is asked again that wants a person to mend something first.
-const MENDED_CHECK: Duration = Duration::from_secs(60);
+const MENDED_CHECK: Duration = Duration::from_mins(1);
 
 /// What became of a try.
 pub(super) enum Try {
@@ -38,7 +38,7 @@ impl Try {
         Self::Done(Some(event))
     }
 
-    pub(super) fn again(why: impl ToString) -> Self {
+    pub(super) fn again(why: &dyn std::fmt::Display) -> Self {
         Self::Again {
             after: None,
             why: why.to_string(),
@@ -217,7 +217,7 @@ pub(super) fn settle(outcome: Result<(), ForgeError>) -> Try {
             after: Some(pause),
             why: error.to_string(),
         },
-        RetryWhen::BackingOff => Try::again(error),
+        RetryWhen::BackingOff => Try::again(&error),
         RetryWhen::Mended => Try::Again {
             after: Some(MENDED_CHECK),
             why: error.to_string(),
@@ -277,7 +277,7 @@ async fn publish(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
             Try::Done(None)
         }
         Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => {
-            Try::again(error)
+            Try::again(&error)
         }
         Err(error) => {
             tracing::error!(%branch, %error, "the story branch cannot be pushed; statuses on its commits may be missing");

@@ -17,7 +17,7 @@ pub(super) async fn read_project(repo: &RepoContext, story: &StoryId, attempt: A
             base,
             project: Box::new(project),
         },
-        Err(Unreadable::Later(why)) => return Try::again(why),
+        Err(Unreadable::Later(why)) => return Try::again(&why),
         Err(Unreadable::Never(message)) => StoryEvent::ProjectUnusable { attempt, message },
     };
     Try::news(Event::story(story, event))

@@ -57,6 +57,8 @@ pub enum BlockReason {
         times: u32,
         message: String,
     },
+    /// None of the gates applies to what changed.
+    NothingTested,
     GatesUnavailable {
         message: String,
     },

@@ -6,9 +6,7 @@ use crate::domain::effect::Act;
 use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, Sha};
 use crate::domain::money::Usd;
-use crate::domain::story::{
-    BlockReason, Engagement, LastTry, Phase, Purpose, Stage, Then, Tip, Work,
-};
+use crate::domain::story::{BlockReason, Engagement, LastTry, Phase, Purpose, Stage, Then, Tip};
 use crate::domain::work::{Collected, End, Start, Usage};
 
 /// Aborts before a session, losses or pauses, in a row: the fifth blocks.
@@ -325,7 +323,7 @@ impl Turn {
     }
 
     /// Takes one of the retries. False when none is left.
-    fn use_retry(&mut self) -> bool {
+    pub(super) fn use_retry(&mut self) -> bool {
         let rules = self.story.rules.as_ref();
         let most = rules.map_or(0, |rules| rules.project.max_retries);
         let left = self.story.counters.retries < most;
@@ -335,7 +333,7 @@ impl Turn {
         left
     }
 
-    fn block_without_retries(&mut self, last: LastTry) {
+    pub(super) fn block_without_retries(&mut self, last: LastTry) {
         let attempts = self.story.counters.retries + 1;
         self.block(BlockReason::RetriesUsedUp { attempts, last });
     }
@@ -346,29 +344,6 @@ impl Turn {
             self.begin_attempt();
         } else {
             self.block_without_retries(last);
-        }
-    }
-
-    /// A reviewer's exit status is its verdict; anything but a clean end is a failure.
-    fn reviewed(&mut self, end: &End) {
-        let head = self.story.head.as_ref().map(|head| head.commit.clone());
-        if let (End::Finished, Some(head)) = (end, head) {
-            return self.enter_merge(head);
-        }
-        let findings = if let End::Crashed { message } = end {
-            message.clone()
-        } else {
-            "the reviewer ended without a verdict".to_owned()
-        };
-        self.remember(format!("A reviewer did not accept the change: {findings}"));
-        self.story.stage = Stage::Coding(Work {
-            purpose: Purpose::Task,
-            phase: Phase::Held,
-        });
-        if self.use_retry() {
-            self.enter_stage(Stage::Coding, Purpose::Task);
-        } else {
-            self.block_without_retries(LastTry::ReviewFailed { findings });
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::id::{Sha, StoryId};
 use crate::domain::project::Trigger;
 use crate::domain::repo::QueueEntry;
 use crate::domain::transition::Subject;
-use crate::domain::transition::tests::{noon, repo_name, report, sha, story_id};
+use crate::domain::transition::tests::{noon, repo_name, report, sha, skip_all, story_id};
 use crate::domain::work::Candidate;
 
 /// A repository under test, and the table it fills.
@@ -355,6 +355,13 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
     );
     rows.after(rows.built(1));
     rows.when("gates failed", rows.gates(Some("broken")));
+    rows.after(enqueued(7, 0, 0));
+    rows.after(rows.built(1));
+    let mut skipped = rows.gates(None);
+    if let RepoEvent::GatesEnded { report, .. } = &mut skipped {
+        skip_all(report);
+    }
+    rows.when("no gate applied", skipped);
     rows.given("landing");
     rows = Rows {
         table: rows.table,
@@ -363,7 +370,7 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
     let number = rows.merge_number();
     let reason = "protected branch".to_owned();
     rows.when("rejected", RepoEvent::LandRejected { number, reason });
-    insta::assert_snapshot!(rows.table, @r"
+    insta::assert_snapshot!(rows.table, @"
     building
       conflict -> idle | tell #7 merge_conflicted
       nothing to merge -> idle | tell #7 contained
@@ -374,6 +381,7 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
     gating
       gates passed on another tree -> merge 7: #7 building on 01 | build_candidate on 01
       gates failed -> idle | tell #7 merge_gates_failed
+      no gate applied -> idle | tell #7 merge_rejected
 
     landing
       rejected -> idle | tell #7 merge_rejected
