@@ -159,7 +159,10 @@ fn first_events(config: &ServerConfig) -> Vec<Event> {
 
 fn crash_points(environment: &Environment) -> anyhow::Result<CrashPoints> {
     let kill_at = match environment.get("HUSKIES_CRASH_AT") {
-        Some(text) => Some(text.parse().context("HUSKIES_CRASH_AT is neither a number nor a name, a colon and a number")?),
+        Some(text) => Some(
+            text.parse()
+                .context("HUSKIES_CRASH_AT is neither a number nor a name, a colon and a number")?,
+        ),
         None => None,
     };
     let trace = environment.get("HUSKIES_CRASH_TRACE").map(Into::into);
