@@ -2,6 +2,9 @@
 //! each act outside. The server counts the points itself (`HUSKIES_CRASH_TRACE` names a file that
 //! gets a line at each, `HUSKIES_CRASH_AT` the point at which it kills itself), so that none is
 //! left to chance. Whatever the point, the same end: nothing lost, nothing doubled.
+//!
+//! `HUSKIES_EVERY_CRASH_POINT=1` tries all of them, which takes minutes; without it the first and
+//! the last time at each place are tried.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
