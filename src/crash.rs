@@ -17,38 +17,35 @@ use rustix::process::{Signal, getpid, kill_process};
 #[derive(Debug, Clone, Default)]
 pub struct CrashPoints(Option<Arc<Mutex<Armed>>>);
 
-/// Where to die: `7` is the seventh place of all, `act.land.before:2` the second time that this
-/// one is reached. Only the latter is the same place in every run, since things happen side by
-/// side.
+/// Where the process is to die.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KillAt {
-    name: Option<String>,
-    nth: u64,
+pub enum KillAt {
+    /// `7`: the seventh place that it reaches, whichever that is.
+    Nth(u64),
+    /// `act.land.before:2`: the second time that it is at the place of this name. How often others
+    /// are reached meanwhile may depend on the pace; this does not.
+    Place { name: String, nth: u64 },
 }
 
 impl FromStr for KillAt {
     type Err = ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, ParseIntError> {
-        let (name, nth) = match text.rsplit_once(':') {
-            Some((name, nth)) => (Some(name.to_owned()), nth),
-            None => (None, text),
-        };
-        let nth = nth.parse()?;
-        Ok(Self { name, nth })
-    }
-}
-
-impl KillAt {
-    fn counts(&self, name: &str) -> bool {
-        self.name.as_ref().is_none_or(|wanted| wanted == name)
+        Ok(match text.rsplit_once(':') {
+            Some((name, nth)) => Self::Place {
+                name: name.to_owned(),
+                nth: nth.parse()?,
+            },
+            None => Self::Nth(text.parse()?),
+        })
     }
 }
 
 #[derive(Debug)]
 struct Armed {
-    /// Places that count for `kill_at`.
     reached: u64,
+    /// How often the place was reached at which to die.
+    there: u64,
     kill_at: Option<KillAt>,
     trace: Option<File>,
 }
@@ -59,8 +56,8 @@ impl CrashPoints {
         Self(None)
     }
 
-    /// Kills the process at the place `kill_at`, and appends the name of each place that it reaches
-    /// to the file `trace`, one a line: line n names the n-th place. With neither they are off.
+    /// Kills the process at `kill_at`, counted from 1, and appends the name of each place to the
+    /// file `trace`, one a line: line n names the n-th place. With neither they are off.
     ///
     /// Fails where `trace` cannot be opened for appending.
     pub fn new(kill_at: Option<KillAt>, trace: Option<PathBuf>) -> io::Result<Self> {
@@ -72,6 +69,7 @@ impl CrashPoints {
             .transpose()?;
         Ok(Self(Some(Arc::new(Mutex::new(Armed {
             reached: 0,
+            there: 0,
             kill_at,
             trace,
         })))))
@@ -90,18 +88,26 @@ impl CrashPoints {
 }
 
 impl Armed {
+    fn is_the_place(&mut self, here: &str) -> bool {
+        match &self.kill_at {
+            None => false,
+            Some(KillAt::Nth(nth)) => self.reached == *nth,
+            Some(KillAt::Place { name, nth }) => {
+                self.there += u64::from(name == here);
+                name == here && self.there == *nth
+            }
+        }
+    }
+
     fn reach(&mut self, name: &str) {
+        self.reached += 1;
         if let Some(trace) = &mut self.trace
             // One call for the whole line: it is there in full before the process dies.
             && let Err(error) = trace.write_all(format!("{name}\n").as_bytes())
         {
             tracing::error!(%error, name, "a crash point could not be written to the trace");
         }
-        let Some(kill_at) = self.kill_at.as_ref().filter(|at| at.counts(name)) else {
-            return;
-        };
-        self.reached += 1;
-        if self.reached == kill_at.nth
+        if self.is_the_place(name)
             // Takes effect before the call returns.
             && let Err(error) = kill_process(getpid(), Signal::KILL)
         {
@@ -157,19 +163,6 @@ mod tests {
     }
 
     #[test]
-    fn a_place_can_be_named_instead_of_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("kill_at"), "third:1").unwrap();
-
-        let status = child_in(folder.path());
-
-        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
-        let trace = std::fs::read_to_string(folder.path().join("trace")).unwrap();
-        assert_eq!(trace, "first\nsecond\nthird\n");
-        assert!("third".parse::<KillAt>().is_err());
-    }
-
-    #[test]
     fn without_a_number_every_place_is_named_and_the_process_lives() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("kill_at"), "").unwrap();
@@ -194,5 +187,17 @@ mod tests {
         let neither = CrashPoints::new(None, None).unwrap();
         assert!(neither.0.is_none());
         neither.reach("anywhere");
+    }
+
+    #[test]
+    fn a_place_is_named_by_its_number_or_by_its_name() {
+        assert_eq!("7".parse(), Ok(KillAt::Nth(7)));
+        let place = KillAt::Place {
+            name: "act.land.before".to_owned(),
+            nth: 2,
+        };
+        assert_eq!("act.land.before:2".parse(), Ok(place));
+        assert!("act.land.before".parse::<KillAt>().is_err());
+        assert!("act.land.before:x".parse::<KillAt>().is_err());
     }
 }

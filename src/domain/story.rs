@@ -1,7 +1,7 @@
 //! A story: one issue on its way to a merged change.
 //!
 //! Each stage carries what it needs, so that an impossible combination cannot be written. What
-//! follows from what is in [`super::transition::story`].
+//! follows from what is in [`super::transition`].
 
 mod reasons;
 

@@ -1,5 +1,5 @@
-//! Carries out what was decided: one exhaustive match over acts ([`acts`]), runs that are watched
-//! to their end ([`runs`]), and surfaces that are brought up to date ([`surfaces`]).
+//! Carries out what was decided: one exhaustive match over acts (`acts`), runs that are watched
+//! to their end (`runs`), and surfaces that are brought up to date (`surfaces`).
 //!
 //! Everything arrives here durable, and each result goes back to the engine as an event. Work of
 //! one subject is done in order, in three lanes that do not wait for each other: admissions, work

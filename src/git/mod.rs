@@ -4,7 +4,7 @@
 //! fetches, merges, lands and keeps. Agents' worktrees hang off `work.git`, which borrows
 //! control's objects. The rule that makes this safe: **no git process of the server ever opens
 //! `work.git` or a person's clone.** What is needed from them is read as plain data (refs, objects)
-//! through a throw-away repository of ours ([`foreign`]), and their work trees are read and written
+//! through a throw-away repository of ours (`foreign`), and their work trees are read and written
 //! with `--git-dir=control.git --work-tree=…` and a private index. So their hooks, filters, merge
 //! drivers, aliases and settings have nobody to run them.
 //!
@@ -18,7 +18,7 @@
 //! | `refs/huskies/seen/<branch>` | what a story branch was found at when somebody else had moved it |
 //! | `refs/huskies/candidate/<short>` | a squash commit that is being tested or has landed |
 //!
-//! The command line does what changes things or needs the network ([`command`] is the one place
+//! The command line does what changes things or needs the network (`command` is the one place
 //! that runs it); libgit2 reads, and moves single refs.
 //!
 //! Not for: deciding anything about stories, running gates, the hook's contents, the forge's API.

@@ -1,3 +1,5 @@
+//! What is found in a repository, and that what is written can be read again.
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 

@@ -1,3 +1,5 @@
+//! The words that people read on the forge.
+
 use std::time::Duration;
 
 use super::*;

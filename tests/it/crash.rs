@@ -1,7 +1,10 @@
 //! `kill -9` of the server at every point of the main flow: before and after each durable write and
-//! each act outside. The server names the points itself (`HUSKIES_CRASH_TRACE` is a file that gets a
-//! line at each, `HUSKIES_CRASH_AT` the point at which it kills itself), so that none is left to
-//! chance. Whatever the point, the same end: nothing lost, nothing doubled.
+//! each act outside. The server counts the points itself (`HUSKIES_CRASH_TRACE` names a file that
+//! gets a line at each, `HUSKIES_CRASH_AT` the point at which it kills itself), so that none is
+//! left to chance. Whatever the point, the same end: nothing lost, nothing doubled.
+//!
+//! `HUSKIES_EVERY_CRASH_POINT=1` tries all of them, which takes minutes; without it the first and
+//! the last time at each place are tried.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -10,7 +13,6 @@ use std::process::ExitStatus;
 
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
-use tokio::task::JoinError;
 
 use crate::greeting;
 use crate::support::following::api_path;
@@ -36,7 +38,7 @@ struct Telling {
 
 impl Telling {
     /// Everything up to a server that took the label's delivery.
-    async fn begin(crash_at: Option<&str>) -> Self {
+    async fn begin(crash_at: Option<&Point>) -> Self {
         let stage = Stage::new();
         greeting::teach(&stage.agent);
         let project = greeting::project(&stage);
@@ -47,8 +49,9 @@ impl Telling {
             .add_issue(greeting::TITLE, greeting::BODY, WRITER);
         let label = stage.github.label(story, "huskies", WRITER);
         let trace = stage.folder().join("points");
+        let point = crash_at.map(ToString::to_string);
         let mut variables = vec![("HUSKIES_CRASH_TRACE", trace.to_str().unwrap_or_default())];
-        variables.extend(crash_at.map(|point| ("HUSKIES_CRASH_AT", point)));
+        variables.extend(point.as_deref().map(|point| ("HUSKIES_CRASH_AT", point)));
         let mut deaths = 0;
         let server = match Server::launch(stage.folder(), &config, &variables).await {
             Ok(server) => server,
@@ -122,10 +125,48 @@ impl Telling {
     }
 
     /// The points that the first server reached, in order.
-    fn points(&self) -> Vec<String> {
+    fn points(&self) -> Vec<Point> {
         let trace = std::fs::read_to_string(&self.trace).unwrap_or_default();
-        trace.lines().map(str::to_owned).collect()
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut numbered = |name| {
+            let nth = seen.entry(name).or_default();
+            *nth += 1;
+            (name.to_owned(), *nth)
+        };
+        trace
+            .lines()
+            .map(|name| {
+                let (name, nth) = numbered(name);
+                Point { name, nth }
+            })
+            .collect()
     }
+}
+
+/// The n-th time at a place, as the server counts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Point {
+    name: String,
+    nth: usize,
+}
+
+impl std::fmt::Display for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.name, self.nth)
+    }
+}
+
+/// Every point, or, where a quick answer is wanted, the first and the last time at each place.
+fn chosen(points: Vec<Point>) -> Vec<Point> {
+    if std::env::var_os("HUSKIES_EVERY_CRASH_POINT").is_some() {
+        return points;
+    }
+    let last = |point: &Point| {
+        let again = |other: &&Point| other.name == point.name && other.nth > point.nth;
+        points.iter().find(again).is_none()
+    };
+    let kept = |point: &&Point| point.nth == 1 || last(point);
+    points.iter().filter(kept).cloned().collect()
 }
 
 fn assert_killed(status: ExitStatus) {
@@ -136,26 +177,14 @@ fn assert_killed(status: ExitStatus) {
     );
 }
 
-/// Tells the flow with a crash at a point; whether it was reached at all.
-async fn crash_at(point: String) -> bool {
+/// Tells the flow with a crash at a point; whether it came to be there. A surface that changes
+/// twice in short order is written once or twice, so the last times at some places may not come.
+async fn crash_at(point: Point) -> bool {
     let mut telling = Telling::begin(Some(&point)).await;
     let done = telling.finish().await;
     greeting::assert_end(&telling.scene, telling.story, &telling.seed, &done);
     assert!(telling.deaths < 2, "it dies at one point only");
     telling.deaths == 1
-}
-
-/// The points as `HUSKIES_CRASH_AT` takes them: `act.land.before:1`.
-fn counted(points: &[String]) -> Vec<String> {
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    points
-        .iter()
-        .map(|point| {
-            let times = counts.entry(point).or_default();
-            *times += 1;
-            format!("{point}:{times}")
-        })
-        .collect()
 }
 
 #[expect(
@@ -166,30 +195,32 @@ fn counted(points: &[String]) -> Vec<String> {
 async fn a_server_killed_at_any_point_comes_to_the_same_end() {
     let mut undisturbed = Telling::begin(None).await;
     let done = undisturbed.finish().await;
-    let (scene, seed) = (&undisturbed.scene, &undisturbed.seed);
-    greeting::assert_end(scene, undisturbed.story, seed, &done);
-    let points = counted(&undisturbed.points());
+    greeting::assert_end(
+        &undisturbed.scene,
+        undisturbed.story,
+        &undisturbed.seed,
+        &done,
+    );
+    let all = undisturbed.points();
     drop(undisturbed);
-    assert!(points.len() > 50, "the flow has points: {points:#?}");
-    let outcomes: Vec<_> = stream::iter(points)
+    assert!(all.len() > 50, "the flow has points: {all:#?}");
+    let (count, chosen) = (all.len(), chosen(all));
+    let outcomes: Vec<_> = stream::iter(chosen)
         .map(|point| async move { (point.clone(), tokio::spawn(crash_at(point)).await) })
         .buffer_unordered(SIDE_BY_SIDE)
         .collect()
         .await;
-    let of = |wanted: fn(&Result<bool, JoinError>) -> bool| -> Vec<&str> {
-        let found = outcomes.iter().filter(|(_, outcome)| wanted(outcome));
-        found.map(|(point, _)| point.as_str()).collect()
-    };
-    let failed = of(Result::is_err);
-    let missed = of(|outcome| matches!(outcome, Ok(false)));
-    let (all, reached) = (outcomes.len(), outcomes.len() - missed.len());
-    println!("killed at {reached} of {all} points; not met again: {missed:?}");
+    let tried = outcomes.len();
+    let (mut died, mut missed, mut failed) = (0, Vec::new(), Vec::new());
+    for (point, outcome) in outcomes {
+        match outcome {
+            Ok(true) => died += 1,
+            Ok(false) => missed.push(point),
+            Err(_) => failed.push(point.to_string()),
+        }
+    }
+    println!("killed at {died} of the {tried} points tried, of {count} in all");
     assert!(failed.is_empty(), "another end after a kill at {failed:#?}");
-    // How often a comment or label is brought up to date depends on the pace, so the last times may
-    // not come again; the first time of each kind must.
-    let firsts: Vec<_> = missed
-        .iter()
-        .filter(|point| point.ends_with(":1"))
-        .collect();
-    assert!(firsts.is_empty(), "never killed at {firsts:?}");
+    let never: Vec<_> = missed.iter().filter(|point| point.nth == 1).collect();
+    assert!(never.is_empty(), "never killed at {never:?}");
 }

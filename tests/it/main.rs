@@ -17,6 +17,7 @@ mod github_model;
 mod greeting;
 mod hook;
 mod hostile;
+mod layers;
 mod local_forge;
 mod main_flow;
 mod moving_base;

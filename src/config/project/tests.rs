@@ -1,3 +1,5 @@
+//! What is refused, and in which words; what is accepted, and with which defaults.
+
 use std::time::Duration;
 
 use insta::assert_snapshot;

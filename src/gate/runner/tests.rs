@@ -1,3 +1,5 @@
+//! Gates are run for real: shells, files, time limits.
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What is particular to SQLite: migrations, two processes on one file, a power cut.
+
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
