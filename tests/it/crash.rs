@@ -157,13 +157,17 @@ impl std::fmt::Display for Point {
 }
 
 /// Every point, or, where a quick answer is wanted, the first and the last time at each place.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever runs the tests says how long they may take"
+)]
 fn chosen(points: Vec<Point>) -> Vec<Point> {
     if std::env::var_os("HUSKIES_EVERY_CRASH_POINT").is_some() {
         return points;
     }
     let last = |point: &Point| {
         let again = |other: &&Point| other.name == point.name && other.nth > point.nth;
-        points.iter().find(again).is_none()
+        !points.iter().any(|other| again(&other))
     };
     let kept = |point: &&Point| point.nth == 1 || last(point);
     points.iter().filter(kept).cloned().collect()
