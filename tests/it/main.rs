@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails; clippy only knows that of the test functions themselves"
 )]
 
+mod command_line;
 mod conflict;
 mod crash;
 mod failing_agents;
