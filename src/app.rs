@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::{Clock, SystemClock};
 use crate::config::environment::Environment;
 use crate::config::server::ServerConfig;
 use crate::crash::CrashPoints;
@@ -19,7 +20,7 @@ use crate::domain::event::{AccountEvent, Event, RepoEvent};
 use crate::engine::{Engine, Handle, Report, Work};
 use crate::executor::{self, Executor};
 use crate::store::{SqliteStore, Store, TimerWrite};
-use crate::timer::{self, Clock, SystemClock};
+use crate::timer;
 use crate::web::{self, WebState};
 
 pub use data_dir::{DataDir, ServerFile};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock::Clock;
 use crate::domain::effect::{Effect, EffectId, Run, Timer};
 use crate::domain::event::{Event, SubjectId};
 use crate::domain::id::DeliveryId;
@@ -18,7 +19,6 @@ use crate::store::{
     Commit, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError, SubjectWrite,
     SurfaceWrite, TimerWrite,
 };
-use crate::timer::Clock;
 
 /// How many messages may wait before senders have to.
 const QUEUE: usize = 1_024;

@@ -17,7 +17,7 @@
 //! | [`agent`] | how a configured agent and a prompt become a process, one file per runtime |
 //! | [`gate`], [`hook`], [`init`] | quality gates, the pre-commit hook that runs them, finding likely ones |
 //! | [`forge`], [`webhook`], [`report`] | GitHub and the built-in forge, deliveries, every word said there |
-//! | [`timer`] | the clock and armed timers |
+//! | [`clock`], [`timer`] | time, and what is armed to happen at one |
 //! | [`web`] | what talks HTTP |
 //! | [`config`] | validated configuration; the only room that reads the environment |
 //! | [`crash`] | named places where a test may kill the server |
@@ -29,6 +29,7 @@
 pub mod agent;
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod crash;
 pub mod domain;

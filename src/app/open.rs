@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sqlx::SqlitePool;
 
+use crate::clock::Clock;
 use crate::config::environment::Environment;
 use crate::config::server::{ForgeKind, GitHubConfig, RepoConfig, RepoSource, ServerConfig};
 use crate::crash::CrashPoints;
@@ -19,7 +20,6 @@ use crate::git::{Auth, Git, GitSettings, Identity, RepoPaths, Repository, Source
 use crate::process::client::Launcher;
 use crate::process::tree::{MARK_VARIABLE, Tree};
 use crate::report::Masker;
-use crate::timer::Clock;
 use crate::web::WebRepo;
 
 /// For a git command on local files, and for one that talks to a remote.

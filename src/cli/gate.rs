@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::interrupt::Interrupts;
+use super::place::root_around;
 use super::{CliError, ExitStatus, Output};
 use crate::config::environment;
 use crate::config::project::{self, PROJECT_FILE};
@@ -30,7 +31,7 @@ pub struct GateArgs {
     /// Run them on a clean checkout of this commit, set-up included, instead of the work tree
     #[arg(long, value_name = "REVISION")]
     commit: Option<String>,
-    /// The repository's root
+    /// A folder in the repository
     #[arg(long, short = 'C', value_name = "FOLDER", default_value = ".")]
     directory: PathBuf,
 }
@@ -105,6 +106,8 @@ pub async fn run(args: GateArgs, out: &mut Output) -> Result<ExitStatus, CliErro
 
 async fn subject(args: &GateArgs) -> Result<Subject, CliError> {
     let directory = args.directory.clone();
+    let root = tokio::task::spawn_blocking(move || root_around(&directory)).await;
+    let directory = root.map_err(anyhow::Error::new)?;
     let Some(revision) = args.commit.clone() else {
         return Ok(Subject {
             folder: directory,

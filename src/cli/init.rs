@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::place::root_around;
 use super::{CliError, ExitStatus, Output};
 use crate::init::{self, Existing};
 
 /// Write a commented .huskies/project.toml with the quality gates that this project seems to have
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// The repository's root
+    /// A folder in the repository
     #[arg(long, short = 'C', value_name = "FOLDER", default_value = ".")]
     directory: PathBuf,
     /// Write it also where there is one already, which is kept beside it
@@ -25,7 +26,9 @@ pub async fn run(args: InitArgs, out: &mut Output) -> Result<ExitStatus, CliErro
     } else {
         Existing::Refuse
     };
-    let written = tokio::task::spawn_blocking(move || init::write(&args.directory, existing)).await;
+    let written =
+        tokio::task::spawn_blocking(move || init::write(&root_around(&args.directory), existing));
+    let written = written.await;
     let written = written
         .map_err(anyhow::Error::new)?
         .map_err(CliError::usage)?;
@@ -47,6 +50,8 @@ pub async fn run(args: InitArgs, out: &mut Output) -> Result<ExitStatus, CliErro
     } else {
         out.line(format_args!("gates: {}", names.join(", ")))?;
     }
-    out.line("next: read it, try `huskies gate`, commit it")?;
+    out.line(
+        "next: read it, try `huskies gate`, commit it on the base branch, start `huskies serve`",
+    )?;
     Ok(ExitStatus::Success)
 }

@@ -16,7 +16,7 @@ use crate::domain::id::{RepoName, Slug};
 #[derive(Debug, Clone, Args)]
 pub(super) struct PlaceArgs {
     /// The server's configuration file; without one, this git repository with the built-in forge
-    #[arg(long, value_name = "FILE", env = "HUSKIES_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "HUSKIES_CONFIG", global = true)]
     pub config: Option<PathBuf>,
 }
 
@@ -64,6 +64,15 @@ fn here() -> Result<ServerConfig, CliError> {
         identity: Identity::default(),
         agent_environment: Vec::new(),
     })
+}
+
+/// The root of the work tree around a folder, where the project file is; the folder itself where
+/// there is no git repository. Reads the disk.
+pub(super) fn root_around(folder: &Path) -> PathBuf {
+    git2::Repository::discover(folder)
+        .ok()
+        .and_then(|repository| repository.workdir().map(Path::to_owned))
+        .unwrap_or_else(|| folder.to_owned())
 }
 
 /// `local/<folder>`, as far as the folder's name can be one.

@@ -1,6 +1,8 @@
 //! `huskies serve`: the server, until it is told to stop.
 
-use anstream::println;
+use anstream::{AutoStream, ColorChoice, println};
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +13,7 @@ use super::place::PlaceArgs;
 use super::{CliError, ExitStatus};
 use crate::app::App;
 use crate::config::environment::Environment;
+use crate::config::server::ServerConfig;
 
 /// Run the server: receive webhooks, move stories, report
 ///
@@ -25,11 +28,14 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs, environment: &Environment) -> Result<ExitStatus, CliError> {
     log_to_stderr(environment);
     let config = args.place.server(environment)?;
+    let served = Served::of(&config);
     let app = App::open(config, environment).await?;
-    announce(&app);
-    let shutdown = CancellationToken::new();
+    // Whoever read the address may stop the server at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    served.log(&app);
+    announce(&app);
+    let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let running = app.run(shutdown);
     tokio::pin!(running);
@@ -49,11 +55,44 @@ fn announce(app: &App) {
     );
 }
 
+/// What the log says first.
+struct Served {
+    data_dir: PathBuf,
+    repos: Vec<String>,
+    webhooks: bool,
+}
+
+impl Served {
+    fn of(config: &ServerConfig) -> Self {
+        Self {
+            data_dir: config.data_dir.clone(),
+            repos: config
+                .repos
+                .iter()
+                .map(|repo| repo.name.to_string())
+                .collect(),
+            webhooks: config.github.is_some(),
+        }
+    }
+
+    fn log(&self, app: &App) {
+        let repos = self.repos.join(", ");
+        let data_dir = self.data_dir.display();
+        let address = app.address();
+        if self.webhooks {
+            tracing::info!(%repos, %data_dir, "webhooks are taken at http://{address}/webhooks/github");
+        } else {
+            tracing::info!(%repos, %data_dir, "open a story with `huskies story new TITLE --start`");
+        }
+    }
+}
+
 /// `RUST_LOG` chooses; `info` without it.
 pub fn log_to_stderr(environment: &Environment) {
     let filter = EnvFilter::new(environment.get("RUST_LOG").unwrap_or("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(AutoStream::choice(&std::io::stderr()) != ColorChoice::Never)
         .with_env_filter(filter)
         .init();
 }

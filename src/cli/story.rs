@@ -15,6 +15,9 @@ use crate::web::{EventView, StoryView};
 /// How long one request waits for news before it asks again.
 const POLL_SECS: u64 = 30;
 
+/// Characters of an event's sentence that a line shows.
+const LONGEST_SUMMARY: usize = 200;
+
 /// Open, look at and move stories
 #[derive(Debug, Args)]
 pub struct StoryArgs {
@@ -49,6 +52,8 @@ enum StoryCommand {
     Start { story: String },
     /// Stop a story and keep its work
     Stop { story: String },
+    /// Stop a story for good, as closing its issue does, and keep its work
+    Cancel { story: String },
     /// Go on with a blocked story from where it was
     Retry { story: String },
     /// Pause a story before its next stage
@@ -92,6 +97,7 @@ pub async fn run(
         StoryCommand::Events { story } => events(&client, &story, out).await,
         StoryCommand::Start { story } => ask(&client, &story, "start", out).await,
         StoryCommand::Stop { story } => ask(&client, &story, "stop", out).await,
+        StoryCommand::Cancel { story } => ask(&client, &story, "cancel", out).await,
         StoryCommand::Retry { story } => ask(&client, &story, "retry", out).await,
         StoryCommand::Hold { story } => ask(&client, &story, "hold", out).await,
         StoryCommand::Release { story } => ask(&client, &story, "release", out).await,
@@ -257,7 +263,16 @@ pub fn event_line(event: &EventView) -> String {
         .refusal
         .as_ref()
         .map_or_else(String::new, |why| format!("  ({why})"));
-    format!("{}  {}{ignored}", clock(event.at), one_line(&event.summary))
+    let summary = shortened(&one_line(&event.summary));
+    format!("{}  {summary}{ignored}", clock(event.at))
+}
+
+/// What an agent printed last is part of some sentences; `--json` and `huskies logs` have it whole.
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(LONGEST_SUMMARY) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// The time of day in UTC.

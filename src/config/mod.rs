@@ -4,6 +4,7 @@
 //! which lies in its repository and can only be stricter. Not for: deciding anything from either.
 
 pub mod environment;
+mod error;
 mod overrides;
 pub mod project;
 pub mod server;

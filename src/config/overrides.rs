@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::environment::Environment;
-use super::server::{ConfigError, value_error};
+use super::error::{ConfigError, value_error};
 
 /// How the text of a variable becomes a value.
 #[derive(Clone, Copy)]

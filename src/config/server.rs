@@ -11,6 +11,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::environment::Environment;
+pub use super::error::ConfigError;
+use super::error::value_error;
 use super::overrides;
 use crate::domain::account::Limits;
 use crate::domain::id::{BranchName, RepoName};
@@ -79,22 +81,6 @@ impl Default for Identity {
             email: "huskies@localhost".to_owned(),
         }
     }
-}
-
-/// What is wrong with the configuration, and where.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("the configuration {path} cannot be read: {source}")]
-    Unreadable {
-        path: String,
-        source: std::io::Error,
-    },
-    #[error("the configuration {path} is not valid: {message}")]
-    Invalid { path: String, message: String },
-    #[error("{key} is not valid: {message}")]
-    Value { key: String, message: String },
-    #[error("the environment variable {name} is not set: {purpose}")]
-    MissingSecret { name: String, purpose: &'static str },
 }
 
 #[derive(Debug, Deserialize)]
@@ -357,13 +343,6 @@ impl RawLimits {
             per_day: amount("limits.per_day_usd", self.per_day_usd, default.per_day)?,
             agents,
         })
-    }
-}
-
-pub(super) fn value_error(key: &str, message: &str) -> ConfigError {
-    ConfigError::Value {
-        key: key.to_owned(),
-        message: message.to_owned(),
     }
 }
 

@@ -10,10 +10,8 @@ use super::id::{Attempt, BranchName, ItemName, Provider, RepoName, SessionId, Sh
 use super::money::Usd;
 use super::project::{Project, Trigger};
 use super::repo::{QueueEntry, SlotRequest};
-use super::story::{Actor, Wish};
-use super::work::{
-    Candidate, Collected, End, GateReport, ProcessIdentity, Receipt, TaskComment, Usage,
-};
+use super::story::{Actor, Admission, Wish};
+use super::work::{Candidate, Collected, End, GateReport, ProcessIdentity, Receipt, Usage};
 
 /// Whose event it is, and whose state it may change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -244,17 +242,6 @@ impl StoryEvent {
             | Self::Contained { .. } => None,
         }
     }
-}
-
-/// The forge's answer to whether a sender may do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "answer")]
-pub enum Admission {
-    /// Allowed; for a start, the comments that were there when it was asked.
-    Allowed {
-        comments: Vec<TaskComment>,
-    },
-    Denied,
 }
 
 /// What can happen to a repository.

@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
-use super::event::Admission;
 use super::id::{Attempt, BranchName, ItemName, Sha, StoryId};
 use super::money::Usd;
 use super::project::Project;
-use super::work::{Collected, End, GateReport, ProcessIdentity, Receipt, Session, Start, Task};
+use super::work::{
+    Collected, End, GateReport, ProcessIdentity, Receipt, Session, Start, Task, TaskComment,
+};
 
 pub use reasons::{BlockReason, BlockedFrom, LastTry, MergeFailure};
 
@@ -192,6 +193,17 @@ pub struct Request {
     /// The forge's answer, kept until all earlier requests are answered: what people asked for
     /// takes effect in the order in which they asked.
     pub answer: Option<Admission>,
+}
+
+/// The forge's answer to whether a sender may do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Admission {
+    /// Allowed; for a start, the comments that were there when it was asked.
+    Allowed {
+        comments: Vec<TaskComment>,
+    },
+    Denied,
 }
 
 /// What can be asked.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::base::{read_project, sync_base};
-use super::context::{Backoff, Context, Leaving, RepoContext};
+use super::context::{Backoff, Context, Leaving, RepoContext, Try};
 use super::worktree;
 use crate::domain::effect::{Act, Announcement, EffectId};
-use crate::domain::event::{Admission, Event, RepoEvent, StoryEvent, SubjectId};
+use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
+use crate::domain::story::Admission;
 use crate::domain::work::Candidate;
 use crate::engine::Report;
 use crate::forge::{ForgeError, RetryWhen};
@@ -21,30 +22,6 @@ use crate::store::PendingAct;
 
 /// How soon a forge is asked again that wants a person to mend something first.
 const MENDED_CHECK: Duration = Duration::from_mins(1);
-
-/// What became of a try.
-pub(super) enum Try {
-    /// Carried out, with news or without.
-    Done(Option<Event>),
-    /// Not now; `after` where somebody said when.
-    Again {
-        after: Option<Duration>,
-        why: String,
-    },
-}
-
-impl Try {
-    pub(super) fn news(event: Event) -> Self {
-        Self::Done(Some(event))
-    }
-
-    pub(super) fn again(why: &dyn std::fmt::Display) -> Self {
-        Self::Again {
-            after: None,
-            why: why.to_string(),
-        }
-    }
-}
 
 /// Carries an act out, however many tries it takes, and stores its outcome.
 pub(super) async fn carry_out(

@@ -2,8 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::acts::Try;
-use super::context::RepoContext;
+use super::context::{RepoContext, Try};
 use crate::config::project::{self, PROJECT_FILE};
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::id::{Attempt, Sha, StoryId};

@@ -132,3 +132,27 @@ impl Backoff {
         }
     }
 }
+
+/// What became of a try.
+pub(super) enum Try {
+    /// Carried out, with news or without.
+    Done(Option<Event>),
+    /// Not now; `after` where somebody said when.
+    Again {
+        after: Option<Duration>,
+        why: String,
+    },
+}
+
+impl Try {
+    pub(super) fn news(event: Event) -> Self {
+        Self::Done(Some(event))
+    }
+
+    pub(super) fn again(why: &dyn std::fmt::Display) -> Self {
+        Self::Again {
+            after: None,
+            why: why.to_string(),
+        }
+    }
+}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::acts::{Try, settle};
-use super::context::{Backoff, Context, Leaving, RepoContext};
+use super::acts::settle;
+use super::context::{Backoff, Context, Leaving, RepoContext, Try};
 use crate::domain::effect::{CommitStatus, Surface};
 use crate::domain::event::SubjectId;
 use crate::domain::id::{RepoName, StoryId};

@@ -4,8 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::acts::Try;
-use super::context::{Context, RepoContext};
+use super::context::{Context, RepoContext, Try};
 use crate::config::environment;
 use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::{Attempt, BranchName, Sha, StoryId};

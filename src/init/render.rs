@@ -5,9 +5,9 @@ use super::{SuggestedComponent, SuggestedGate, Suggestions};
 const HEAD: &str = r#"# What huskies may do in this repository, and what has to pass before a change lands.
 # huskies reads this file from the tip of the base branch, fresh at every start.
 
-# How changes reach the base branch: "push" or "pull-request".
-# Left out: "pull-request" on GitHub, "push" on the built-in local forge.
-# land = "pull-request"
+# How changes reach the base branch. "push": huskies puts one tested commit a story on it.
+# "pull-request" is what GitHub repositories have when this is left out; this version refuses it.
+land = "push"
 
 # How many failed attempts of an agent are followed by another one.
 max_retries = 3
@@ -15,6 +15,8 @@ max_retries = 3
 [trigger]
 # The label that starts an issue.
 start_label = "huskies"
+# hold_label = "huskies:hold"
+# retry_label = "huskies:retry"
 "#;
 
 const COMPONENTS: &str = r"
@@ -70,13 +72,21 @@ pub fn render_project_toml(suggestions: &Suggestions) -> String {
         text.push_str(COMPONENTS);
         text.extend(suggestions.components.iter().map(component));
     }
-    text.push_str(GATES);
+    begin(&mut text, GATES);
     if suggestions.gates.is_empty() {
         text.push_str(NO_GATE);
     }
     text.extend(suggestions.gates.iter().map(gate));
-    text.push_str(AGENTS);
+    begin(&mut text, AGENTS);
     text
+}
+
+/// Begins a part with an empty line, also behind a table, which ends with one.
+fn begin(text: &mut String, part: &str) {
+    if text.ends_with("\n\n") {
+        text.pop();
+    }
+    text.push_str(part);
 }
 
 fn component(component: &SuggestedComponent) -> String {

@@ -147,7 +147,10 @@ fn names_that_two_tools_share_say_whose_they_are() {
 fn the_file_explains_itself_and_its_examples_are_valid() {
     let text =
         render_project_toml(&detect(project(&[("Cargo.toml", "[package]")]).path()).unwrap());
-    let project = parsed(&text);
+    // As it is written it must work on every forge, also where another way of landing is the default.
+    let project = parse(&text, PROJECT_FILE, Land::PullRequest).unwrap();
+    assert_eq!(project.land, Land::Push);
+    assert!(!text.contains("\n\n\n"), "{text}");
     assert_eq!(project.gates_on(Moment::Commit).len(), 1);
     assert_eq!(project.agents.len(), 1);
     // Every commented setting, taken into use, is accepted too.
@@ -161,7 +164,7 @@ fn the_file_explains_itself_and_its_examples_are_valid() {
         .map(|line| example(line).unwrap_or_else(|| line.to_owned()))
         .collect();
     let project = parsed(&all.join("\n"));
-    assert_eq!((project.land, project.agents.len()), (Land::PullRequest, 2));
+    assert_eq!(project.agents.len(), 2);
     let empty = parsed(&render_project_toml(&Suggestions::default()));
     assert!(empty.gates.is_empty());
 }

@@ -1,8 +1,8 @@
 //! A story's log, one sentence an event, for people who ask what happened.
 
 use super::words::failure_sentence;
-use crate::domain::event::{Admission, Event, StoryEvent};
-use crate::domain::story::{Actor, MergeFailure, Wish};
+use crate::domain::event::{Event, StoryEvent};
+use crate::domain::story::{Actor, Admission, MergeFailure, Wish};
 use crate::domain::work::{Collected, End, GateReport, Limit};
 
 /// One line about an event, without its time.

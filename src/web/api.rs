@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::access::Reader;
 use super::error::WebError;
 use super::{EventView, Shared, StoryView, WebState};
-use crate::domain::event::SubjectId;
-use crate::domain::id::{RepoName, StoryId};
+use crate::domain::event::{Event, StoryEvent, SubjectId};
+use crate::domain::id::{RepoName, Sha, StoryId};
 use crate::domain::story::Story;
 use crate::domain::transition::Subject;
-use crate::forge::{LocalComment, LocalStatus};
+use crate::forge::{Forge as _, LocalComment, LocalStatus};
 use crate::store::StoryFilter;
 
 /// The longest that a request for events may wait for news.
@@ -91,7 +92,14 @@ pub(super) async fn find(state: &Arc<WebState>, id: &StoryId) -> Result<Story, W
         .as_ref()
         .and_then(|(subject, _)| story_of(subject))
         .cloned();
-    story.ok_or_else(|| WebError::not_found(&format!("the story {id}")))
+    story.ok_or_else(|| {
+        let message = format!(
+            "{id} was not started yet, if there is such an issue: its label starts it, or `huskies \
+             story start {}`",
+            id.number
+        );
+        WebError::new(StatusCode::NOT_FOUND, message)
+    })
 }
 
 #[derive(Deserialize)]
@@ -158,7 +166,6 @@ pub(super) async fn local_forge(
     State(state): Shared,
     Path(path): Path<StoryPath>,
 ) -> Result<Json<ForgeView>, WebError> {
-    use crate::forge::Forge as _;
     let id = path.id()?;
     let story = find(&state, &id).await?;
     let local = state
@@ -191,11 +198,7 @@ pub(super) async fn local_forge(
 }
 
 /// Every commit of a story that was ever tested, in order.
-async fn commits_of(
-    state: &WebState,
-    story: &Story,
-) -> Result<Vec<crate::domain::id::Sha>, WebError> {
-    use crate::domain::event::{Event, StoryEvent};
+async fn commits_of(state: &WebState, story: &Story) -> Result<Vec<Sha>, WebError> {
     let mut commits = Vec::new();
     for (_, record) in state
         .store

@@ -22,11 +22,11 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use secrecy::SecretString;
 
+use crate::clock::Clock;
 use crate::domain::id::RepoName;
 use crate::engine::Handle;
 use crate::forge::{Forge, LocalForge};
 use crate::store::Store;
-use crate::timer::Clock;
 
 pub use view::{EventView, StoryView};
 

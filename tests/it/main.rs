@@ -19,6 +19,7 @@ mod hook;
 mod hostile;
 mod layers;
 mod local_forge;
+mod local_stories;
 mod main_flow;
 mod moving_base;
 mod permission;

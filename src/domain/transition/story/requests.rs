@@ -3,11 +3,11 @@
 
 use super::{Refusal, Turn, ignored};
 use crate::domain::effect::{Act, MergeNews};
-use crate::domain::event::{AccountEvent, Admission, RepoEvent};
+use crate::domain::event::{AccountEvent, RepoEvent};
 use crate::domain::id::{BranchName, Sha, Slug};
 use crate::domain::story::{
-    Actor, BacklogNote, BlockReason, BlockedFrom, Counters, Merge, MergePhase, Phase, Purpose,
-    Request, Stage, Then, Wish,
+    Actor, Admission, BacklogNote, BlockReason, BlockedFrom, Counters, Merge, MergePhase, Phase,
+    Purpose, Request, Stage, Then, Wish,
 };
 use crate::domain::work::{Task, TaskComment};
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::world::{Flight, OpenRun, World};
 use super::{repo_name, report};
 use crate::domain::effect::{Act, AgentBrief, GatesBrief, Run};
-use crate::domain::event::{Admission, Event, RepoEvent, StoryEvent, SubjectId};
+use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, RunId, SessionId, Sha};
 use crate::domain::money::Usd;
 use crate::domain::project::Moment;
+use crate::domain::story::Admission;
 use crate::domain::work::{Collected, End, GateReport, Limit, ProcessIdentity, Usage};
 
 /// Decides by a list of numbers, read over and over: a history that could go on for ever does.

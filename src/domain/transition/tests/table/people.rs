@@ -2,8 +2,8 @@
 
 use super::Table;
 use super::scene::{Scene, contained, landed, operator, person, start};
-use crate::domain::event::{Admission, StoryEvent};
-use crate::domain::story::Wish;
+use crate::domain::event::StoryEvent;
+use crate::domain::story::{Admission, Wish};
 use crate::domain::work::End;
 
 fn admitted(request: u64) -> StoryEvent {
