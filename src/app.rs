@@ -52,7 +52,7 @@ impl App {
         let pool = sqlite.pool().clone();
         let store: Arc<dyn Store> = Arc::new(sqlite);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let repos = open::repositories(&config, environment, &pool, &clock).await?;
+        let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
         let (work_sender, work) = mpsc::unbounded_channel();
         let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work_sender);
         let listener = TcpListener::bind(config.listen).await.with_context(|| {

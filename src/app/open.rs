@@ -12,14 +12,17 @@ use crate::clock::Clock;
 use crate::config::environment::Environment;
 use crate::config::server::{ForgeKind, GitHubConfig, RepoConfig, RepoSource, ServerConfig};
 use crate::crash::CrashPoints;
-use crate::domain::id::RepoName;
+use crate::domain::event::SubjectId;
+use crate::domain::id::{BranchName, RepoName};
 use crate::domain::text::digest;
+use crate::domain::transition::Subject;
 use crate::executor::{Adapters, RepoContext};
 use crate::forge::{Forge, Github, GithubSettings, LocalForge};
 use crate::git::{Auth, Git, GitSettings, Identity, RepoPaths, Repository, Source};
 use crate::process::client::Launcher;
 use crate::process::tree::{MARK_VARIABLE, Tree};
 use crate::report::Masker;
+use crate::store::Store;
 use crate::web::WebRepo;
 
 /// For a git command on local files, and for one that talks to a remote.
@@ -51,6 +54,7 @@ pub(super) async fn repositories(
     environment: &Environment,
     pool: &SqlitePool,
     clock: &Arc<dyn Clock>,
+    store: &dyn Store,
 ) -> anyhow::Result<BTreeMap<RepoName, OpenRepo>> {
     let git = git(config, environment).await?;
     let github = config.github.as_ref().map(github).transpose()?;
@@ -74,17 +78,44 @@ pub(super) async fn repositories(
         let git = repository(config, repo, &git)
             .await
             .with_context(|| format!("cannot open {}", repo.name))?;
+        let mut repo = repo.clone();
+        if repo.base_branch.is_none() && repo.forge == ForgeKind::Local {
+            repo.base_branch = settled_base(store, &git, &repo.name).await?;
+        }
         repos.insert(
             repo.name.clone(),
             OpenRepo {
                 git,
                 forge,
                 local,
-                config: repo.clone(),
+                config: repo,
             },
         );
     }
     Ok(repos)
+}
+
+/// The base branch of a repository that no configuration and no forge names: the one that its owner
+/// had checked out when huskies first saw it. Asking again each time would aim stories at whatever
+/// branch the owner is on. `None` for a repository without a commit.
+async fn settled_base(
+    store: &dyn Store,
+    git: &Repository,
+    name: &RepoName,
+) -> anyhow::Result<Option<BranchName>> {
+    let known = store.subject(&SubjectId::Repo(name.clone())).await?;
+    if let Some((Subject::Repo(repo), _)) = known
+        && let Some(base) = repo.base
+    {
+        return Ok(Some(base.branch));
+    }
+    match git.sync_base(None).await {
+        Ok(tip) => Ok(Some(tip.branch)),
+        Err(error) => {
+            tracing::warn!(%name, %error, "the base branch is not known yet");
+            Ok(None)
+        }
+    }
 }
 
 /// Git commands carry a mark of this data folder: what a killed server left running would go on

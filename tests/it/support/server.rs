@@ -85,15 +85,14 @@ impl Config {
         Self::of(data_dir, Some(Forges { github }), repo)
     }
 
-    /// Serves the clone at `path` with the built-in forge. The base branch is named, since
-    /// without a remote it would be whatever the owner has checked out.
+    /// Serves the clone at `path` with the built-in forge.
     pub(crate) fn local(data_dir: &Path, path: &Path) -> Self {
         let repo = Repo {
             name: REPO,
             path: Some(path.to_owned()),
             clone_url: None,
             forge: "local",
-            base_branch: Some(git::BASE),
+            base_branch: None,
         };
         Self::of(data_dir, None, repo)
     }
