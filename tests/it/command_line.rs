@@ -35,11 +35,11 @@ impl<'a> Served<'a> {
         let mut first = String::new();
         let mut stdout = BufReader::new(server.stdout.take().unwrap());
         stdout.read_line(&mut first).unwrap();
-        let served = Self { repository, server };
+        let running = Self { repository, server };
         let said: Value = serde_json::from_str(&first)
-            .unwrap_or_else(|error| panic!("{error}: `{first}`\n{}", served.log()));
+            .unwrap_or_else(|error| panic!("{error}: `{first}`\n{}", running.log()));
         assert!(said["listening"].is_string(), "{said}");
-        served
+        running
     }
 
     fn log(&self) -> String {

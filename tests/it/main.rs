@@ -9,6 +9,7 @@
 mod command_line;
 mod conflict;
 mod crash;
+mod demo;
 mod failing_agents;
 mod forge_contract;
 mod gate;

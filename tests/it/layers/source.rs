@@ -263,9 +263,9 @@ fn skipped(rest: &str) -> usize {
             );
         }
     }
-    if rest.starts_with('"') {
+    if let Some(content) = rest.strip_prefix('"') {
         let mut escaped = false;
-        let end = rest[1..].find(|c| {
+        let end = content.find(|c| {
             let ends = c == '"' && !escaped;
             escaped = c == '\\' && !escaped;
             ends
