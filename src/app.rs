@@ -159,7 +159,9 @@ fn first_events(config: &ServerConfig) -> Vec<Event> {
 
 fn crash_points(environment: &Environment) -> anyhow::Result<CrashPoints> {
     let kill_at = match environment.get("HUSKIES_CRASH_AT") {
-        Some(text) => Some(text.parse().context("HUSKIES_CRASH_AT is not a number")?),
+        Some(text) => Some(text.parse().context(
+            "HUSKIES_CRASH_AT is neither a number nor a place such as act.land.before:1",
+        )?),
         None => None,
     };
     let trace = environment.get("HUSKIES_CRASH_TRACE").map(Into::into);

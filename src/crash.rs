@@ -6,7 +6,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::num::ParseIntError;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -15,10 +17,36 @@ use rustix::process::{Signal, getpid, kill_process};
 #[derive(Debug, Clone, Default)]
 pub struct CrashPoints(Option<Arc<Mutex<Armed>>>);
 
+/// Where the process is to die.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KillAt {
+    /// `7`: the seventh place that it reaches, whichever that is.
+    Nth(u64),
+    /// `act.land.before:2`: the second time that it is at the place of this name. How often others
+    /// are reached meanwhile may depend on the pace; this does not.
+    Place { name: String, nth: u64 },
+}
+
+impl FromStr for KillAt {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        Ok(match text.rsplit_once(':') {
+            Some((name, nth)) => Self::Place {
+                name: name.to_owned(),
+                nth: nth.parse()?,
+            },
+            None => Self::Nth(text.parse()?),
+        })
+    }
+}
+
 #[derive(Debug)]
 struct Armed {
     reached: u64,
-    kill_at: Option<u64>,
+    /// How often the place was reached at which to die.
+    there: u64,
+    kill_at: Option<KillAt>,
     trace: Option<File>,
 }
 
@@ -28,12 +56,11 @@ impl CrashPoints {
         Self(None)
     }
 
-    /// Kills the process at the `kill_at`-th place that it reaches, counted from 1, and appends the
-    /// name of each place to the file `trace`, one a line: line n names the n-th place. With
-    /// neither they are off.
+    /// Kills the process at `kill_at`, counted from 1, and appends the name of each place to the
+    /// file `trace`, one a line: line n names the n-th place. With neither they are off.
     ///
     /// Fails where `trace` cannot be opened for appending.
-    pub fn new(kill_at: Option<u64>, trace: Option<PathBuf>) -> io::Result<Self> {
+    pub fn new(kill_at: Option<KillAt>, trace: Option<PathBuf>) -> io::Result<Self> {
         if kill_at.is_none() && trace.is_none() {
             return Ok(Self::off());
         }
@@ -42,6 +69,7 @@ impl CrashPoints {
             .transpose()?;
         Ok(Self(Some(Arc::new(Mutex::new(Armed {
             reached: 0,
+            there: 0,
             kill_at,
             trace,
         })))))
@@ -60,6 +88,17 @@ impl CrashPoints {
 }
 
 impl Armed {
+    fn is_the_place(&mut self, here: &str) -> bool {
+        match &self.kill_at {
+            None => false,
+            Some(KillAt::Nth(nth)) => self.reached == *nth,
+            Some(KillAt::Place { name, nth }) => {
+                self.there += u64::from(name == here);
+                name == here && self.there == *nth
+            }
+        }
+    }
+
     fn reach(&mut self, name: &str) {
         self.reached += 1;
         if let Some(trace) = &mut self.trace
@@ -68,7 +107,7 @@ impl Armed {
         {
             tracing::error!(%error, name, "a crash point could not be written to the trace");
         }
-        if self.kill_at == Some(self.reached)
+        if self.is_the_place(name)
             // Takes effect before the call returns.
             && let Err(error) = kill_process(getpid(), Signal::KILL)
         {
@@ -148,5 +187,17 @@ mod tests {
         let neither = CrashPoints::new(None, None).unwrap();
         assert!(neither.0.is_none());
         neither.reach("anywhere");
+    }
+
+    #[test]
+    fn a_place_is_named_by_its_number_or_by_its_name() {
+        assert_eq!("7".parse(), Ok(KillAt::Nth(7)));
+        let place = KillAt::Place {
+            name: "act.land.before".to_owned(),
+            nth: 2,
+        };
+        assert_eq!("act.land.before:2".parse(), Ok(place));
+        assert!("act.land.before".parse::<KillAt>().is_err());
+        assert!("act.land.before:x".parse::<KillAt>().is_err());
     }
 }

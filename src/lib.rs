@@ -1,4 +1,30 @@
 //! huskies: label a GitHub issue; get a merged change, or a clear account of why not.
+//!
+//! ```text
+//! delivery ─▶ Event ─▶ engine: step(subject, event, now) ─▶ subject' + effects ─▶ store (one transaction)
+//!    ▲                                                                                │
+//!    └──────── Event ◀─ executor: worktree | agent | gate | merge | report ◀──────────┘
+//! ```
+//!
+//! | room | is |
+//! |---|---|
+//! | [`domain`] | the product, pure: what can happen, what can be asked for, what follows |
+//! | [`engine`] | the only writer of subjects; decides and stores in one transaction |
+//! | [`store`] | where everything is kept: SQLite behind a trait |
+//! | [`executor`] | carries out what was decided; each result comes back as an event |
+//! | [`git`] | two repositories of the server's own, worktrees, merging and landing, all hermetic |
+//! | [`process`], [`supervised`] | processes that outlive the server and are met again |
+//! | [`agent`] | how a configured agent and a prompt become a process, one file per runtime |
+//! | [`gate`], [`hook`], [`init`] | quality gates, the pre-commit hook that runs them, finding likely ones |
+//! | [`forge`], [`webhook`], [`report`] | GitHub and the built-in forge, deliveries, every word said there |
+//! | [`timer`] | the clock and armed timers |
+//! | [`web`] | what talks HTTP |
+//! | [`config`] | validated configuration; the only room that reads the environment |
+//! | [`crash`] | named places where a test may kill the server |
+//! | [`app`], [`cli`] | the composition root, and the command line |
+//!
+//! Adapters never know each other, nothing knows `app` or `cli`, and `domain` knows nothing; a
+//! test holds these arrows.
 
 pub mod agent;
 pub mod app;

@@ -265,6 +265,9 @@ fn gates_description(news: &GatesNews) -> String {
     match news {
         GatesNews::Running => "The gates are running.".to_owned(),
         GatesNews::Judged {
+            passed: 0, failed, ..
+        } if failed.is_empty() => "None of the gates applies: nothing was tested.".to_owned(),
+        GatesNews::Judged {
             passed,
             skipped,
             failed,

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use crate::domain::id::{Attempt, StoryId};
 use crate::domain::money::Usd;
-use crate::domain::project::Agent;
+use crate::domain::project::{Agent, FIX_UP_BUDGET, FIX_UP_TURNS};
 use crate::domain::work::Start;
 use prompt::Prompt;
 use runtime::Unlaunchable;
@@ -33,8 +33,8 @@ pub struct Cap {
 
 /// For a session that only repairs a failed merge (spec 5.9).
 pub const FIX_UP_CAP: Cap = Cap {
-    turns: 20,
-    budget: Usd::from_cents(100),
+    turns: FIX_UP_TURNS,
+    budget: FIX_UP_BUDGET,
 };
 
 /// The newest output of an attempt that is kept.

@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::template::{Story, Template};
 use crate::domain::id::{BranchName, Sha, StoryId};
+use crate::domain::story::FAILURE_BYTES;
 use crate::domain::text::tail_at_char_boundary;
 use crate::domain::work::{Start, Task, TaskComment};
 
-/// How much of the gates' output an agent gets to see (spec 5.4).
-pub const FAILURE_BYTES: usize = 3000;
 /// How the section on failed gates begins (spec 5.4).
 pub const FAILURE_HEADER: &str = "Your previous run's quality gates failed:";
 /// What a resumed session is told when nothing happened meanwhile (spec 5.5).

@@ -12,10 +12,12 @@ use crate::config::environment::Environment;
 use crate::config::server::{ForgeKind, GitHubConfig, RepoConfig, RepoSource, ServerConfig};
 use crate::crash::CrashPoints;
 use crate::domain::id::RepoName;
+use crate::domain::text::digest;
 use crate::executor::{Adapters, RepoContext};
 use crate::forge::{Forge, Github, GithubSettings, LocalForge};
 use crate::git::{Auth, Git, GitSettings, Identity, RepoPaths, Repository, Source};
 use crate::process::client::Launcher;
+use crate::process::tree::{MARK_VARIABLE, Tree};
 use crate::report::Masker;
 use crate::timer::Clock;
 use crate::web::WebRepo;
@@ -50,7 +52,7 @@ pub(super) async fn repositories(
     pool: &SqlitePool,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<BTreeMap<RepoName, OpenRepo>> {
-    let git = git(config, environment)?;
+    let git = git(config, environment).await?;
     let github = config.github.as_ref().map(github).transpose()?;
     let ticking = Arc::clone(clock);
     let local = Arc::new(LocalForge::new(
@@ -85,8 +87,16 @@ pub(super) async fn repositories(
     Ok(repos)
 }
 
-fn git(config: &ServerConfig, environment: &Environment) -> anyhow::Result<Git> {
-    let passed = environment.only(&[
+/// Git commands carry a mark of this data folder: what a killed server left running would go on
+/// writing into repositories that this one takes over.
+async fn git(config: &ServerConfig, environment: &Environment) -> anyhow::Result<Git> {
+    let mark = format!("git-{}", digest(&config.data_dir.display().to_string()));
+    let left = Tree {
+        root: None,
+        mark: mark.clone(),
+    };
+    left.kill(Duration::ZERO).await?;
+    let mut passed = environment.only(&[
         "SSH_AUTH_SOCK",
         "HTTPS_PROXY",
         "https_proxy",
@@ -94,6 +104,7 @@ fn git(config: &ServerConfig, environment: &Environment) -> anyhow::Result<Git> 
         "no_proxy",
         "SSL_CERT_FILE",
     ]);
+    passed.push((MARK_VARIABLE.to_owned(), mark));
     let os = |text: String| OsString::from(text);
     Ok(Git::new(GitSettings {
         home: config.data_dir.join("git-home"),

@@ -15,7 +15,6 @@ use crate::config::environment;
 use crate::config::project::{self, PROJECT_FILE};
 use crate::domain::project::{Component, Gate, Land, Moment, Project};
 use crate::domain::work::{GateOutcome, GateVerdict};
-use crate::gate::output::describe;
 use crate::gate::runner::{self, GateRun};
 use crate::gate::setup::{SetupError, SetupFailure, run_setup, run_teardown};
 use crate::gate::{Place, Progress, Watch};
@@ -265,8 +264,7 @@ fn summarize(
     for outcome in &failures {
         out.line(format_args!(
             "\ngate `{}` {}",
-            outcome.gate,
-            describe(&outcome.verdict)
+            outcome.gate, outcome.verdict
         ))?;
         out.line(&outcome.tail)?;
     }

@@ -11,7 +11,6 @@ use super::interrupt::Interrupts;
 use super::{CliError, ExitStatus, Output};
 use crate::config::environment;
 use crate::domain::work::GateOutcome;
-use crate::gate::output::describe;
 use crate::gate::{Place, Progress, Watch};
 use crate::hook::{
     self, HookError, InstallOptions, Judged, PreCommit, PreCommitRun, Status, Uninstalled,
@@ -227,8 +226,7 @@ fn conclude(end: PreCommit, out: &mut Output) -> Result<ExitStatus, CliError> {
     for outcome in &failures {
         out.remark(format_args!(
             "\nhuskies: gate `{}` {}",
-            outcome.gate,
-            describe(&outcome.verdict)
+            outcome.gate, outcome.verdict
         ))?;
         out.remark(last_lines(&outcome.tail, SHOWN_LINES))?;
     }

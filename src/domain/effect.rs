@@ -266,6 +266,9 @@ impl StatusNews {
                 | MergeNews::Testing { .. }
                 | MergeNews::Waiting { .. },
             ) => StatusState::Pending,
+            Self::Gates(GatesNews::Judged {
+                failed, passed: 0, ..
+            }) if failed.is_empty() => StatusState::Error,
             Self::Gates(GatesNews::Judged { failed, .. }) if failed.is_empty() => {
                 StatusState::Success
             }

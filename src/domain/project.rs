@@ -115,6 +115,10 @@ pub enum Role {
     Other,
 }
 
+/// What a session that only repairs a failed merge may use at most (spec 5.9).
+pub const FIX_UP_TURNS: u32 = 20;
+pub const FIX_UP_BUDGET: Usd = Usd::from_cents(100);
+
 /// Which adapter drives an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,6 +3,8 @@
 //! Each stage carries what it needs, so that an impossible combination cannot be written. What
 //! follows from what is in [`super::transition`].
 
+mod reasons;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -14,6 +16,14 @@ use super::id::{Attempt, BranchName, ItemName, Sha, StoryId};
 use super::money::Usd;
 use super::project::Project;
 use super::work::{Collected, End, GateReport, ProcessIdentity, Receipt, Session, Start, Task};
+
+pub use reasons::{BlockReason, BlockedFrom, LastTry, MergeFailure};
+
+/// How much of the failing gates' output the next prompt quotes, in bytes (spec 5.4).
+pub const FAILURE_BYTES: usize = 3_000;
+
+/// How the labels begin that show a story's stage: `stage:coding`.
+pub const STAGE_PREFIX: &str = "stage:";
 
 /// Everything that is known about a story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +50,9 @@ pub struct Story {
     pub head: Option<Tip>,
     /// The tree that the accept gates judged last: judging it again would tell nothing new.
     pub judged_tree: Option<Sha>,
+    /// Files of the last conflict, which may hold markers until a repair has passed the gates.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
     pub sessions: Vec<KnownSession>,
     /// What happened since the agent last ran; it is told at its next turn.
     pub recent: Vec<Recent>,
@@ -71,6 +84,7 @@ impl Story {
             counters: Counters::default(),
             head: None,
             judged_tree: None,
+            conflicts: Vec::new(),
             sessions: Vec::new(),
             recent: Vec::new(),
             recent_sent: 0,
@@ -464,94 +478,4 @@ pub enum Activity {
         why: String,
         until: Option<Timestamp>,
     },
-}
-
-/// Why a change could not be merged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum MergeFailure {
-    ConflictDetected { base: Sha, paths: Vec<String> },
-    GatesFailed { base: Sha, failed: Vec<ItemName> },
-    PushRejected { reason: String },
-}
-
-/// Why a story needs a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "reason")]
-pub enum BlockReason {
-    /// The retries are used up; what the last attempt ended with.
-    RetriesUsedUp {
-        attempts: u32,
-        last: LastTry,
-    },
-    /// The same gates failed in the same way again and again.
-    SameFailure {
-        times: u32,
-        alternating: bool,
-        failed: Vec<ItemName>,
-    },
-    Asked {
-        question: String,
-    },
-    /// The ledger refused more money.
-    Ceiling {
-        message: String,
-    },
-    CannotLaunch {
-        agent: ItemName,
-        message: String,
-    },
-    WorktreeFailed {
-        message: String,
-    },
-    ProjectUnusable {
-        message: String,
-    },
-    Aborted {
-        times: u32,
-    },
-    Lost {
-        times: u32,
-    },
-    /// The provider kept refusing.
-    Paused {
-        times: u32,
-        message: String,
-    },
-    GatesUnavailable {
-        message: String,
-    },
-    MergeFailed {
-        failure: MergeFailure,
-    },
-}
-
-/// How the attempt ended that used up the last retry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "last")]
-pub enum LastTry {
-    GatesFailed {
-        failed: Vec<ItemName>,
-    },
-    NothingCommitted,
-    /// Conflict markers were committed instead of a resolution.
-    MarkersLeft {
-        paths: Vec<String>,
-    },
-    Ended {
-        end: End,
-    },
-    ReviewFailed {
-        findings: String,
-    },
-}
-
-/// Where a retry goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "from")]
-pub enum BlockedFrom {
-    Coding,
-    Qa,
-    Merge { head: Sha },
-    MergeFailure { failure: MergeFailure },
 }

@@ -132,19 +132,34 @@ pub struct GateReport {
 }
 
 impl GateReport {
-    /// True when every gate that applied passed. An empty report is not a pass.
+    /// True when every gate that applied passed, and at least one did: what nothing tested is not
+    /// a pass.
     pub fn passed(&self) -> bool {
-        !self.outcomes.is_empty()
-            && self
-                .outcomes
-                .iter()
-                .all(|outcome| !outcome.verdict.is_failure())
+        !self.tested_nothing() && self.failures().next().is_none()
+    }
+
+    /// True when no gate applied to what changed.
+    pub fn tested_nothing(&self) -> bool {
+        self.executed() == 0
     }
 
     pub fn failures(&self) -> impl Iterator<Item = &GateOutcome> {
         self.outcomes
             .iter()
             .filter(|outcome| outcome.verdict.is_failure())
+    }
+
+    /// Every failing gate with its verdict and the end of its output. Not cut: whoever quotes it
+    /// knows how much room there is.
+    pub fn failure_text(&self) -> String {
+        let part = |outcome: &GateOutcome| {
+            let text = format!(
+                "gate `{}` {}\n{}",
+                outcome.gate, outcome.verdict, outcome.tail
+            );
+            format!("{}\n", text.trim_end())
+        };
+        self.failures().map(part).collect::<Vec<_>>().join("\n")
     }
 
     /// How many gates really ran.
@@ -217,15 +232,53 @@ pub struct Candidate {
     pub tree: Sha,
 }
 
-/// `exit status 1`, `no end after 600 s`: fit for a heading.
+/// The predicate of a sentence whose subject is the gate.
 impl std::fmt::Display for GateVerdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Passed => f.write_str("passed"),
-            Self::Failed { status } => write!(f, "exit status {status}"),
-            Self::TimedOut { after } => write!(f, "no end after {} s", after.as_secs()),
-            Self::Broken { message } => write!(f, "could not run: {message}"),
-            Self::Skipped => f.write_str("skipped"),
+            Self::Failed { status } => write!(f, "failed with exit status {status}"),
+            Self::TimedOut { after } => {
+                write!(
+                    f,
+                    "was stopped after its time limit of {} s",
+                    after.as_secs()
+                )
+            }
+            Self::Broken { message } => write!(f, "could not be run: {message}"),
+            Self::Skipped => f.write_str("was skipped: none of its paths changed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_failure_text_names_each_failing_gate_with_its_output() {
+        let outcome = |gate: &str, verdict, tail: &str| GateOutcome {
+            gate: gate.parse().unwrap(),
+            verdict,
+            duration: Duration::from_secs(1),
+            tail: tail.to_owned(),
+        };
+        let after = Duration::from_mins(10);
+        let sha: Sha = "a".repeat(40).parse().unwrap();
+        let report = GateReport {
+            commit: sha.clone(),
+            tree: sha,
+            outcomes: vec![
+                outcome("fmt", GateVerdict::Passed, "fine"),
+                outcome("test", GateVerdict::Failed { status: 101 }, "1 failed\n"),
+                outcome("slow", GateVerdict::TimedOut { after }, ""),
+            ],
+        };
+        insta::assert_snapshot!(report.failure_text(), @r"
+        gate `test` failed with exit status 101
+        1 failed
+
+        gate `slow` was stopped after its time limit of 600 s
+        ");
     }
 }

@@ -4,16 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use super::base::{read_project, sync_base};
 use super::context::{Backoff, Context, Leaving, RepoContext};
 use super::worktree;
-use crate::config::project;
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Admission, Event, RepoEvent, StoryEvent, SubjectId};
-use crate::domain::id::{Attempt, BranchName, RepoName, Sha, StoryId};
-use crate::domain::project::{Land, Project, Trigger};
+use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::Candidate;
 use crate::engine::Report;
 use crate::forge::{ForgeError, RetryWhen};
@@ -21,8 +19,6 @@ use crate::git::{Built, CandidateSpec, GitError, Landing, Pushed};
 use crate::report;
 use crate::store::PendingAct;
 
-/// Where a project's rules are kept.
-pub(super) const PROJECT_FILE: &str = ".huskies/project.toml";
 /// How soon a forge is asked again that wants a person to mend something first.
 const MENDED_CHECK: Duration = Duration::from_mins(1);
 
@@ -38,11 +34,11 @@ pub(super) enum Try {
 }
 
 impl Try {
-    fn news(event: Event) -> Self {
+    pub(super) fn news(event: Event) -> Self {
         Self::Done(Some(event))
     }
 
-    fn again(why: &impl ToString) -> Self {
+    pub(super) fn again(why: &dyn std::fmt::Display) -> Self {
         Self::Again {
             after: None,
             why: why.to_string(),
@@ -269,68 +265,6 @@ async fn admit(
     }
 }
 
-async fn read_project(repo: &RepoContext, story: &StoryId, attempt: Attempt) -> Try {
-    let event = match read_project_at_tip(repo).await {
-        Ok((base, project)) => StoryEvent::ProjectRead {
-            attempt,
-            base,
-            project: Box::new(project),
-        },
-        Err(Unreadable::Later(why)) => return Try::again(&why),
-        Err(Unreadable::Never(message)) => StoryEvent::ProjectUnusable { attempt, message },
-    };
-    Try::news(Event::story(story, event))
-}
-
-/// Why a project file could not be read.
-enum Unreadable {
-    Later(String),
-    Never(String),
-}
-
-impl From<GitError> for Unreadable {
-    fn from(error: GitError) -> Self {
-        match error {
-            GitError::Unavailable { .. } | GitError::TimedOut { .. } => {
-                Self::Later(error.to_string())
-            }
-            GitError::Command { .. }
-            | GitError::NotFound { .. }
-            | GitError::Refused { .. }
-            | GitError::Misconfigured { .. }
-            | GitError::Io { .. }
-            | GitError::Library { .. } => Self::Never(error.to_string()),
-        }
-    }
-}
-
-async fn read_project_at_tip(repo: &RepoContext) -> Result<(Sha, Project), Unreadable> {
-    let tip = repo.git.sync_base(repo.base_branch.as_ref()).await?;
-    let project = project_at(repo, &tip.sha)
-        .await
-        .map_err(|error| Unreadable::Never(format!("{error:#}")))?;
-    if project.land == Land::PullRequest {
-        let message =
-            "it lands by pull request, which this version cannot do yet: set `land = \"push\"` in \
-                       .huskies/project.toml on the base branch"
-                .to_owned();
-        return Err(Unreadable::Never(message));
-    }
-    Ok((tip.sha, project))
-}
-
-/// The project file as it is in `commit`.
-pub(super) async fn project_at(repo: &RepoContext, commit: &Sha) -> anyhow::Result<Project> {
-    let bytes = repo
-        .git
-        .read_file(commit, PROJECT_FILE)
-        .await?
-        .unwrap_or_default();
-    let text =
-        String::from_utf8(bytes).with_context(|| format!("{PROJECT_FILE} is not UTF-8 text"))?;
-    Ok(project::parse(&text, PROJECT_FILE, repo.default_land())?)
-}
-
 async fn publish(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
     match repo.git.push_branch(branch, commit).await {
         Ok(Pushed::Done | Pushed::NoRemote) => Try::Done(None),
@@ -378,41 +312,6 @@ async fn announce(
         .create_comment(order.story, &context.adapters.masker.mask(&body))
         .await?;
     Ok(())
-}
-
-async fn sync_base(repo: &RepoContext, heads: &[(StoryId, Sha)]) -> RepoEvent {
-    match look_at_base(repo, heads).await {
-        Ok(event) => event,
-        Err(error) => {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "the base branch cannot be read"
-            );
-            RepoEvent::BaseUnavailable {
-                message: format!("{error:#}"),
-            }
-        }
-    }
-}
-
-async fn look_at_base(repo: &RepoContext, heads: &[(StoryId, Sha)]) -> anyhow::Result<RepoEvent> {
-    let tip = repo.git.sync_base(repo.base_branch.as_ref()).await?;
-    let mut contained = Vec::new();
-    for (story, head) in heads {
-        if repo.git.contains(&tip.sha, head).await? {
-            contained.push((story.clone(), head.clone()));
-        }
-    }
-    // A project file that is missing or broken names no labels; stories then say what is wrong.
-    let trigger = project_at(repo, &tip.sha)
-        .await
-        .map_or_else(|_| Trigger::default(), |project| project.trigger);
-    Ok(RepoEvent::BaseSynced {
-        branch: tip.branch,
-        tip: tip.sha,
-        trigger,
-        contained,
-    })
 }
 
 async fn build_candidate(repo: &RepoContext, number: u64, spec: &CandidateSpec) -> RepoEvent {

@@ -6,6 +6,7 @@
 //! on the repository, and reports, so that a forge that is away delays reports and nothing else.
 
 mod acts;
+mod base;
 mod context;
 mod lanes;
 mod runs;

@@ -15,14 +15,12 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::domain::effect::StatusState;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
+pub use crate::domain::story::STAGE_PREFIX;
 use crate::domain::work::TaskComment;
 
 pub use error::{ForgeError, RetryWhen};
 pub use github::{Github, GithubSettings, InvalidSettings};
 pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
-
-/// How the labels begin that show a story's stage: `stage:coding`.
-pub const STAGE_PREFIX: &str = "stage:";
 
 /// How every comment of huskies begins: an HTML comment, which forges do not show. What follows it
 /// up to `-->` is the caller's marker.

@@ -4,9 +4,6 @@
 //! Not for: fencing, masking or cutting to a forge's size; that is the report's business.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
-
-use crate::domain::work::{GateOutcome, GateVerdict};
 
 /// A line longer than this is passed on in pieces, so that output without line ends cannot fill the
 /// memory.
@@ -80,45 +77,9 @@ fn readable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&strip_ansi_escapes::strip(plain)).into_owned()
 }
 
-/// Every failing gate with its verdict and the end of its output, for prompts and comments. Empty
-/// when none failed. Not cut: whoever quotes it knows how much room there is.
-pub fn failure_tail(outcomes: &[GateOutcome]) -> String {
-    let mut text = String::new();
-    for outcome in outcomes
-        .iter()
-        .filter(|outcome| outcome.verdict.is_failure())
-    {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        let verdict = describe(&outcome.verdict);
-        // Writing to a string cannot fail.
-        let _infallible = writeln!(text, "gate `{}` {verdict}", outcome.gate);
-        if !outcome.tail.is_empty() {
-            text.push_str(&outcome.tail);
-            text.push('\n');
-        }
-    }
-    text
-}
-
-/// A verdict as the predicate of a sentence.
-pub fn describe(verdict: &GateVerdict) -> String {
-    match verdict {
-        GateVerdict::Passed => "passed".to_owned(),
-        GateVerdict::Failed { status } => format!("failed with exit status {status}"),
-        GateVerdict::TimedOut { after } => {
-            format!("was stopped after its time limit of {} s", after.as_secs())
-        }
-        GateVerdict::Broken { message } => format!("could not be run: {message}"),
-        GateVerdict::Skipped => "was skipped: none of its paths changed".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn only_the_last_bytes_are_kept_and_they_begin_with_a_whole_line() {
@@ -154,33 +115,5 @@ mod tests {
     fn output_without_line_ends_comes_in_pieces() {
         let mut collector = Collector::new(10);
         assert_eq!(collector.take(&vec![b'x'; 3 * MAX_LINE]).len(), 3);
-    }
-
-    #[test]
-    fn the_failure_text_names_each_failing_gate_with_its_output() {
-        let outcome = |gate: &str, verdict, tail: &str| GateOutcome {
-            gate: gate.parse().unwrap(),
-            verdict,
-            duration: Duration::from_secs(1),
-            tail: tail.to_owned(),
-        };
-        let outcomes = [
-            outcome("fmt", GateVerdict::Passed, "fine"),
-            outcome("test", GateVerdict::Failed { status: 101 }, "1 failed"),
-            outcome(
-                "slow",
-                GateVerdict::TimedOut {
-                    after: Duration::from_mins(10),
-                },
-                "",
-            ),
-        ];
-        insta::assert_snapshot!(failure_tail(&outcomes), @r#"
-        gate `test` failed with exit status 101
-        1 failed
-
-        gate `slow` was stopped after its time limit of 600 s
-        "#);
-        assert_eq!(failure_tail(&outcomes[..1]), "");
     }
 }

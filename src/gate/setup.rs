@@ -30,10 +30,7 @@ pub struct ComponentReport {
 
 /// The command that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error(
-    "`{command}` of component `{component}` {}",
-    super::output::describe(verdict)
-)]
+#[error("`{command}` of component `{component}` {verdict}")]
 pub struct SetupFailure {
     pub component: ItemName,
     pub command: String,

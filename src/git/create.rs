@@ -30,6 +30,9 @@ pub(super) async fn create(git: &Git, paths: &RepoPaths, identity: &Identity) ->
         init(git, aside.path()).await?;
         place(aside, &paths.control())?;
     }
+    // One server at a time has this repository, so whatever is locked was left by a killed one.
+    files::remove_locks(&paths.control())?;
+    files::remove_locks_below(&paths.control().join("refs"))?;
     if !files::is_real_folder(&paths.work()) {
         let aside =
             tempfile::tempdir_in(paths.tmp()).while_doing(|| on("write in", &paths.tmp()))?;

@@ -97,6 +97,29 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
+/// Removes the lock files in a folder: git takes one by creating it and leaves it when killed.
+pub(super) fn remove_locks(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).while_doing(|| on("read", folder))? {
+        let path = entry.while_doing(|| on("read", folder))?.path();
+        if path.extension().is_some_and(|end| end == "lock") {
+            fs::remove_file(&path).while_doing(|| on("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// As [`remove_locks`], in all folders below as well.
+pub(super) fn remove_locks_below(folder: &Path) -> Result<()> {
+    remove_locks(folder)?;
+    for entry in fs::read_dir(folder).while_doing(|| on("read", folder))? {
+        let path = entry.while_doing(|| on("read", folder))?.path();
+        if is_real_folder(&path) {
+            remove_locks_below(&path)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,7 +44,12 @@ impl Repository {
         let linked = self.story_worktree(&spec.branch)?;
         let story = story_ref(spec.story.number);
         let (paths, identity) = (self.inner.paths.clone(), self.inner.identity.clone());
-        blocking(move || create::heal(&paths, &identity)).await?;
+        let full = spec.branch.full();
+        blocking(move || {
+            create::heal(&paths, &identity)?;
+            unlock_branch(&paths.work(), &full)
+        })
+        .await?;
         let known = self
             .read_objects(move |control| control.read(&story))
             .await?;
@@ -235,6 +240,18 @@ pub(super) fn unfinished(control: &Objects, number: u64, tip: &Sha) -> Result<Op
     let on_top = commit.parent_count() > 0 && commit.parent_id(0).while_doing(doing)? == oid(tip)?;
     let differs = commit.tree_id() != control.tree(tip)?.id();
     Ok((on_top && differs).then_some(wip))
+}
+
+/// No agent of the story runs while its worktree is made ready, so a lock on its branch was left by
+/// a process that was killed.
+fn unlock_branch(work: &Path, full: &str) -> Result<()> {
+    let lock = work.join(format!("{full}.lock"));
+    match std::fs::remove_file(&lock) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).while_doing(|| on("remove", &lock))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Puts a branch of `work.git` at `commit` and returns that. libgit2 runs no hooks.

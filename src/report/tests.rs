@@ -58,7 +58,7 @@ fn a_blocked_story_says_what_happened_and_what_to_do() {
 
     | gate on `aaaaaaaaaa` | verdict | time |
     |---|---|---|
-    | `test` | **`exit status 1`** | 1.2 s |
+    | `test` | **`failed with exit status 1`** | 1.2 s |
     | `docs` | skipped: none of its paths changed | 0.0 s |
 
     <details><summary>End of the output of test</summary>

@@ -117,6 +117,11 @@ pub fn block_reason(reason: &BlockReason) -> String {
                 code(message)
             )
         }
+        BlockReason::NothingTested => {
+            "None of the gates applies to the files that changed, and nothing lands untested. Give a gate in \
+             `.huskies/project.toml` no `paths`, or some that match."
+                .to_owned()
+        }
         BlockReason::GatesUnavailable { message } => {
             format!("The gates could not be run: {}.", code(message))
         }

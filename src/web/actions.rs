@@ -15,7 +15,7 @@ use crate::domain::event::{Event, StoryEvent, SubjectId};
 use crate::domain::id::StoryId;
 use crate::domain::project::Trigger;
 use crate::domain::story::{Actor, Wish};
-use crate::domain::transition::Subject;
+use crate::domain::transition::{Refusal, Subject};
 use crate::domain::work::Task;
 use crate::engine::Report;
 
@@ -63,7 +63,11 @@ pub(super) async fn act(
         },
     );
     if let Some(refusal) = state.engine.report(Report::event(event)).await? {
-        return Err(WebError::new(StatusCode::CONFLICT, refusal.to_string()));
+        let message = match refusal {
+            Refusal::Ignored { because } => format!("nothing to do for {id}: {because}"),
+            illegal @ Refusal::Illegal { .. } => illegal.to_string(),
+        };
+        return Err(WebError::new(StatusCode::CONFLICT, message));
     }
     Ok(Json(StoryView::of(&find(&state, &id).await?)))
 }

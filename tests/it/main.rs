@@ -11,6 +11,7 @@ mod conflict;
 mod crash;
 mod demo;
 mod failing_agents;
+mod first_steps;
 mod forge_contract;
 mod gate;
 mod github_forge;

@@ -99,6 +99,8 @@ async fn what_huskies_did_itself_on_the_forge_changes_nothing() {
     for delivery in own {
         assert_eq!(scene.server.deliver(&delivery).await.status, 202);
     }
+    let again = "echo Hello again > greeting.txt; commit Again";
+    scene.agent.story(2, again);
     let next = scene.start_story("Greet again", greeting::BODY).await;
     scene.wait_for_stage(next, "done").await;
     assert_eq!(scene.own_comments(story).len(), comments);

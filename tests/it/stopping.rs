@@ -170,3 +170,56 @@ async fn an_agent_that_ends_while_no_server_is_there_is_not_started_again() {
     scene.wait_for_stage(story, "done").await;
     assert_eq!(scene.agent.starts(), ["octo/app#1 1"]);
 }
+
+/// A power cut can come while git holds a lock, and nobody is left to take it away.
+#[tokio::test]
+async fn locks_that_a_killed_server_left_behind_stop_nothing() {
+    let stage = Stage::new();
+    stage.agent.always(greeting::RIGHT);
+    let project = greeting::project(&stage);
+    let mut scene = stage.serve(&project).await;
+    scene.wait_until_ready().await;
+    scene.server.kill_9().await;
+    let branch = "refs/heads/feature/story-1-greet-the-world.lock";
+    let work = scene.control().with_file_name("work.git").join(branch);
+    let own = ["story/1/head.lock", "wip/1/1.lock"];
+    let own = own.map(|name| scene.control().join("refs/huskies").join(name));
+    let packed = scene.control().join("packed-refs.lock");
+    for lock in own.iter().chain([&work, &packed]) {
+        std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        std::fs::write(lock, "").unwrap();
+    }
+    scene.server.restart().await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    scene
+        .wait_for(story, "an end", |story| {
+            story["stage"] == "done" || story["stage"] == "blocked"
+        })
+        .await;
+    let story = scene.story(story).await;
+    assert_eq!(story["stage"], "done", "{story}");
+}
+
+#[tokio::test]
+async fn a_restart_after_the_end_writes_nothing_again() {
+    let stage = Stage::new();
+    stage.agent.always(greeting::RIGHT);
+    let project = greeting::project(&stage);
+    let mut scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    let done = scene.wait_for_stage(story, "done").await;
+    let head = scene.agent.commits(story).pop().unwrap();
+    scene
+        .wait_for_github("everything is reported", |github| {
+            greeting::is_reported(github, story, &head)
+        })
+        .await;
+    assert!(scene.server.stop().await.success());
+    let writes = scene.github.writes().len();
+    scene.server.restart().await;
+    scene.wait_until_ready().await;
+    assert_eq!(scene.story(story).await, done);
+    assert!(scene.server.stop().await.success());
+    assert_eq!(scene.github.writes().len(), writes);
+    assert_eq!(scene.remote.log(BASE).len(), 2);
+}

@@ -97,22 +97,21 @@ esac
 /// A folder with everything in it, removed at the end unless it is to be kept.
 pub(super) struct Scene {
     folder: PathBuf,
-    kept: bool,
-    /// Removes the folder when it goes.
-    _temporary: TempDir,
+    temporary: Option<TempDir>,
 }
 
 impl Scene {
     pub(super) fn make(keep: bool) -> anyhow::Result<Self> {
-        let temporary = tempfile::Builder::new()
-            .prefix("huskies-demo-")
-            .disable_cleanup(keep)
-            .tempdir()?;
-        let scene = Self {
-            folder: temporary.path().canonicalize()?,
-            kept: keep,
-            _temporary: temporary,
+        let temporary = tempfile::Builder::new().prefix("huskies-demo-").tempdir()?;
+        let folder = temporary.path().canonicalize()?;
+        let temporary = if keep {
+            // The folder is known already; only its removal is called off.
+            let _kept = temporary.keep();
+            None
+        } else {
+            Some(temporary)
         };
+        let scene = Self { folder, temporary };
         scene
             .make_repository()
             .context("the demonstration's repository could not be made")?;
@@ -151,7 +150,7 @@ impl Scene {
     }
 
     pub(super) fn is_kept(&self) -> bool {
-        self.kept
+        self.temporary.is_none()
     }
 
     pub(super) fn folder(&self) -> &Path {

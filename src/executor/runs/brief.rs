@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 
-use super::super::acts::project_at;
+use super::super::base::project_at;
 use super::super::context::{Context, RepoContext};
 use crate::agent::prompt::{Conflict, Occasion, PromptRequest, compose};
 use crate::agent::session::AgentSpec;

@@ -108,7 +108,12 @@ async fn a_time_limit_ends_the_whole_tree() {
             after: Duration::from_millis(300)
         }
     );
-    assert_eq!(outcomes[0].tail, "begun");
+    // A shell that outlives its child for a moment adds that it was terminated.
+    assert!(
+        outcomes[0].tail.starts_with("begun"),
+        "{}",
+        outcomes[0].tail
+    );
     assert_eq!(outcomes[1].verdict, GateVerdict::Passed);
     assert!(!is_running(&request));
 }

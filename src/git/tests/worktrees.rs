@@ -302,3 +302,56 @@ async fn many_stories_at_once_do_not_get_in_each_others_way() {
         assert_eq!(kept.unwrap(), story.spec.branch.as_str().as_bytes());
     }
 }
+
+/// A lock file in the way that git and libgit2 leave one when they are killed.
+fn leave_lock(repository: &Path, name: &str) {
+    let lock = repository.join(format!("{name}.lock"));
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    fs::write(lock, "").unwrap();
+}
+
+#[tokio::test]
+async fn the_lock_that_a_killed_server_left_on_a_story_branch_is_taken_away() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    leave_lock(&world.paths().work(), "refs/heads/feature/story-7-door");
+    let story = Story::begin(&repository, 7).await;
+    assert_eq!(world.sha(story.path(), "HEAD"), story.spec.base);
+}
+
+#[tokio::test]
+async fn locks_that_a_killed_server_left_in_its_own_repository_are_gone_at_the_next_start() {
+    let world = World::new();
+    let clone = world.clone();
+    let control = world.paths().control();
+    drop(world.open(&clone).await);
+    for name in [
+        "HEAD",
+        "packed-refs",
+        "refs/huskies/story/7/head",
+        "refs/heads/main",
+    ] {
+        leave_lock(&control, name);
+    }
+    let tip = world.commit(&clone, &[("b.txt", "b")], "Go on");
+    let repository = world.open(&clone).await;
+    assert_eq!(repository.sync_base(None).await.unwrap().sha, tip);
+    let story = Story::begin(&repository, 7).await;
+    world.commit(story.path(), &[("c.txt", "c")], "Work");
+    assert!(story.collect(&repository, 1).await.ahead);
+    let left = walk_locks(&control);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn walk_locks(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let mut locks: Vec<PathBuf> = files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "lock"))
+        .collect();
+    locks.extend(folders.iter().flat_map(|folder| walk_locks(folder)));
+    locks
+}

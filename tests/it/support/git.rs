@@ -18,8 +18,10 @@ const OF_A_SURROUNDING_GIT: [&str; 6] = [
     "GIT_PREFIX",
 ];
 
-/// What makes git blind to the machine it runs on.
-pub(crate) const HERMETIC: [(&str, &str); 3] = [
+/// What makes git blind to the machine it runs on. Without templates a new repository has a dozen
+/// files less.
+pub(crate) const HERMETIC: [(&str, &str); 4] = [
+    ("GIT_TEMPLATE_DIR", ""),
     ("GIT_CONFIG_GLOBAL", "/dev/null"),
     ("GIT_CONFIG_NOSYSTEM", "1"),
     ("GIT_TERMINAL_PROMPT", "0"),

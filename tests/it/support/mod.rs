@@ -1,6 +1,8 @@
 //! What integration tests stand on.
 
 pub(crate) mod agent;
+pub(crate) mod clone;
+pub(crate) mod following;
 pub(crate) mod git;
 pub(crate) mod github_model;
 pub(crate) mod local_forge;

@@ -5,20 +5,18 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 use super::agent::ScriptedAgent;
+use super::following::{self, api_path};
 use super::git::{self, TestRemote};
 use super::github_model::{Comment, Delivery, GithubModel, OWN_LOGIN, Status};
-use super::patience::PATIENCE;
+use super::patience::eventually;
 use super::project::Project;
 use super::server::{Config, REPO, Server};
 use super::sweep;
 
 /// Somebody who may write.
 pub(crate) const WRITER: &str = "ada";
-/// How long the server may hold back an answer until something happens.
-const LONG_POLL_SECS: u64 = 5;
 
 /// Everything but the server, so that a test can write its project file and its agent's turns
 /// before anything runs.
@@ -152,43 +150,24 @@ impl Scene {
         .await
     }
 
-    /// Waits until the story, as the API shows it, is as `condition` wants it; the story then.
-    ///
-    /// # Panics
-    /// After [`PATIENCE`], with the story, its events and the server's log.
+    /// As [`following::follow`].
     pub(crate) async fn wait_for(
         &self,
         story: u64,
         what: &str,
-        mut condition: impl FnMut(&Value) -> bool,
+        condition: impl FnMut(&Value) -> bool,
     ) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        let mut seen = 0;
-        loop {
-            let found = self.server.get(&api_path(story, "")).await;
-            if found.status == 200 && condition(&found.body) {
-                return found.body;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "story {story} did not come to: {what}\n{}",
-                self.account_of(story).await
-            );
-            seen = self.next_event(story, seen).await;
-        }
+        following::follow(&self.server, story, what, condition).await
     }
 
-    /// Waits until the story has events after `seen`; the newest one's number.
-    async fn next_event(&self, story: u64, seen: u64) -> u64 {
-        let query = format!("/events?after={seen}&wait_secs={LONG_POLL_SECS}");
-        let answer = self.server.get(&api_path(story, &query)).await;
-        if answer.status != 200 {
-            // The server has not heard of the story yet: it says so at once.
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        let events = events_of(&answer.body);
-        let numbers = events.iter().filter_map(|event| event["seq"].as_u64());
-        numbers.max().unwrap_or(seen)
+    /// Waits until the server has taken up what it knows: it has looked at the remote again.
+    pub(crate) async fn wait_until_ready(&self) {
+        eventually("control.git is there", || {
+            find(&self.folder.path().join("data"), "control.git").is_some()
+        })
+        .await;
+        let ready = self.server.get("/readyz").await;
+        assert_eq!(ready.status, 200, "{}", self.server.log());
     }
 
     /// What the modelled GitHub shows, looked at again after each of its changes.
@@ -198,22 +177,6 @@ impl Scene {
         condition: impl FnMut(&GithubModel) -> bool,
     ) {
         self.github.eventually(what, condition).await;
-    }
-
-    /// Everything that is known about a story, for a person who looks for a mistake.
-    async fn account_of(&self, story: u64) -> String {
-        let events: Vec<String> = self
-            .events(story)
-            .await
-            .iter()
-            .map(Value::to_string)
-            .collect();
-        format!(
-            "story: {}\nevents:\n{}\nserver:\n{}",
-            self.story(story).await,
-            events.join("\n"),
-            self.server.log()
-        )
     }
 }
 
@@ -228,7 +191,7 @@ impl Scene {
     }
 
     pub(crate) async fn events(&self, story: u64) -> Vec<Value> {
-        events_of(&self.server.get(&api_path(story, "/events")).await.body)
+        following::events(&self.server, story).await
     }
 
     /// The comments that huskies wrote on a story's issue.
@@ -290,15 +253,6 @@ pub(crate) fn states(github: &GithubModel, commit: &str, context: &str) -> Vec<S
         .filter(of_context)
         .map(|status| status.state)
         .collect()
-}
-
-fn api_path(story: u64, rest: &str) -> String {
-    format!("/api/stories/{REPO}/{story}{rest}")
-}
-
-fn events_of(body: &Value) -> Vec<Value> {
-    let list = body.get("events").unwrap_or(body);
-    list.as_array().cloned().unwrap_or_default()
 }
 
 /// The first folder called `name` below `folder`, which is not searched in itself.

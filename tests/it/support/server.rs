@@ -50,6 +50,8 @@ struct Repo {
     #[serde(skip_serializing_if = "Option::is_none")]
     clone_url: Option<String>,
     forge: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_branch: Option<&'static str>,
 }
 
 /// The repository that every test serves.
@@ -78,8 +80,22 @@ impl Config {
             path: Some(path.to_owned()),
             clone_url: None,
             forge: "github",
+            base_branch: None,
         };
         Self::of(data_dir, Some(Forges { github }), repo)
+    }
+
+    /// Serves the clone at `path` with the built-in forge. The base branch is named, since
+    /// without a remote it would be whatever the owner has checked out.
+    pub(crate) fn local(data_dir: &Path, path: &Path) -> Self {
+        let repo = Repo {
+            name: REPO,
+            path: Some(path.to_owned()),
+            clone_url: None,
+            forge: "local",
+            base_branch: Some(git::BASE),
+        };
+        Self::of(data_dir, None, repo)
     }
 
     /// Instead of an existing clone, a URL to clone from.
@@ -244,17 +260,21 @@ impl Server {
         })
     }
 
-    /// Asks the JSON API (or a health route); `path` begins with a slash.
+    /// Asks the JSON API (or a health route); `path` begins with a slash. `Err` when nobody
+    /// answered.
+    pub(crate) async fn try_get(&self, path: &str) -> reqwest::Result<Answer> {
+        let url = format!("{}{path}", self.url);
+        answer(self.client.get(url).send().await?).await
+    }
+
+    /// As [`Self::try_get`].
     ///
     /// # Panics
     /// When nobody answers.
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        let asked = self.client.get(format!("{}{path}", self.url)).send().await;
-        let answered = match asked {
-            Ok(response) => answer(response).await,
-            Err(error) => Err(error),
-        };
-        answered.unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
+        self.try_get(path)
+            .await
+            .unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.log()))
     }
 }
 

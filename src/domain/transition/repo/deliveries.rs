@@ -5,11 +5,8 @@ use crate::domain::delivery::{IssueAction, IssueChange, Push};
 use crate::domain::event::StoryEvent;
 use crate::domain::id::StoryId;
 use crate::domain::project::Trigger;
-use crate::domain::story::{Actor, Wish};
+use crate::domain::story::{Actor, STAGE_PREFIX, Wish};
 use crate::domain::work::Task;
-
-/// Labels that huskies writes itself start with this; they ask for nothing.
-const STAGE_PREFIX: &str = "stage:";
 
 impl Turn {
     pub(super) fn issue(&mut self, change: &IssueChange) -> Result<(), Refusal> {

@@ -227,6 +227,11 @@ impl Turn {
             let gates = report.outcomes.clone();
             return self.land(merging, Tested { candidate, gates });
         }
+        if report.tested_nothing() {
+            let reason =
+                "none of the gates applies to what changed, so nothing tested it".to_owned();
+            return self.fail(&merging, |head| StoryEvent::MergeRejected { head, reason });
+        }
         let (base, report) = (candidate.base, report.clone());
         self.fail(&merging, |head| StoryEvent::MergeGatesFailed {
             head,

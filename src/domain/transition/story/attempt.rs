@@ -8,16 +8,12 @@ use crate::domain::effect::{Act, AgentBrief, Effect, Run};
 use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, RunId, SessionId, Sha};
 use crate::domain::money::Usd;
-use crate::domain::project::{Agent, Moment, Project, Role};
+use crate::domain::project::{Agent, FIX_UP_BUDGET, FIX_UP_TURNS, Moment, Project, Role};
 use crate::domain::repo::SlotRequest;
 use crate::domain::story::{
     BacklogNote, BlockReason, Delay, Engagement, KnownSession, Phase, Purpose, Rules, Stage,
 };
 use crate::domain::work::{Collected, ProcessIdentity, Session, Start};
-
-/// A session that only repairs a failed merge (spec 5.9).
-const FIX_UP_TURNS: u32 = 20;
-const FIX_UP_BUDGET: Usd = Usd::from_cents(100);
 
 impl Turn {
     pub(super) fn attempt_event(&mut self, event: &StoryEvent) -> Result<(), Refusal> {
@@ -180,28 +176,29 @@ impl Turn {
     fn money_refused(&mut self, reason: &str) -> Result<(), Refusal> {
         self.waiting_for_money("money_refused")?;
         self.release_slot();
-        let unjudged = self
-            .story
-            .head
-            .clone()
-            .filter(|head| self.story.judged_tree.as_ref() != Some(&head.tree));
-        match unjudged {
-            Some(head) if !matches!(self.story.stage, Stage::Qa(_)) => {
-                let collected = Collected {
-                    head: head.commit,
-                    tree: head.tree,
-                    ahead: true,
-                    advanced: false,
-                    wip: None,
-                    markers: Vec::new(),
-                };
-                self.judge(collected, false);
-            }
-            Some(_) | None => self.block(BlockReason::Ceiling {
-                message: reason.to_owned(),
-            }),
+        if let Some(unjudged) = self.unjudged() {
+            self.judge(unjudged, false);
+        } else {
+            let message = reason.to_owned();
+            self.block(BlockReason::Ceiling { message });
         }
         Ok(())
+    }
+
+    /// A coder's commit that nobody judged yet. After a conflict it may hold markers, which gates
+    /// do not see.
+    fn unjudged(&self) -> Option<Collected> {
+        let head = self.story.head.clone()?;
+        let judged = self.story.judged_tree.as_ref() == Some(&head.tree);
+        let reviewing = matches!(self.story.stage, Stage::Qa(_));
+        (!judged && !reviewing && self.story.conflicts.is_empty()).then_some(Collected {
+            head: head.commit,
+            tree: head.tree,
+            ahead: true,
+            advanced: false,
+            wip: None,
+            markers: Vec::new(),
+        })
     }
 
     fn reserved(&mut self, reservation: &Reservation) -> Result<(), Refusal> {

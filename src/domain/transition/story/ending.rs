@@ -6,9 +6,7 @@ use crate::domain::effect::Act;
 use crate::domain::event::{AccountEvent, RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, Sha};
 use crate::domain::money::Usd;
-use crate::domain::story::{
-    BlockReason, Engagement, LastTry, MergeFailure, Phase, Purpose, Stage, Then, Tip, Work,
-};
+use crate::domain::story::{BlockReason, Engagement, LastTry, Phase, Purpose, Stage, Then, Tip};
 use crate::domain::work::{Collected, End, Start, Usage};
 
 /// Aborts before a session, losses or pauses, in a row: the fifth blocks.
@@ -46,7 +44,7 @@ impl Turn {
             branch,
             since: Some(ended.from.clone()),
             base: rules.base.clone(),
-            conflicts: self.conflicts(),
+            conflicts: self.story.conflicts.clone(),
         };
         self.release_slot();
         // Before its money is free for others, who would run into the same wall.
@@ -65,7 +63,7 @@ impl Turn {
 
     fn ended(&self, end: &End) -> Result<Ended, Refusal> {
         let phase = self.expect("agent_ended", Progress::Starting, Progress::Running)?;
-        let (engagement, from, start, then) = match phase.clone() {
+        let (engagement, from, resumed, then) = match phase {
             Phase::Starting {
                 engagement,
                 from,
@@ -76,12 +74,12 @@ impl Turn {
                 from,
                 start,
                 ..
-            } => (engagement, from, Some(start), None),
+            } => (engagement, from, *start != Start::Cold, None),
             Phase::Stopping {
                 engagement,
                 from,
                 then,
-            } => (engagement, from, None, Some(then)),
+            } => (engagement, from, true, Some(then.clone())),
             Phase::Held
             | Phase::Configuring
             | Phase::WaitingForSlot
@@ -90,29 +88,12 @@ impl Turn {
             | Phase::Collecting { .. }
             | Phase::Judging { .. } => return Err(self.illegal("agent_ended")),
         };
-        let end = match (end, start) {
-            // Nothing was resumed: a fresh start would meet the same refusal, without an end.
-            (End::ResumeRefused { message }, Some(Start::Cold)) => End::Crashed {
-                message: message.clone(),
-            },
-            (end, _) => end.clone(),
-        };
         Ok(Ended {
-            engagement,
-            from,
-            end,
+            engagement: engagement.clone(),
+            from: from.clone(),
+            end: as_it_counts(end, resumed),
             then,
         })
-    }
-
-    /// The files that a repair is about.
-    fn conflicts(&self) -> Vec<String> {
-        match self.purpose() {
-            Some(Purpose::FixUp {
-                failure: MergeFailure::ConflictDetected { paths, .. },
-            }) => paths.clone(),
-            Some(Purpose::FixUp { .. } | Purpose::Task | Purpose::Review) | None => Vec::new(),
-        }
     }
 
     fn pause_provider(&mut self, ended: &Ended) {
@@ -229,7 +210,6 @@ impl Turn {
     /// The table of spec 5.7.
     fn follow(&mut self, agent: &ItemName, end: &End, collected: &Collected) {
         self.count_in_a_row(end);
-        let counters = self.story.counters.clone();
         match end {
             End::Finished
             | End::LimitReached { .. }
@@ -248,34 +228,44 @@ impl Turn {
                 agent: agent.clone(),
                 message: message.clone(),
             }),
-            End::RateLimited { message, .. } | End::AccountTrouble { message } => {
-                let message = message.clone();
-                self.again_unless(counters.pauses, end, |times| BlockReason::Paused {
-                    times,
-                    message,
-                });
-            }
-            End::Aborted => {
-                self.again_unless(counters.aborts, end, |times| BlockReason::Aborted { times });
-            }
-            End::Lost { .. } | End::Stopped => {
-                self.again_unless(counters.lost, end, |times| BlockReason::Lost { times });
-            }
-            End::ResumeRefused { .. } => self.begin_attempt(),
+            End::RateLimited { .. }
+            | End::AccountTrouble { .. }
+            | End::Aborted
+            | End::Lost { .. }
+            | End::Stopped
+            | End::ResumeRefused { .. } => match self.too_often(end) {
+                Some(reason) => self.block(reason),
+                None => self.begin_attempt(),
+            },
         }
     }
 
-    /// Another attempt at once, unless the last ones all ended in this way, or in no better one.
-    fn again_unless(&mut self, in_a_row: u32, end: &End, reason: impl FnOnce(u32) -> BlockReason) {
-        let attempts = self.story.counters.unpaid;
-        if in_a_row >= MAX_IN_A_ROW {
-            self.block(reason(in_a_row));
-        } else if attempts >= MAX_UNPAID {
-            let last = LastTry::Ended { end: end.clone() };
-            self.block(BlockReason::RetriesUsedUp { attempts, last });
-        } else {
-            self.begin_attempt();
-        }
+    /// Why an end that uses no retry is not followed by another attempt, if it is not.
+    fn too_often(&self, end: &End) -> Option<BlockReason> {
+        let counters = &self.story.counters;
+        let too_often = |times: u32| (times >= MAX_IN_A_ROW).then_some(times);
+        let reason = match end {
+            End::RateLimited { message, .. } | End::AccountTrouble { message } => {
+                let message = message.clone();
+                too_often(counters.pauses).map(|times| BlockReason::Paused { times, message })
+            }
+            End::Aborted => too_often(counters.aborts).map(|times| BlockReason::Aborted { times }),
+            End::Lost { .. } | End::Stopped => {
+                too_often(counters.lost).map(|times| BlockReason::Lost { times })
+            }
+            End::Finished
+            | End::Asked { .. }
+            | End::LimitReached { .. }
+            | End::ResumeRefused { .. }
+            | End::CannotLaunch { .. }
+            | End::Crashed { .. }
+            | End::Stalled { .. } => None,
+        };
+        let mixed = (counters.unpaid >= MAX_UNPAID).then(|| BlockReason::RetriesUsedUp {
+            attempts: counters.unpaid,
+            last: LastTry::Ended { end: end.clone() },
+        });
+        reason.or(mixed)
     }
 
     /// Counts that only mean something in a row are cleared by any other end.
@@ -333,7 +323,7 @@ impl Turn {
     }
 
     /// Takes one of the retries. False when none is left.
-    fn use_retry(&mut self) -> bool {
+    pub(super) fn use_retry(&mut self) -> bool {
         let rules = self.story.rules.as_ref();
         let most = rules.map_or(0, |rules| rules.project.max_retries);
         let left = self.story.counters.retries < most;
@@ -343,7 +333,7 @@ impl Turn {
         left
     }
 
-    fn block_without_retries(&mut self, last: LastTry) {
+    pub(super) fn block_without_retries(&mut self, last: LastTry) {
         let attempts = self.story.counters.retries + 1;
         self.block(BlockReason::RetriesUsedUp { attempts, last });
     }
@@ -356,28 +346,16 @@ impl Turn {
             self.block_without_retries(last);
         }
     }
+}
 
-    /// A reviewer's exit status is its verdict; anything but a clean end is a failure.
-    fn reviewed(&mut self, end: &End) {
-        let head = self.story.head.as_ref().map(|head| head.commit.clone());
-        if let (End::Finished, Some(head)) = (end, head) {
-            return self.enter_merge(head);
-        }
-        let findings = if let End::Crashed { message } = end {
-            message.clone()
-        } else {
-            "the reviewer ended without a verdict".to_owned()
-        };
-        self.remember(format!("A reviewer did not accept the change: {findings}"));
-        self.story.stage = Stage::Coding(Work {
-            purpose: Purpose::Task,
-            phase: Phase::Held,
-        });
-        if self.use_retry() {
-            self.enter_stage(Stage::Coding, Purpose::Task);
-        } else {
-            self.block_without_retries(LastTry::ReviewFailed { findings });
-        }
+/// Where nothing was resumed, a refusal to resume is a crash: a fresh start would meet it again,
+/// without an end.
+fn as_it_counts(end: &End, resumed: bool) -> End {
+    match end {
+        End::ResumeRefused { message } if !resumed => End::Crashed {
+            message: message.clone(),
+        },
+        other => other.clone(),
     }
 }
 

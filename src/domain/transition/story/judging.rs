@@ -1,13 +1,14 @@
-//! The accept gates on what an attempt committed, and what follows from their verdict.
+//! The accept gates on what an attempt committed, the reviewer after them, and what follows from
+//! their verdicts.
 
 use super::{Progress, Refusal, Turn, ignored};
 use crate::domain::effect::{Effect, GatesBrief, GatesNews, Run};
 use crate::domain::event::StoryEvent;
 use crate::domain::id::{ItemName, RunId, Sha};
 use crate::domain::project::{Moment, Role};
-use crate::domain::story::{BlockReason, LastTry, Phase, Purpose, Stage};
+use crate::domain::story::{BlockReason, FAILURE_BYTES, LastTry, Phase, Purpose, Stage, Work};
 use crate::domain::text;
-use crate::domain::work::{Collected, GateOutcome, GateReport};
+use crate::domain::work::{Collected, End, GateReport};
 
 /// Gate runs of one attempt that may break down without a verdict.
 const MAX_ROUNDS: u32 = 3;
@@ -15,8 +16,6 @@ const MAX_ROUNDS: u32 = 3;
 const SAME_FAILURES: usize = 3;
 /// Two failures taking turns this often, likewise.
 const ALTERNATING_FAILURES: usize = 4;
-/// How much of the failing output the next prompt quotes (spec 5.4).
-const FAILURE_BYTES: usize = 3_000;
 
 impl Turn {
     pub(super) fn judging_event(&mut self, event: &StoryEvent) -> Result<(), Refusal> {
@@ -112,7 +111,9 @@ impl Turn {
         self.note_report(report);
         self.story.judged_tree = Some(report.tree.clone());
         self.gates_status(&report.commit, GatesNews::judged(report));
-        if report.passed() {
+        if report.tested_nothing() {
+            self.block(BlockReason::NothingTested);
+        } else if report.passed() {
             self.accept(collected.head);
         } else {
             self.reject(report, retry_used);
@@ -127,6 +128,7 @@ impl Turn {
 
     fn accept(&mut self, head: Sha) {
         self.story.failure = None;
+        self.story.conflicts.clear();
         self.story.fingerprints.clear();
         let rules = self.story.rules.iter();
         let mut agents = rules.flat_map(|rules| &rules.project.agents);
@@ -141,6 +143,29 @@ impl Turn {
 
     pub(super) fn begin_review(&mut self) {
         self.enter_stage(Stage::Qa, Purpose::Review);
+    }
+
+    /// A reviewer's exit status is its verdict; anything but a clean end is a failure.
+    pub(super) fn reviewed(&mut self, end: &End) {
+        let head = self.story.head.as_ref().map(|head| head.commit.clone());
+        if let (End::Finished, Some(head)) = (end, head) {
+            return self.enter_merge(head);
+        }
+        let findings = if let End::Crashed { message } = end {
+            message.clone()
+        } else {
+            "the reviewer ended without a verdict".to_owned()
+        };
+        self.remember(format!("A reviewer did not accept the change: {findings}"));
+        self.story.stage = Stage::Coding(Work {
+            purpose: Purpose::Task,
+            phase: Phase::Held,
+        });
+        if self.use_retry() {
+            self.enter_stage(Stage::Coding, Purpose::Task);
+        } else {
+            self.block_without_retries(LastTry::ReviewFailed { findings });
+        }
     }
 
     fn reject(&mut self, report: &GateReport, retry_used: bool) {
@@ -170,14 +195,9 @@ impl Turn {
     }
 }
 
-/// What the next prompt quotes: each failing gate and the end of what it printed.
+/// What the next prompt quotes.
 pub(super) fn failure_text(report: &GateReport) -> String {
-    let part = |outcome: &GateOutcome| {
-        let tail = outcome.tail.trim_end();
-        format!("== {} ({})\n{tail}\n", outcome.gate, outcome.verdict)
-    };
-    let all: String = report.failures().map(part).collect();
-    text::tail_at_char_boundary(&all, FAILURE_BYTES).to_owned()
+    text::tail_at_char_boundary(&report.failure_text(), FAILURE_BYTES).to_owned()
 }
 
 /// Tells two failures apart by the gates that failed and what they printed.

@@ -16,52 +16,20 @@ impl Turn {
             Some(earlier) => weightier(earlier.clone(), then),
             None => then,
         };
-        match self.story.work().map(|work| work.phase.clone()) {
-            Some(
-                Phase::Starting {
-                    engagement, from, ..
-                }
-                | Phase::Running {
-                    engagement, from, ..
-                },
-            ) => {
-                let id = RunId::Agent(self.story.id.clone(), self.story.attempt);
-                self.effects.push(Effect::Run(Run::Stop { id }));
-                self.enter(Phase::Stopping {
-                    engagement,
-                    from,
-                    then,
-                });
-            }
-            Some(Phase::Stopping {
-                engagement, from, ..
-            }) => self.enter(Phase::Stopping {
-                engagement,
-                from,
-                then,
-            }),
-            Some(Phase::Collecting { agent, end, .. }) => self.enter(Phase::Collecting {
-                agent,
-                end,
-                then: Some(then),
-            }),
-            Some(
-                Phase::Held
-                | Phase::Configuring
-                | Phase::WaitingForSlot
-                | Phase::WaitingForMoney { .. }
-                | Phase::Preparing(_)
-                | Phase::Judging { .. },
-            )
-            | None => {
-                self.let_go();
-                // Who says that it landed took it out of the queue as well.
-                if !matches!(then, Then::Done { .. }) {
-                    self.withdraw();
-                }
-                self.rest(then);
-            }
+        let phase = self.story.work().map(|work| work.phase.clone());
+        if matches!(phase, Some(Phase::Starting { .. } | Phase::Running { .. })) {
+            let id = RunId::Agent(self.story.id.clone(), self.story.attempt);
+            self.effects.push(Effect::Run(Run::Stop { id }));
         }
+        if let Some(phase) = phase.and_then(|phase| on_the_way_out(phase, &then)) {
+            return self.enter(phase);
+        }
+        self.let_go();
+        // Who says that it landed took it out of the queue as well.
+        if !matches!(then, Then::Done { .. }) {
+            self.withdraw();
+        }
+        self.rest(then);
     }
 
     /// Where a story goes whose agent is being stopped.
@@ -221,6 +189,36 @@ impl Turn {
             },
         });
         self.story.stage = Stage::Blocked { reason, from };
+    }
+}
+
+/// How an attempt goes on that is to end; `None` when nothing of it has to be waited for.
+fn on_the_way_out(phase: Phase, then: &Then) -> Option<Phase> {
+    match phase {
+        Phase::Starting {
+            engagement, from, ..
+        }
+        | Phase::Running {
+            engagement, from, ..
+        }
+        | Phase::Stopping {
+            engagement, from, ..
+        } => Some(Phase::Stopping {
+            engagement,
+            from,
+            then: then.clone(),
+        }),
+        Phase::Collecting { agent, end, .. } => Some(Phase::Collecting {
+            agent,
+            end,
+            then: Some(then.clone()),
+        }),
+        Phase::Held
+        | Phase::Configuring
+        | Phase::WaitingForSlot
+        | Phase::WaitingForMoney { .. }
+        | Phase::Preparing(_)
+        | Phase::Judging { .. } => None,
     }
 }
 

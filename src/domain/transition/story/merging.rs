@@ -82,17 +82,9 @@ impl Turn {
                 Ok(())
             }
             StoryEvent::MergeGatesFailed { head, base, report } => {
-                self.expect_merge(head)?;
-                self.merge_gates_failed(base, report);
-                Ok(())
+                self.merge_gates_failed(head, base, report)
             }
-            StoryEvent::MergeRejected { head, reason } => {
-                self.expect_merge(head)?;
-                let reason = reason.clone();
-                let failure = MergeFailure::PushRejected { reason };
-                self.block(BlockReason::MergeFailed { failure });
-                Ok(())
-            }
+            StoryEvent::MergeRejected { head, reason } => self.merge_rejected(head, reason),
             other => Err(self.illegal(other.into())),
         }
     }
@@ -129,7 +121,13 @@ impl Turn {
         self.story.stage = Stage::Merge(Merge { head, phase });
     }
 
-    fn merge_gates_failed(&mut self, base: &Sha, report: &GateReport) {
+    fn merge_gates_failed(
+        &mut self,
+        head: &Sha,
+        base: &Sha,
+        report: &GateReport,
+    ) -> Result<(), Refusal> {
+        self.expect_merge(head)?;
         let failed = report.failures().map(|outcome| outcome.gate.clone());
         let failed: Vec<ItemName> = failed.collect();
         self.note_report(report);
@@ -141,6 +139,16 @@ impl Turn {
         ));
         let base = base.clone();
         self.repair(MergeFailure::GatesFailed { base, failed });
+        Ok(())
+    }
+
+    /// The forge will not have it, whatever the change is: a person has to look.
+    fn merge_rejected(&mut self, head: &Sha, reason: &str) -> Result<(), Refusal> {
+        self.expect_merge(head)?;
+        let reason = reason.to_owned();
+        let failure = MergeFailure::PushRejected { reason };
+        self.block(BlockReason::MergeFailed { failure });
+        Ok(())
     }
 
     /// A coder repairs a failed merge once; after that a person does.
@@ -169,6 +177,9 @@ impl Turn {
         let purpose = Purpose::FixUp {
             failure: failure.clone(),
         };
+        if let MergeFailure::ConflictDetected { paths, .. } = &failure {
+            self.story.conflicts.clone_from(paths);
+        }
         match failure {
             MergeFailure::ConflictDetected { .. } | MergeFailure::PushRejected { .. } => {
                 self.enter_stage(|work| Stage::MergeFailure { failure, work }, purpose);

@@ -8,10 +8,11 @@ use crate::domain::effect::{Act, AgentBrief, GatesBrief, Run};
 use crate::domain::event::{Admission, Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, RunId, SessionId, Sha};
 use crate::domain::money::Usd;
-use crate::domain::project::{Moment, Trigger};
-use crate::domain::work::{Candidate, Collected, End, GateReport, Limit, ProcessIdentity, Usage};
+use crate::domain::project::Moment;
+use crate::domain::work::{Collected, End, GateReport, Limit, ProcessIdentity, Usage};
 
 /// Decides by a list of numbers, read over and over: a history that could go on for ever does.
+#[derive(Debug)]
 pub(super) struct Dice {
     numbers: Vec<u16>,
     next: usize,
@@ -40,7 +41,7 @@ impl Dice {
         self.roll(often) == often - 1
     }
 
-    fn trouble(&mut self, often: usize) -> bool {
+    pub(super) fn trouble(&mut self, often: usize) -> bool {
         if self.troubles == 0 || !self.luck(often) {
             return false;
         }
@@ -97,9 +98,14 @@ impl World {
                 attempt: *attempt,
                 message,
             }),
-            Act::Collect { attempt, since, .. } => Some(StoryEvent::WorkCollected {
+            Act::Collect {
+                attempt,
+                since,
+                conflicts,
+                ..
+            } => Some(StoryEvent::WorkCollected {
                 attempt: *attempt,
-                collected: self.collect(since.as_ref(), dice),
+                collected: self.collect(since.as_ref(), conflicts, dice),
             }),
             Act::RetireWorktree { .. }
             | Act::PublishBranch { .. }
@@ -111,7 +117,7 @@ impl World {
         }
     }
 
-    fn collect(&mut self, since: Option<&Sha>, dice: &mut Dice) -> Collected {
+    fn collect(&mut self, since: Option<&Sha>, conflicts: &[String], dice: &mut Dice) -> Collected {
         let (new, other) = (self.new_sha(), self.new_sha());
         let old = since.cloned().unwrap_or_else(|| self.tip.clone());
         let [head, tree, ahead, advanced] = match dice.roll(4) {
@@ -119,94 +125,23 @@ impl World {
             2 => [Some(old.clone()), Some(old.clone()), Some(old), None],
             _ => [Some(old.clone()), Some(old), None, None],
         };
+        let head = head.expect("a head");
+        let asked = !conflicts.is_empty();
+        if asked && dice.luck(4) && advanced.is_some() {
+            self.marked.insert(head.clone());
+        }
+        let markers = if asked && self.marked.contains(&head) {
+            conflicts.to_vec()
+        } else {
+            Vec::new()
+        };
         Collected {
-            head: head.expect("a head"),
+            head,
             tree: tree.expect("a tree"),
             ahead: ahead.is_some(),
             advanced: advanced.is_some(),
             wip: None,
-            markers: Vec::new(),
-        }
-    }
-
-    fn repo_act(&mut self, act: Act, dice: &mut Dice) -> Option<RepoEvent> {
-        match act {
-            Act::SyncBase { .. } if dice.trouble(4) => Some(RepoEvent::BaseUnavailable {
-                message: "no route to host".to_owned(),
-            }),
-            Act::SyncBase { heads } => Some(RepoEvent::BaseSynced {
-                branch: "main".parse().unwrap(),
-                tip: self.tip.clone(),
-                trigger: Trigger::default(),
-                contained: heads.into_iter().filter(|_| dice.luck(20)).collect(),
-            }),
-            Act::BuildCandidate {
-                number, base, head, ..
-            } => Some(self.built(number, base, head, dice)),
-            Act::Land {
-                number, candidate, ..
-            } => Some(self.tried_to_land(number, candidate, dice)),
-            Act::Admit { .. }
-            | Act::ReadProject { .. }
-            | Act::PrepareWorktree { .. }
-            | Act::Collect { .. }
-            | Act::RetireWorktree { .. }
-            | Act::PublishBranch { .. }
-            | Act::Announce { .. }
-            | Act::RemoveLabel { .. } => None,
-        }
-    }
-
-    fn built(&mut self, number: u64, base: Sha, head: Sha, dice: &mut Dice) -> RepoEvent {
-        match dice.roll(12) {
-            3 => RepoEvent::CandidateConflicted {
-                number,
-                base,
-                paths: vec!["src/lib.rs".to_owned()],
-            },
-            4 => RepoEvent::CandidateEmpty { number, base },
-            5 => RepoEvent::CandidateFailed {
-                number,
-                message: "git broke off".to_owned(),
-            },
-            _ => RepoEvent::CandidateBuilt {
-                number,
-                candidate: Candidate {
-                    base,
-                    head,
-                    commit: self.new_sha(),
-                    tree: self.new_sha(),
-                },
-            },
-        }
-    }
-
-    fn tried_to_land(&mut self, number: u64, candidate: Candidate, dice: &mut Dice) -> RepoEvent {
-        if dice.trouble(5) {
-            self.tip = self.new_sha();
-        }
-        if self.tip != candidate.base {
-            let tip = self.tip.clone();
-            return RepoEvent::LandMissed { number, tip };
-        }
-        let reason = "the work tree is not clean".to_owned();
-        if dice.trouble(5) {
-            return RepoEvent::LandWaits { number, reason };
-        }
-        match dice.roll(12) {
-            5 => RepoEvent::LandRejected { number, reason },
-            6 => RepoEvent::LandMissed {
-                number,
-                tip: self.tip.clone(),
-            },
-            7 => RepoEvent::CandidateFailed {
-                number,
-                message: reason,
-            },
-            _ => {
-                self.tip = candidate.commit;
-                RepoEvent::Landed { number }
-            }
+            markers,
         }
     }
 

@@ -153,6 +153,8 @@ impl World {
             receipt: Some(receipt),
         } = &story.stage
         {
+            let head = &receipt.head;
+            assert!(!self.marked.contains(head), "{head} has conflict markers");
             assert_eq!(*commit, receipt.commit);
             assert!(
                 self.passed.contains(&receipt.tree),

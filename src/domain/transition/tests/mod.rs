@@ -3,6 +3,7 @@
 
 mod answers;
 mod invariants;
+mod merges;
 mod properties;
 mod table;
 mod world;
@@ -72,6 +73,13 @@ fn project() -> Project {
 }
 
 /// What the gates say about a commit: all pass, or `unit` fails and prints `tail`.
+/// As if none of the gates had applied.
+fn skip_all(report: &mut GateReport) {
+    for outcome in &mut report.outcomes {
+        outcome.verdict = GateVerdict::Skipped;
+    }
+}
+
 fn report(commit: &Sha, tree: &Sha, failure: Option<&str>) -> GateReport {
     let unit = match failure {
         None => (GateVerdict::Passed, ""),

@@ -54,6 +54,8 @@ pub(super) struct World {
     /// Attempts whose agent ended, and attempts whose work was asked to be kept.
     pub(super) ended: BTreeSet<(StoryId, Attempt)>,
     pub(super) collected: BTreeSet<(StoryId, Attempt)>,
+    /// Commits with conflict markers in them.
+    pub(super) marked: BTreeSet<Sha>,
     /// Trees that merge gates passed.
     pub(super) passed: BTreeSet<Sha>,
     runs: BTreeSet<RunId>,
@@ -73,6 +75,7 @@ impl World {
             project,
             ended: BTreeSet::new(),
             collected: BTreeSet::new(),
+            marked: BTreeSet::new(),
             passed: BTreeSet::new(),
             runs: BTreeSet::new(),
             counter: 1,

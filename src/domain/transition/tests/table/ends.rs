@@ -13,74 +13,40 @@ fn message() -> String {
     "no".to_owned()
 }
 
+/// The lines of one kind of end: what follows at once, and once its work is kept.
+fn end(table: &mut Table, name: &str, end: End) {
+    let running = Scene::new().running();
+    table.given(name);
+    let ended = table.story(&running, "ended", running.agent_ended(end));
+    table.story(&ended, "a new commit", ended.committed(20));
+    table.story(&ended, "nothing new", ended.collected(1, false, false));
+}
+
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table, to be read as a whole")]
-fn every_end_of_an_attempt_has_its_consequence() {
+fn these_ends_are_judged_or_use_a_retry() {
     let mut table = Table::new();
-    let ends = [
-        ("finished", End::Finished),
-        (
-            "asked",
-            End::Asked {
-                question: "Which door?".to_owned(),
-            },
-        ),
-        (
-            "turns reached",
-            End::LimitReached {
-                limit: Limit::Turns,
-            },
-        ),
-        (
-            "budget reached",
-            End::LimitReached {
-                limit: Limit::Budget,
-            },
-        ),
-        (
-            "rate-limited",
-            End::RateLimited {
-                until: None,
-                message: message(),
-            },
-        ),
-        ("not logged in", End::AccountTrouble { message: message() }),
-        ("aborted", End::Aborted),
-        (
-            "resume refused, though cold",
-            End::ResumeRefused { message: message() },
-        ),
-        (
-            "cannot be launched",
-            End::CannotLaunch { message: message() },
-        ),
-        ("crashed", End::Crashed { message: message() }),
-        (
-            "stalled",
-            End::Stalled {
-                after: Duration::from_mins(10),
-            },
-        ),
-        ("lost", End::Lost { message: message() }),
-        ("stopped by nobody", End::Stopped),
-    ];
-    for (name, end) in ends {
-        let running = Scene::new().running();
-        table.given(name);
-        let ended = table.story(&running, "ended", running.agent_ended(end));
-        table.story(&ended, "a new commit", ended.committed(20));
-        table.story(&ended, "nothing new", ended.collected(1, false, false));
-    }
+    let (turns, budget) = (Limit::Turns, Limit::Budget);
+    let after = Duration::from_mins(10);
+    end(&mut table, "finished", End::Finished);
+    end(
+        &mut table,
+        "turns reached",
+        End::LimitReached { limit: turns },
+    );
+    end(
+        &mut table,
+        "budget reached",
+        End::LimitReached { limit: budget },
+    );
+    end(&mut table, "crashed", End::Crashed { message: message() });
+    end(&mut table, "stalled", End::Stalled { after });
+    let refused = End::ResumeRefused { message: message() };
+    end(&mut table, "resume refused, though cold", refused);
     insta::assert_snapshot!(table, @r"
     finished
       ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
       a new commit -> coding 1: judging | publish_branch; tell repo head_known; start accept-7-1-1; huskies/gates pending
       nothing new -> coding 2: configuring, retry 1 | read_project
-
-    asked
-      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
-      a new commit -> blocked: asks: Which door? (from coding) | publish_branch; tell repo head_known; huskies/merge failure; announce blocked; label
-      nothing new -> blocked: asks: Which door? (from coding) | announce blocked; label
 
     turns reached
       ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
@@ -92,6 +58,37 @@ fn every_end_of_an_attempt_has_its_consequence() {
       a new commit -> coding 1: judging, retry 1 | publish_branch; tell repo head_known; start accept-7-1-1; huskies/gates pending
       nothing new -> coding 2: configuring, retry 1 | read_project
 
+    crashed
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring, retry 1 | read_project
+
+    stalled
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring, retry 1 | read_project
+
+    resume refused, though cold
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
+      nothing new -> coding 2: configuring, retry 1 | read_project
+    ");
+}
+
+#[test]
+fn these_ends_use_no_retry() {
+    let mut table = Table::new();
+    let limited = End::RateLimited {
+        until: None,
+        message: message(),
+    };
+    end(&mut table, "rate-limited", limited);
+    let trouble = End::AccountTrouble { message: message() };
+    end(&mut table, "not logged in", trouble);
+    end(&mut table, "aborted", End::Aborted);
+    end(&mut table, "lost", End::Lost { message: message() });
+    end(&mut table, "stopped by nobody", End::Stopped);
+    insta::assert_snapshot!(table, @r"
     rate-limited
       ended -> coding 1: collecting | tell repo slot_released; tell account paused; tell account settled 0.50 USD; collect
       a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
@@ -107,26 +104,6 @@ fn every_end_of_an_attempt_has_its_consequence() {
       a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
       nothing new -> coding 2: configuring | read_project
 
-    resume refused, though cold
-      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
-      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
-      nothing new -> coding 2: configuring, retry 1 | read_project
-
-    cannot be launched
-      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
-      a new commit -> blocked: cannot launch claude: no (from coding) | publish_branch; tell repo head_known; huskies/merge failure; announce blocked; label
-      nothing new -> blocked: cannot launch claude: no (from coding) | announce blocked; label
-
-    crashed
-      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
-      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
-      nothing new -> coding 2: configuring, retry 1 | read_project
-
-    stalled
-      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
-      a new commit -> coding 2: configuring, retry 1 | publish_branch; tell repo head_known; read_project
-      nothing new -> coding 2: configuring, retry 1 | read_project
-
     lost
       ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
       a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
@@ -136,6 +113,26 @@ fn every_end_of_an_attempt_has_its_consequence() {
       ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
       a new commit -> coding 2: configuring | publish_branch; tell repo head_known; read_project
       nothing new -> coding 2: configuring | read_project
+    ");
+}
+
+#[test]
+fn these_ends_block() {
+    let mut table = Table::new();
+    let question = "Which door?".to_owned();
+    end(&mut table, "asked", End::Asked { question });
+    let gone = End::CannotLaunch { message: message() };
+    end(&mut table, "cannot be launched", gone);
+    insta::assert_snapshot!(table, @r"
+    asked
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> blocked: asks: Which door? (from coding) | publish_branch; tell repo head_known; huskies/merge failure; announce blocked; label
+      nothing new -> blocked: asks: Which door? (from coding) | announce blocked; label
+
+    cannot be launched
+      ended -> coding 1: collecting | tell repo slot_released; tell account settled 0.50 USD; collect
+      a new commit -> blocked: cannot launch claude: no (from coding) | publish_branch; tell repo head_known; huskies/merge failure; announce blocked; label
+      nothing new -> blocked: cannot launch claude: no (from coding) | announce blocked; label
     ");
 }
 
@@ -246,11 +243,6 @@ fn gates_that_keep_failing_block() {
     );
     table.story(&judging, "gates failed", judging.gates(Some("a")));
 
-    table.given("judged without a verdict");
-    let scene = Scene::new().judging();
-    let scene = table.story(&scene, "gates lost", scene.gates_lost());
-    let scene = table.story(&scene, "gates lost", scene.gates_lost());
-    table.story(&scene, "gates lost", scene.gates_lost());
     insta::assert_snapshot!(table, @r"
     the same failure, passing numbers aside
       2 failed in 0.1s -> coding 2: configuring, retry 1 | huskies/gates failure; read_project
@@ -267,7 +259,18 @@ fn gates_that_keep_failing_block() {
 
     turns reached: the attempt's end and its gates use one retry together
       gates failed -> coding 2: configuring, retry 1 | huskies/gates failure; read_project
+    ");
+}
 
+#[test]
+fn gates_that_break_down_are_run_again_and_then_block() {
+    let mut table = Table::new();
+    table.given("judged without a verdict");
+    let scene = Scene::new().judging();
+    let scene = table.story(&scene, "gates lost", scene.gates_lost());
+    let scene = table.story(&scene, "gates lost", scene.gates_lost());
+    table.story(&scene, "gates lost", scene.gates_lost());
+    insta::assert_snapshot!(table, @r"
     judged without a verdict
       gates lost -> coding 1: judging | start accept-7-1-2; huskies/gates pending
       gates lost -> coding 1: judging | start accept-7-1-3; huskies/gates pending
@@ -301,6 +304,13 @@ fn the_next_attempt_resumes_what_it_can() {
         scene.worktree_ready(),
     );
 
+    table.given("the warm start was refused, after nine ends that used no retry either");
+    let mut worn = warm.clone();
+    worn.story.counters.unpaid = 9;
+    let refused = End::ResumeRefused { message: message() };
+    let ended = worn.after(worn.agent_ended(refused));
+    table.story(&ended, "nothing new", ended.collected(1, false, false));
+
     table.given("the warm start was aborted before a session");
     let scene = warm.after(warm.agent_ended(End::Aborted));
     let scene = prepared(&nothing(&scene));
@@ -326,6 +336,9 @@ fn the_next_attempt_resumes_what_it_can() {
       resume refused -> coding 2: collecting, retry 1 | tell repo slot_released; tell account settled 0.50 USD; collect
       nothing new -> coding 3: configuring, retry 1 | read_project
       worktree ready: told the same again -> coding 3: starting, retry 1 | start claude cold for 1.00 USD, 1 told
+
+    the warm start was refused, after nine ends that used no retry either
+      nothing new -> blocked: 10 attempts, the last: broke off (from coding) | announce blocked; label
 
     the warm start was aborted before a session
       worktree ready: cold -> coding 3: starting, retry 1 | start claude cold for 1.00 USD, 1 told

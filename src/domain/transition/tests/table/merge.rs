@@ -1,25 +1,25 @@
 //! A story in the merge queue (spec 7.1-7.3).
 
 use super::Table;
-use super::scene::{Scene, contained, operator, start};
+use super::scene::{Scene, contained, landed, operator, start};
 use crate::domain::event::StoryEvent;
 use crate::domain::story::Wish;
-use crate::domain::work::End;
+use crate::domain::transition::tests::sha;
+use crate::domain::work::{Collected, End};
 
 fn retry() -> StoryEvent {
     operator(Wish::Retry { label: None })
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table, to be read as a whole")]
 fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
     let mut table = Table::new();
     let testing = Scene::new().testing();
 
     table.given("the merge is being tested");
     let conflict = table.story(&testing, "conflict", testing.merge_conflicted());
-    let failed = table.story(&testing, "gates failed", testing.merge_gates_failed());
-    let rejected = table.story(&testing, "rejected", testing.merge_rejected());
+    table.story(&testing, "gates failed", testing.merge_gates_failed());
+    table.story(&testing, "rejected", testing.merge_rejected());
 
     table.given("repairing the conflict");
     let prepared = conflict
@@ -31,9 +31,9 @@ fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
     table.story(&ended, "nothing new", ended.collected(20, true, false));
     let same_tree = StoryEvent::WorkCollected {
         attempt: ended.attempt_number(),
-        collected: crate::domain::work::Collected {
-            head: crate::domain::transition::tests::sha(21),
-            tree: crate::domain::transition::tests::sha(120),
+        collected: Collected {
+            head: sha(21),
+            tree: sha(120),
             ahead: true,
             advanced: true,
             wip: None,
@@ -52,22 +52,7 @@ fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
     table.story(&began, "gates failed", began.merge_gates_failed());
     table.story(&blocked, "retry", retry());
     table.story(&blocked, "start", operator(start()));
-
-    table.given("repairing what the merge gates found");
-    let ended = failed.attempt(End::CannotLaunch {
-        message: "gone".to_owned(),
-    });
-    let blocked = table.story(
-        &ended,
-        "cannot be launched",
-        ended.collected(20, true, false),
-    );
-    table.story(&blocked, "retry", retry());
-
-    table.given("rejected by the forge");
-    table.story(&rejected, "retry", retry());
-    table.story(&rejected, "landed by hand", contained());
-    insta::assert_snapshot!(table, @"
+    insta::assert_snapshot!(table, @r"
     the merge is being tested
       conflict -> merge_failure (conflict in a.rs) 2 (fix-up): configuring | huskies/merge failure; announce conflict; read_project; label
       gates failed -> coding 2 (fix-up): configuring | huskies/merge failure; read_project; label
@@ -83,7 +68,68 @@ fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
       gates failed -> blocked: unit failed (from merge failure) | huskies/merge failure; announce blocked; label
       retry -> merge_failure (conflict in a.rs) 3 (fix-up): configuring | read_project; label
       start -> coding 3: configuring | tell repo head_known; read_project; label
+    ");
+}
 
+#[test]
+fn markers_are_never_judged_whatever_comes_between() {
+    let mut table = Table::new();
+    let conflict = Scene::new().conflicted();
+    let markers = |scene: &Scene| {
+        let mut event = scene.committed(21);
+        if let StoryEvent::WorkCollected { collected, .. } = &mut event {
+            collected.markers = vec!["a.rs".to_owned()];
+        }
+        event
+    };
+    let ended = conflict.attempt(End::Finished);
+    let again = ended.after(markers(&ended));
+    table.given("markers were committed, and the ledger refuses another try");
+    let waiting = again.after(again.project_read()).go_on_to_money();
+    let blocked = table.story(&waiting, "refused", waiting.money_refused());
+    let retried = blocked.after(retry());
+    let waiting = retried.after(retried.project_read()).go_on_to_money();
+    table.story(&waiting, "refused after a retry", waiting.money_refused());
+
+    table.given("markers were committed, and the story is started anew");
+    let stopped = again.after(operator(Wish::Stop));
+    let ended = stopped.after(operator(start())).attempt(End::Finished);
+    table.story(&ended, "markers are still there", markers(&ended));
+    let judged = table.story(&ended, "they are gone", ended.committed(22));
+    table.story(&judged, "gates passed", judged.gates_passed());
+    insta::assert_snapshot!(table, @r"
+    markers were committed, and the ledger refuses another try
+      refused -> blocked: 5.00 USD is spent (from merge failure) | tell repo slot_released; huskies/merge failure; announce blocked; label
+      refused after a retry -> blocked: 5.00 USD is spent (from merge failure) | tell repo slot_released; huskies/merge failure; announce blocked; label
+
+    markers were committed, and the story is started anew
+      markers are still there -> coding 5: configuring, retry 1 | read_project
+      they are gone -> coding 4: judging | publish_branch; tell repo head_known; start accept-7-4-1; huskies/gates pending
+      gates passed -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; label
+    ");
+}
+
+#[test]
+fn a_retry_goes_on_from_where_the_merge_failed() {
+    let mut table = Table::new();
+    let testing = Scene::new().testing();
+    let failed = testing.after(testing.merge_gates_failed());
+    let rejected = testing.after(testing.merge_rejected());
+    table.given("repairing what the merge gates found");
+    let ended = failed.attempt(End::CannotLaunch {
+        message: "gone".to_owned(),
+    });
+    let blocked = table.story(
+        &ended,
+        "cannot be launched",
+        ended.collected(20, true, false),
+    );
+    table.story(&blocked, "retry", retry());
+
+    table.given("rejected by the forge");
+    table.story(&rejected, "retry", retry());
+    table.story(&rejected, "landed by hand", contained());
+    insta::assert_snapshot!(table, @r"
     repairing what the merge gates found
       cannot be launched -> blocked: cannot launch claude: gone (from merge failure) | huskies/merge failure; announce blocked; label
       retry -> coding 3 (fix-up): configuring | read_project; label
@@ -101,30 +147,37 @@ fn what_landed_is_done_wherever_the_story_went_meanwhile() {
     let stopped = testing.after(operator(Wish::Stop));
     let cancelled = testing.after(operator(Wish::Cancel));
     let again = stopped.after(operator(start()));
-    let paused = testing.after(operator(Wish::Hold));
+    let held = testing.after(operator(Wish::Hold));
     for (name, scene) in [
         ("testing", &testing),
         ("stopped meanwhile", &stopped),
         ("cancelled meanwhile", &cancelled),
         ("started again meanwhile", &again),
-        ("held meanwhile", &paused),
+        ("held meanwhile", &held),
     ] {
         table.given(name);
-        let done = table.story(scene, "landed", Scene::landed());
-        table.story(&done, "landed, told twice", Scene::landed());
+        let done = table.story(scene, "landed", landed());
+        table.story(&done, "landed, told twice", landed());
     }
 
     table.given("news of a merge that is over");
     table.story(&stopped, "merge began", testing.merge_began());
     table.story(&stopped, "conflict", testing.merge_conflicted());
     table.story(&again, "gates failed", testing.merge_gates_failed());
-    table.story(&paused, "rejected", testing.merge_rejected());
+    table.story(&held, "rejected", testing.merge_rejected());
 
     table.given("the place to land in is not free");
-    let head = testing.story.head.clone().unwrap().commit;
+    let tested = sha(20);
     let reason = "uncommitted changes".to_owned();
-    let scene = table.story(&testing, "waits", StoryEvent::MergeWaits { head, reason });
-    table.story(&scene, "landed", Scene::landed());
+    let scene = table.story(
+        &testing,
+        "waits",
+        StoryEvent::MergeWaits {
+            head: tested,
+            reason,
+        },
+    );
+    table.story(&scene, "landed", landed());
     insta::assert_snapshot!(table, @r"
     testing
       landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label

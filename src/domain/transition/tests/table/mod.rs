@@ -4,6 +4,7 @@
 //! for. The sticky comment follows nearly every step and is left out.
 
 mod agents;
+mod deliveries;
 mod ends;
 mod ledger;
 mod merge;
@@ -34,10 +35,15 @@ impl Table {
         }
     }
 
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
     /// Begins the lines of one situation.
     fn given(&mut self, situation: &str) {
         let gap = if self.text.is_empty() { "" } else { "\n" };
-        self.text.extend([gap, situation, "\n"]);
+        self.line(&format!("{gap}{situation}"));
     }
 
     /// Takes one step; gives back the new subject, or the old one when the event was refused.
@@ -53,7 +59,7 @@ impl Table {
             }
             Err(refusal) => format!("{refusal}"),
         };
-        self.text.extend(["  ", what, " -> ", &follows, "\n"]);
+        self.line(&format!("  {what} -> {follows}"));
         stepped.map_or_else(|_| subject.clone(), |step| step.subject)
     }
 

@@ -1,7 +1,7 @@
 //! What people ask for, and when it takes effect (spec 2.1, 2.5).
 
 use super::Table;
-use super::scene::{Scene, contained, operator, person, start};
+use super::scene::{Scene, contained, landed, operator, person, start};
 use crate::domain::event::{Admission, StoryEvent};
 use crate::domain::story::Wish;
 use crate::domain::work::End;
@@ -39,7 +39,6 @@ fn situations() -> Vec<(&'static str, Scene)> {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table, to be read as a whole")]
 fn a_story_can_be_stopped_in_every_phase() {
     let mut table = Table::new();
     for (name, scene) in situations() {
@@ -47,24 +46,6 @@ fn a_story_can_be_stopped_in_every_phase() {
         table.story(&scene, "stop", operator(Wish::Stop));
         table.story(&scene, "contained in the base", contained());
     }
-    table.given("running, told to stop");
-    let stopping = Scene::new().running().after(operator(Wish::Stop));
-    table.story(&stopping, "stop", operator(Wish::Stop));
-    table.story(&stopping, "start", operator(start()));
-    let cancelling = table.story(&stopping, "cancel", operator(Wish::Cancel));
-    table.story(&cancelling, "stop", operator(Wish::Stop));
-    let ended = table.story(&stopping, "agent ended", stopping.agent_ended(End::Stopped));
-    table.story(&ended, "start", operator(start()));
-    let rests = table.story(&ended, "collected", ended.committed(20));
-    let ending = table.story(&stopping, "contained in the base", contained());
-    table.story(&ending, "start", operator(start()));
-    table.story(&ending, "stop", operator(Wish::Stop));
-
-    table.given("stopped, its work kept");
-    table.story(&rests, "start", operator(start()));
-    let cancelled = table.story(&rests, "cancel", operator(Wish::Cancel));
-    table.story(&cancelled, "start", operator(start()));
-    table.story(&rests, "contained in the base", contained());
     insta::assert_snapshot!(table, @r"
     configuring
       stop -> backlog: stopped | label
@@ -109,7 +90,31 @@ fn a_story_can_be_stopped_in_every_phase() {
     repairing a conflict
       stop -> backlog: stopped | label
       contained in the base -> done | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
+    ");
+}
 
+#[test]
+fn who_is_being_stopped_can_be_sent_elsewhere() {
+    let mut table = Table::new();
+    table.given("running, told to stop");
+    let stopping = Scene::new().running().after(operator(Wish::Stop));
+    table.story(&stopping, "stop", operator(Wish::Stop));
+    table.story(&stopping, "start", operator(start()));
+    let cancelling = table.story(&stopping, "cancel", operator(Wish::Cancel));
+    table.story(&cancelling, "stop", operator(Wish::Stop));
+    let ended = table.story(&stopping, "agent ended", stopping.agent_ended(End::Stopped));
+    table.story(&ended, "start", operator(start()));
+    let rests = table.story(&ended, "collected", ended.committed(20));
+    let ending = table.story(&stopping, "contained in the base", contained());
+    table.story(&ending, "start", operator(start()));
+    table.story(&ending, "stop", operator(Wish::Stop));
+
+    table.given("stopped, its work kept");
+    table.story(&rests, "start", operator(start()));
+    let cancelled = table.story(&rests, "cancel", operator(Wish::Cancel));
+    table.story(&cancelled, "start", operator(start()));
+    table.story(&rests, "contained in the base", contained());
+    insta::assert_snapshot!(table, @r"
     running, told to stop
       stop -> ignored: it is stopped already
       start -> coding 1: stopping, then again
@@ -133,18 +138,18 @@ fn a_story_can_be_stopped_in_every_phase() {
 #[test]
 fn a_held_story_waits_at_the_door_of_the_next_stage() {
     let mut table = Table::new();
-    let hold = || operator(Wish::Hold);
+    let stay = || operator(Wish::Hold);
     let release = || operator(Wish::Release);
 
     table.given("never started");
-    let scene = table.story(&Scene::new(), "hold", hold());
+    let scene = table.story(&Scene::new(), "hold", stay());
     table.story(&scene, "release", release());
     let scene = table.story(&scene, "start", operator(start()));
     table.story(&scene, "stop", operator(Wish::Stop));
     table.story(&scene, "release", release());
 
     table.given("judging");
-    let scene = table.story(&Scene::new().judging(), "hold", hold());
+    let scene = table.story(&Scene::new().judging(), "hold", stay());
     table.story(
         &scene,
         "gates failed: the stage goes on",
@@ -155,13 +160,13 @@ fn a_held_story_waits_at_the_door_of_the_next_stage() {
 
     table.given("testing the merge");
     let testing = Scene::new().testing();
-    let paused = table.story(&testing, "hold", hold());
-    table.story(&paused, "conflict", paused.merge_conflicted());
-    table.story(&paused, "stop", operator(Wish::Stop));
-    table.story(&paused, "landed all the same", Scene::landed());
+    let held = table.story(&testing, "hold", stay());
+    table.story(&held, "conflict", held.merge_conflicted());
+    table.story(&held, "stop", operator(Wish::Stop));
+    table.story(&held, "landed all the same", landed());
 
     table.given("blocked and held");
-    let scene = testing.after(testing.merge_rejected()).after(hold());
+    let scene = testing.after(testing.merge_rejected()).after(stay());
     let scene = table.story(&scene, "retry", operator(Wish::Retry { label: None }));
     table.story(&scene, "release", release());
     insta::assert_snapshot!(table, @r"

@@ -1,25 +1,24 @@
-//! A repository: its deliveries, its agents, and its merge queue.
+//! A repository's merge queue (spec 7.1, 7.2).
 
 use jiff::SignedDuration;
 
 use super::Table;
-use crate::domain::delivery::{IssueAction, IssueChange};
 use crate::domain::event::{Event, RepoEvent, SubjectId};
-use crate::domain::id::{Attempt, Sha, StoryId};
+use crate::domain::id::{Sha, StoryId};
 use crate::domain::project::Trigger;
-use crate::domain::repo::{QueueEntry, SlotRequest};
+use crate::domain::repo::QueueEntry;
 use crate::domain::transition::Subject;
-use crate::domain::transition::tests::{item, noon, repo_name, report, sha, story_id};
+use crate::domain::transition::tests::{noon, repo_name, report, sha, skip_all, story_id};
 use crate::domain::work::Candidate;
 
 /// A repository under test, and the table it fills.
-struct Rows {
-    table: Table,
+pub(super) struct Rows {
+    pub(super) table: Table,
     repo: Subject,
 }
 
 impl Rows {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             table: Table::new(),
             repo: Subject::new(&SubjectId::Repo(repo_name())),
@@ -27,17 +26,17 @@ impl Rows {
     }
 
     /// A repository whose base is at commit 1.
-    fn synced() -> Self {
+    pub(super) fn synced() -> Self {
         let mut rows = Self::new();
         rows.after(synced(1, &[]));
         rows
     }
 
-    fn given(&mut self, situation: &str) {
+    pub(super) fn given(&mut self, situation: &str) {
         self.table.given(situation);
     }
 
-    fn when(&mut self, what: &str, event: RepoEvent) {
+    pub(super) fn when(&mut self, what: &str, event: RepoEvent) {
         let event = Event::repo(&repo_name(), event);
         self.repo = self.table.when(&self.repo, what, &event);
     }
@@ -113,7 +112,7 @@ impl Rows {
     }
 }
 
-fn synced(tip: u64, contained: &[(StoryId, Sha)]) -> RepoEvent {
+pub(super) fn synced(tip: u64, contained: &[(StoryId, Sha)]) -> RepoEvent {
     RepoEvent::BaseSynced {
         branch: "main".parse().unwrap(),
         tip: sha(tip),
@@ -138,127 +137,6 @@ fn withdrawn(number: u64) -> RepoEvent {
     RepoEvent::Withdrawn {
         story: story_id(number),
     }
-}
-
-fn wanted(number: u64, priority: i32, after: i64, agents: &[&str]) -> RepoEvent {
-    RepoEvent::SlotWanted {
-        request: SlotRequest {
-            story: story_id(number),
-            attempt: Attempt(1),
-            agents: agents.iter().map(|name| item(name)).collect(),
-            priority,
-            since: noon() + SignedDuration::from_secs(after),
-        },
-    }
-}
-
-fn released(number: u64) -> RepoEvent {
-    RepoEvent::SlotReleased {
-        story: story_id(number),
-        attempt: Attempt(1),
-    }
-}
-
-fn issue(action: IssueAction, labels: &[&str]) -> RepoEvent {
-    RepoEvent::Issue {
-        change: IssueChange {
-            number: 7,
-            action,
-            sender: "ann".to_owned(),
-            title: "Door".to_owned(),
-            body: String::new(),
-            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
-            at: noon(),
-        },
-    }
-}
-
-#[test]
-fn labels_become_wishes() {
-    let mut rows = Rows::new();
-    let labeled = |label: &str| IssueAction::Labeled(label.to_owned());
-    let unlabeled = |label: &str| IssueAction::Unlabeled(label.to_owned());
-    rows.given("the base branch is not known yet");
-    rows.when("labelled", issue(labeled("huskies"), &["huskies"]));
-    rows.when("synced", synced(1, &[]));
-    rows.given("the base branch is known");
-    let all = ["huskies", "huskies:hold", "agent:claude", "priority:3"];
-    rows.when("start, on hold", issue(labeled("huskies"), &all));
-    rows.when("unlabelled", issue(unlabeled("huskies"), &[]));
-    rows.when("retry", issue(labeled("huskies:retry"), &[]));
-    rows.when("held", issue(labeled("huskies:hold"), &[]));
-    rows.when("released", issue(unlabeled("huskies:hold"), &[]));
-    rows.when("agent", issue(labeled("agent:x"), &["agent:x"]));
-    rows.when("agent gone", issue(unlabeled("agent:x"), &[]));
-    rows.when(
-        "agent gone, another there",
-        issue(unlabeled("agent:x"), &["agent:y"]),
-    );
-    rows.when("priority", issue(labeled("priority:-2"), &[]));
-    rows.when(
-        "priority gone, another there",
-        issue(unlabeled("priority:9"), &["priority:4"]),
-    );
-    rows.when("no number", issue(labeled("priority:high"), &[]));
-    rows.when("our own label", issue(labeled("stage:done"), &[]));
-    rows.when("closed", issue(IssueAction::Closed, &[]));
-    rows.when("edited", issue(IssueAction::Edited, &[]));
-    insta::assert_snapshot!(rows.table, @r#"
-    the base branch is not known yet
-      labelled -> 1 parked
-      synced -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }
-
-    the base branch is known
-      start, on hold -> idle | tell #7 asked Hold; tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: Some("claude"), priority: 3 }
-      unlabelled -> idle | tell #7 asked Stop
-      retry -> idle | tell #7 asked Retry { label: Some("huskies:retry") }
-      held -> idle | tell #7 asked Hold
-      released -> idle | tell #7 asked Release
-      agent -> idle | tell #7 asked PickAgent { agent: Some("x") }
-      agent gone -> idle | tell #7 asked PickAgent { agent: None }
-      agent gone, another there -> idle | tell #7 asked PickAgent { agent: Some("y") }
-      priority -> idle | tell #7 asked Prioritise { priority: -2 }
-      priority gone, another there -> idle | tell #7 asked Prioritise { priority: 4 }
-      no number -> ignored: nothing that huskies acts on
-      our own label -> ignored: nothing that huskies acts on
-      closed -> idle | tell #7 asked Cancel
-      edited -> ignored: nothing that huskies acts on
-    "#);
-}
-
-#[test]
-fn agents_go_by_priority_then_age_in_the_order_of_the_file() {
-    let mut rows = Rows::synced();
-    rows.given("two agents");
-    rows.when("#1 wants", wanted(1, 0, 1, &["a", "b"]));
-    rows.when("#2 wants", wanted(2, 0, 2, &["a", "b"]));
-    rows.when("#3 wants", wanted(3, 0, 3, &["a", "b"]));
-    rows.when("#4 wants, more urgent", wanted(4, 5, 4, &["a"]));
-    rows.when("#5 wants, longer ago", wanted(5, 0, 0, &["a", "b"]));
-    rows.when("#2 is done", released(2));
-    rows.when("#1 is done", released(1));
-    let raised = RepoEvent::Prioritised {
-        story: story_id(3),
-        priority: 9,
-    };
-    rows.when("#3 is raised", raised);
-    rows.when("#3 gives up", released(3));
-    rows.when("#3 gives up again", released(3));
-    rows.when("#4 asks once more", wanted(4, 5, 4, &["a"]));
-    insta::assert_snapshot!(rows.table, @r"
-    two agents
-      #1 wants -> a for #1 | tell #1 slot_granted a
-      #2 wants -> a for #1, b for #2 | tell #2 slot_granted b
-      #3 wants -> a for #1, b for #2, #3 waits for an agent
-      #4 wants, more urgent -> a for #1, b for #2, #4 waits for an agent, #3 waits for an agent
-      #5 wants, longer ago -> a for #1, b for #2, #4 waits for an agent, #5 waits for an agent, #3 waits for an agent
-      #2 is done -> a for #1, b for #5, #4 waits for an agent, #3 waits for an agent | tell #5 slot_granted b
-      #1 is done -> a for #4, b for #5, #3 waits for an agent | tell #4 slot_granted a
-      #3 is raised -> a for #4, b for #5, #3 waits for an agent
-      #3 gives up -> a for #4, b for #5
-      #3 gives up again -> ignored: this attempt holds no slot
-      #4 asks once more -> ignored: this attempt has its agent
-    ");
 }
 
 #[test]
@@ -383,6 +261,15 @@ fn what_is_withdrawn_or_contained_leaves_the_queue() {
         rows.when(name, event(&rows));
     }
 
+    rows.given("landing, withdrawn and queued again");
+    rows = Rows {
+        table: rows.table,
+        ..Rows::landing()
+    };
+    rows.when("withdrawn", withdrawn(7));
+    rows.when("#7 enqueued", enqueued(7, 0, 0));
+    rows.when("landed all the same", rows.landed());
+
     rows.given("#7 is queued, its tip known");
     rows = Rows {
         table: rows.table,
@@ -414,6 +301,11 @@ fn what_is_withdrawn_or_contained_leaves_the_queue() {
     landing, withdrawn
       withdrawn -> merge 1: #7 landing (withdrawn)
       landed -> idle | tell #7 landed; sync_base
+
+    landing, withdrawn and queued again
+      withdrawn -> merge 1: #7 landing (withdrawn)
+      #7 enqueued -> merge 1: #7 landing (withdrawn), #7 queued
+      landed all the same -> idle | tell #7 landed; sync_base
 
     #7 is queued, its tip known
       an older tip is contained -> merge 2: #7 building on 02 | build_candidate on 02
@@ -463,6 +355,13 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
     );
     rows.after(rows.built(1));
     rows.when("gates failed", rows.gates(Some("broken")));
+    rows.after(enqueued(7, 0, 0));
+    rows.after(rows.built(1));
+    let mut skipped = rows.gates(None);
+    if let RepoEvent::GatesEnded { report, .. } = &mut skipped {
+        skip_all(report);
+    }
+    rows.when("no gate applied", skipped);
     rows.given("landing");
     rows = Rows {
         table: rows.table,
@@ -471,7 +370,7 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
     let number = rows.merge_number();
     let reason = "protected branch".to_owned();
     rows.when("rejected", RepoEvent::LandRejected { number, reason });
-    insta::assert_snapshot!(rows.table, @r"
+    insta::assert_snapshot!(rows.table, @"
     building
       conflict -> idle | tell #7 merge_conflicted
       nothing to merge -> idle | tell #7 contained
@@ -482,6 +381,7 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
     gating
       gates passed on another tree -> merge 7: #7 building on 01 | build_candidate on 01
       gates failed -> idle | tell #7 merge_gates_failed
+      no gate applied -> idle | tell #7 merge_rejected
 
     landing
       rejected -> idle | tell #7 merge_rejected

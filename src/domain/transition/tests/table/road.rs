@@ -1,7 +1,9 @@
 //! The way of a story that nothing stops.
 
 use super::Table;
-use super::scene::{Scene, operator, start};
+use super::scene::{Scene, landed, operator, start};
+use crate::domain::event::StoryEvent;
+use crate::domain::transition::tests::skip_all;
 use crate::domain::work::End;
 
 #[test]
@@ -31,10 +33,15 @@ fn a_label_leads_to_a_landed_change() {
     let scene = table.story(&scene, "agent started", scene.agent_started());
     let scene = table.story(&scene, "agent finished", scene.agent_ended(End::Finished));
     let scene = table.story(&scene, "commit collected", scene.committed(21));
+    let mut skipped = scene.gates_passed();
+    if let StoryEvent::GatesEnded { report, .. } = &mut skipped {
+        skip_all(report);
+    }
+    table.story(&scene, "no gate applied", skipped);
     let scene = table.story(&scene, "gates passed", scene.gates_passed());
     let scene = table.story(&scene, "merge began", scene.merge_began());
-    table.story(&scene, "landed", Scene::landed());
-    insta::assert_snapshot!(table, @r"
+    table.story(&scene, "landed", landed());
+    insta::assert_snapshot!(table, @"
     a story that nobody started
       started -> coding 1: configuring | read_project; label
       project read -> coding 1: waiting for a slot | tell repo slot_wanted
@@ -55,6 +62,7 @@ fn a_label_leads_to_a_landed_change() {
       agent started -> coding 2: running, retry 1
       agent finished -> coding 2: collecting, retry 1 | tell repo slot_released; tell account settled 0.50 USD; collect
       commit collected -> coding 2: judging, retry 1 | publish_branch; tell repo head_known; start accept-7-2-1; huskies/gates pending
+      no gate applied -> blocked: nothing tested (from coding) | huskies/gates error; huskies/merge failure; announce blocked; label
       gates passed -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; label
       merge began -> merge: testing | huskies/merge pending
       landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label

@@ -276,17 +276,18 @@ impl Scene {
             reason: "protected branch".to_owned(),
         }
     }
+}
 
-    pub(super) fn landed() -> StoryEvent {
-        StoryEvent::Landed {
-            receipt: Box::new(Receipt {
-                base: sha(2),
-                head: sha(20),
-                commit: sha(30),
-                tree: sha(130),
-                gates: report(&sha(30), &sha(130), None).outcomes,
-            }),
-        }
+/// The change of commit 20 landed as commit 30.
+pub(super) fn landed() -> StoryEvent {
+    StoryEvent::Landed {
+        receipt: Box::new(Receipt {
+            base: sha(2),
+            head: sha(20),
+            commit: sha(30),
+            tree: sha(130),
+            gates: report(&sha(30), &sha(130), None).outcomes,
+        }),
     }
 }
 

@@ -151,6 +151,7 @@ fn reason_words(reason: &BlockReason) -> String {
                 if *alternating { ", alternating" } else { "" }
             )
         }
+        BlockReason::NothingTested => "nothing tested".to_owned(),
         BlockReason::Asked { question } => format!("asks: {question}"),
         BlockReason::Ceiling { message }
         | BlockReason::WorktreeFailed { message }

@@ -1,0 +1,92 @@
+//! What the world may answer to a repository: about its base branch, and about a merge.
+
+use super::answers::Dice;
+use super::world::World;
+use crate::domain::effect::Act;
+use crate::domain::event::RepoEvent;
+use crate::domain::id::Sha;
+use crate::domain::project::Trigger;
+use crate::domain::work::Candidate;
+
+impl World {
+    pub(super) fn repo_act(&mut self, act: Act, dice: &mut Dice) -> Option<RepoEvent> {
+        match act {
+            Act::SyncBase { .. } if dice.trouble(4) => Some(RepoEvent::BaseUnavailable {
+                message: "no route to host".to_owned(),
+            }),
+            Act::SyncBase { heads } => Some(RepoEvent::BaseSynced {
+                branch: "main".parse().unwrap(),
+                tip: self.tip.clone(),
+                trigger: Trigger::default(),
+                contained: heads.into_iter().filter(|_| dice.luck(20)).collect(),
+            }),
+            Act::BuildCandidate {
+                number, base, head, ..
+            } => Some(self.built(number, base, head, dice)),
+            Act::Land {
+                number, candidate, ..
+            } => Some(self.tried_to_land(number, candidate, dice)),
+            Act::Admit { .. }
+            | Act::ReadProject { .. }
+            | Act::PrepareWorktree { .. }
+            | Act::Collect { .. }
+            | Act::RetireWorktree { .. }
+            | Act::PublishBranch { .. }
+            | Act::Announce { .. }
+            | Act::RemoveLabel { .. } => None,
+        }
+    }
+
+    fn built(&mut self, number: u64, base: Sha, head: Sha, dice: &mut Dice) -> RepoEvent {
+        match dice.roll(12) {
+            3 => RepoEvent::CandidateConflicted {
+                number,
+                base,
+                paths: vec!["src/lib.rs".to_owned()],
+            },
+            4 => RepoEvent::CandidateEmpty { number, base },
+            5 => RepoEvent::CandidateFailed {
+                number,
+                message: "git broke off".to_owned(),
+            },
+            _ => RepoEvent::CandidateBuilt {
+                number,
+                candidate: Candidate {
+                    base,
+                    head,
+                    commit: self.new_sha(),
+                    tree: self.new_sha(),
+                },
+            },
+        }
+    }
+
+    fn tried_to_land(&mut self, number: u64, candidate: Candidate, dice: &mut Dice) -> RepoEvent {
+        if dice.trouble(5) {
+            self.tip = self.new_sha();
+        }
+        if self.tip != candidate.base {
+            let tip = self.tip.clone();
+            return RepoEvent::LandMissed { number, tip };
+        }
+        let reason = "the work tree is not clean".to_owned();
+        if dice.trouble(5) {
+            return RepoEvent::LandWaits { number, reason };
+        }
+        match dice.roll(12) {
+            5 => RepoEvent::LandRejected { number, reason },
+            6 => RepoEvent::LandMissed {
+                number,
+                tip: self.tip.clone(),
+            },
+            7 => RepoEvent::CandidateFailed {
+                number,
+                message: reason,
+            },
+            _ => {
+                self.tip = candidate.commit;
+                RepoEvent::Landed { number }
+            }
+        }
+    }
+}
