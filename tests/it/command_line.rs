@@ -1,212 +1,247 @@
-//! The command line as a new user meets it: in a repository of theirs, without an account.
+//! The command line and the built-in forge: the whole way without an account, into somebody's own
+//! clone that has no remote.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Stdio};
-
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::repository::{Ended, HUSKIES, Repository};
-use crate::support::sweep::kill_everything_of;
+use crate::greeting::{self, COMPLAINT, GREETS, RIGHT};
+use crate::support::agent::{AUTHOR, ScriptedAgent};
+use crate::support::clone::{LocalScene, run};
+use crate::support::following::follow;
+use crate::support::git::{self, BASE};
+use crate::support::patience::eventually;
+use crate::support::project::Project;
 
-/// Behind what `huskies init` wrote.
-const AGENT: &str =
-    "\n[[agent]]\nname = 'scripted'\nruntime = 'command'\ncommand = 'sh agent.sh'\n";
-
-/// `huskies serve` without a configuration, in a person's repository.
-struct Served<'a> {
-    repository: &'a Repository,
-    server: Child,
+fn project(agent: &ScriptedAgent) -> Project {
+    Project::new()
+        .coder("coder", &agent.command())
+        .gate("greets", GREETS)
 }
 
-impl<'a> Served<'a> {
-    fn start(repository: &'a Repository) -> Self {
-        let mut server = repository
-            .command(HUSKIES, &repository.path)
-            .env("TMPDIR", repository.room())
-            .arg("serve")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(repository.room().join("server.log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut first = String::new();
-        let mut stdout = BufReader::new(server.stdout.take().unwrap());
-        stdout.read_line(&mut first).unwrap();
-        let running = Self { repository, server };
-        let said: Value = serde_json::from_str(&first)
-            .unwrap_or_else(|error| panic!("{error}: `{first}`\n{}", running.log()));
-        assert!(said["listening"].is_string(), "{said}");
-        running
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.repository.room().join("server.log")).unwrap()
-    }
-
-    fn stop(&mut self) -> Option<i32> {
-        let pid = i32::try_from(self.server.id()).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
-        self.server.wait().unwrap().code()
-    }
+async fn scene() -> LocalScene {
+    let scene = LocalScene::serve(project).await;
+    scene.agent.always(RIGHT);
+    scene
 }
 
-impl Drop for Served<'_> {
-    fn drop(&mut self) {
-        // It is gone already where the test stopped it.
-        let _gone = self.server.kill();
-        let _status = self.server.wait();
-        kill_everything_of(self.repository.room());
-    }
-}
-
-fn stage(ended: &Ended) -> String {
-    let story: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
-    story["stage"].as_str().unwrap_or_default().to_owned()
-}
-
-/// A project with a gate that `huskies init` finds, and a scripted agent.
-fn project(agent: &str) -> Repository {
-    let repository = Repository::new(&[
-        ("Makefile", "test:\n\tgrep -q good word.txt\n"),
-        ("agent.sh", agent),
-        ("word.txt", "bad\n"),
-    ]);
-    repository.huskies(&["init"]).succeeded();
-    let file = repository.path.join(".huskies/project.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    let (before, _) = text.split_once("[[agent]]").unwrap();
-    fs::write(&file, format!("{before}{AGENT}")).unwrap();
-    repository.git(&["add", "--all"]);
-    repository.git(&["commit", "--quiet", "--message=Take huskies in"]);
-    repository
-}
-
-#[test]
-fn a_story_goes_all_the_way_in_a_repository_without_an_account() {
-    let repository =
-        project("echo writing a good word; echo good > word.txt; git commit -qam 'Be good'\n");
-    let mut served = Served::start(&repository);
-    let opened = repository
-        .huskies(&[
-            "story",
-            "new",
-            "Be good",
-            "--body",
-            "Say good.",
-            "--start",
-            "--json",
-        ])
-        .succeeded();
-    assert_eq!(opened, "{\"id\":\"local/main#1\",\"number\":1}\n");
-    let logged = repository.huskies(&["logs", "1", "--follow"]).succeeded();
-    assert!(logged.starts_with("writing a good word\n"), "{logged}");
-    let waited = repository.huskies(&["story", "wait", "#1", "--json"]);
-    assert_eq!(waited.status, 0, "{waited:?}\n{}", served.log());
-    assert_eq!(stage(&waited), "done");
+#[tokio::test]
+async fn a_story_goes_all_the_way_by_the_command_line() {
+    let scene = scene().await;
+    greeting::teach(&scene.agent);
+    let new = ["story", "new", greeting::TITLE, "--body", greeting::BODY];
+    let new = scene.huskies(&new).await;
     assert_eq!(
-        fs::read_to_string(repository.path.join("word.txt")).unwrap(),
-        "good\n"
+        (new.code, new.stdout.trim()),
+        (Some(0), "octo/app#1"),
+        "{new:?}"
     );
-    assert_eq!(
-        repository.git(&["log", "-1", "--format=%s"]),
-        "Be good (#1)\n"
-    );
-    assert_eq!(served.stop(), Some(0), "{}", served.log());
-    let gone = repository.huskies(&["story", "list"]).failed(3);
+    let start = scene.huskies(&["story", "start", "octo/app#1"]).await;
+    assert_eq!(start.code, Some(0), "{start:?}");
+    let wait = scene.huskies(&["story", "wait", "1", "--json"]).await;
+    assert_eq!(wait.code, Some(0), "{wait:?}");
+    let story = wait.json();
+    assert_eq!(story["stage"], "done");
+    assert_eq!(story["attempt"], 2);
+    let log = git::log(&scene.clone(), BASE);
+    assert_eq!(story["commit"], log[0].sha.as_str());
+    assert_eq!(story["receipt"]["tree"], log[0].tree.as_str());
+    assert_eq!(log[0].author, AUTHOR);
+    assert_eq!(log.len(), 2);
+    let prompt = scene.agent.prompt(1, 2);
+    assert!(prompt.contains(greeting::FAILURE_SECTION), "{prompt}");
+    assert!(prompt.contains(COMPLAINT), "{prompt}");
+}
+
+#[tokio::test]
+async fn a_story_can_be_looked_at_from_every_side() {
+    let scene = scene().await;
+    scene
+        .agent
+        .always(&format!("echo thinking hard; {RIGHT}; exit 0"));
+    assert_eq!(scene.tell(greeting::TITLE).await["stage"], "done");
+    let list = scene.huskies(&["story", "list", "--json"]).await.json();
+    assert_eq!(list.as_array().map(Vec::len), Some(1));
+    let show = scene.huskies(&["story", "show", "#1", "--json"]).await;
+    assert_eq!(show.json(), list[0]);
+    let show = scene.huskies(&["story", "show", "1"]).await;
+    assert!(show.stdout.contains(greeting::TITLE), "{show:?}");
+    let events = scene.huskies(&["story", "events", "1", "--json"]).await;
+    let names: Vec<Value> = events.json().as_array().unwrap().clone();
+    assert!(names.iter().any(|event| event["event"] == "landed"));
+    let events = scene.huskies(&["story", "events", "1"]).await;
+    assert!(events.stdout.lines().count() > 5, "{events:?}");
+    for logs in [&["logs", "1"][..], &["logs", "-f", "1"]] {
+        let logs = scene.huskies(logs).await;
+        assert_eq!(logs.code, Some(0), "{logs:?}");
+        assert!(logs.stdout.contains("thinking hard"), "{logs:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_story_that_does_not_come_to_an_end_is_a_failure_and_can_be_retried() {
+    let scene = scene().await;
+    scene.agent.always("kill -ABRT $$");
+    assert_eq!(scene.tell(greeting::TITLE).await["stage"], "blocked");
+    let wait = scene.huskies(&["story", "wait", "1"]).await;
+    assert_eq!(wait.code, Some(1), "{wait:?}");
+    scene.agent.always(RIGHT);
+    let retry = scene.huskies(&["story", "retry", "1"]).await;
+    assert_eq!(retry.code, Some(0), "{retry:?}");
+    let wait = scene.huskies(&["story", "wait", "1"]).await;
+    assert_eq!(wait.code, Some(0), "{wait:?}");
+}
+
+#[tokio::test]
+async fn a_story_can_be_stopped_by_the_command_line() {
+    let scene = scene().await;
+    let pause = scene.agent.pause("work");
+    scene.agent.always(&pause.shell());
+    let new = scene.huskies(&["story", "new", "Greet", "--start"]).await;
+    assert_eq!(new.code, Some(0), "{new:?}");
+    let _standing = pause.reached().await;
+    let stop = scene.huskies(&["story", "stop", "1"]).await;
+    assert_eq!(stop.code, Some(0), "{stop:?}");
+    let wait = scene.huskies(&["story", "wait", "1", "--json"]).await;
+    assert_eq!(wait.json()["stage"], "backlog");
+    assert_eq!(wait.code, Some(1), "stopped is not done");
+}
+
+#[tokio::test]
+async fn wrong_use_says_what_to_do() {
+    let scene = scene().await;
+    let unknown = scene.huskies(&["story", "show", "octo/app#99"]).await;
+    assert!(unknown.code.is_some_and(|code| code != 0), "{unknown:?}");
+    assert!(unknown.stderr.contains("octo/app#99"), "{unknown:?}");
+    let nonsense = scene.huskies(&["story", "show", "../../etc"]).await;
+    assert_eq!(nonsense.code, Some(2), "{nonsense:?}");
+    let elsewhere = scene
+        .huskies(&["story", "new", "Greet", "--repo", "octo/other"])
+        .await;
     assert!(
-        gone.contains("hint: start one with `huskies serve`"),
-        "{gone}"
+        elsewhere.code.is_some_and(|code| code != 0),
+        "{elsewhere:?}"
     );
+    let early = scene.huskies(&["story", "retry", "1"]).await;
+    assert!(early.code.is_some_and(|code| code != 0), "{early:?}");
 }
 
-#[test]
-fn a_story_that_was_not_started_is_told_from_one_that_is_not_there() {
-    let repository = project("exit 0\n");
-    let _served = Served::start(&repository);
-    repository.huskies(&["story", "new", "Later"]).succeeded();
-    let said = repository.huskies(&["story", "show", "1"]).failed(1);
-    assert!(said.contains("local/main#1 was not started yet"), "{said}");
-    assert!(said.contains("`huskies story start 1`"), "{said}");
-}
-
-#[test]
-fn a_cancelled_story_ends_and_its_agent_with_it() {
-    let repository = project("echo at work; sleep 600\n");
-    let _served = Served::start(&repository);
-    repository
-        .huskies(&["story", "new", "Never mind", "--start"])
-        .succeeded();
-    repository.huskies(&["story", "cancel", "1"]).succeeded();
-    let ended = repository.huskies(&["story", "wait", "1", "--json"]);
-    assert_eq!((ended.status, stage(&ended)), (1, "cancelled".to_owned()));
-}
-
-#[test]
-fn a_long_sentence_about_an_event_is_one_short_line() {
-    let repository = project("head -c 3000 /dev/zero | tr '\\0' x; exit 1\n");
-    let _served = Served::start(&repository);
-    repository
-        .huskies(&["story", "new", "Fail", "--start"])
-        .succeeded();
-    repository.huskies(&["story", "wait", "1"]).failed(1);
-    let events = repository.huskies(&["story", "events", "1"]).succeeded();
-    assert!(
-        events.contains("the agent broke off: exit status 1"),
-        "{events}"
-    );
-    let longest = events.lines().map(|line| line.chars().count()).max();
-    assert!(longest.unwrap() <= 240, "{events}");
-}
-
-#[test]
-fn the_server_says_what_it_serves_and_colours_nothing_in_a_file() {
-    let repository = project("exit 0\n");
-    let mut served = Served::start(&repository);
-    served.stop();
-    let log = served.log();
-    assert!(
-        log.contains("local/main") && log.contains("huskies story new"),
-        "{log}"
-    );
-    assert!(!log.contains('\u{1b}'), "{log:?}");
-}
-
-#[test]
-fn the_configuration_is_named_before_or_behind_the_subcommand() {
-    let repository = Repository::new(&[]);
-    let file = repository.room().join("huskies.toml");
-    let data = repository.room().join("data");
-    fs::write(&file, format!("data_dir = {data:?}\n")).unwrap();
-    let file = file.to_str().unwrap();
-    for arguments in [
-        ["story", "--config", file, "list"],
-        ["story", "list", "--config", file],
+#[tokio::test]
+async fn without_a_server_every_command_says_so() {
+    let mut scene = scene().await;
+    scene.server.stop().await;
+    for command in [
+        &["story", "list"][..],
+        &["story", "new", "Greet"],
+        &["logs", "1"],
     ] {
-        let said = repository.huskies(&arguments).failed(3);
-        assert!(
-            said.contains("no server has served this data folder"),
-            "{said}"
-        );
+        let ran = scene.huskies(command).await;
+        assert_eq!(ran.code, Some(3), "{ran:?}");
+        assert!(ran.stderr.contains("huskies serve"), "{ran:?}");
+        assert!(ran.stdout.is_empty(), "{ran:?}");
     }
 }
 
-#[test]
-fn init_and_gate_find_the_root_from_any_folder_of_the_repository() {
-    let repository = Repository::new(&[
-        ("Makefile", "test:\n\techo tested\n"),
-        ("deep/down/file", ""),
-    ]);
-    let deep = repository.path.join("deep/down");
-    repository.huskies_in(&deep, &["init"]).succeeded();
-    assert!(is_file(&repository.path, ".huskies/project.toml"));
-    assert!(!deep.join(".huskies").exists());
-    let shown = repository.huskies_in(&deep, &["gate"]).succeeded();
-    assert!(shown.contains("passed  test"), "{shown}");
+#[tokio::test]
+async fn a_configuration_that_is_wrong_is_named_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("huskies.toml");
+    std::fs::write(&config, "data_dir = \"/nonexistent\"\nlisten_on = \"x\"\n").unwrap();
+    let ran = run(folder.path(), &["serve"]).await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("listen_on"), "{ran:?}");
+    assert!(ran.stdout.is_empty(), "{ran:?}");
 }
 
-fn is_file(folder: &Path, name: &str) -> bool {
-    folder.join(name).is_file()
+#[tokio::test]
+async fn a_clean_clone_is_updated_together_with_its_work_tree() {
+    let scene = scene().await;
+    let done = scene.tell(greeting::TITLE).await;
+    assert_eq!(done["stage"], "done", "{done}");
+    assert_eq!(scene.read("greeting.txt"), "Hello\n");
+    assert_eq!(scene.git(&["status", "--porcelain"]), "");
+    assert_eq!(scene.git(&["symbolic-ref", "--short", "HEAD"]), BASE);
+    assert_eq!(scene.git(&["rev-parse", "HEAD"]), done["commit"]);
+    scene.write("mine.txt", "mine\n");
+    scene.git(&["add", "-A"]);
+    scene.git(&["commit", "-q", "-a", "-m", "Mine"]);
+    assert_eq!(
+        scene.git(&["show", "HEAD:greeting.txt"]),
+        "Hello",
+        "the owner's next commit keeps what landed"
+    );
+}
+
+#[tokio::test]
+async fn a_clone_with_changes_waits_with_a_reason_and_lands_once_it_is_clean() {
+    let scene = scene().await;
+    scene.write("README.md", "# An app of mine\n");
+    let before = scene.git(&["rev-parse", "HEAD"]);
+    let new = scene.huskies(&["story", "new", "Greet", "--start"]).await;
+    assert_eq!(new.code, Some(0), "{new:?}");
+    follow(&scene.server, 1, "waiting for a clean clone", |story| {
+        let reason = story["reason"].as_str().unwrap_or_default();
+        story["stage"] == "merge" && is_about_changes(reason)
+    })
+    .await;
+    assert_eq!(scene.git(&["rev-parse", "HEAD"]), before);
+    assert_eq!(scene.read("README.md"), "# An app of mine\n");
+    assert_eq!(scene.read("greeting.txt"), "Nothing yet\n");
+    scene.git(&["checkout", "-q", "README.md"]);
+    let wait = scene.huskies(&["story", "wait", "1"]).await;
+    assert_eq!(wait.code, Some(0), "{wait:?}");
+    assert_eq!(scene.read("greeting.txt"), "Hello\n");
+    assert_eq!(scene.git(&["status", "--porcelain"]), "");
+}
+
+/// Says which clone it is that cannot be updated, or why.
+fn is_about_changes(reason: &str) -> bool {
+    ["uncommitted", "changes", "README.md", "clean"]
+        .iter()
+        .any(|word| reason.contains(word))
+}
+
+#[tokio::test]
+async fn a_branch_of_the_owners_that_is_checked_out_is_left_alone() {
+    let scene = scene().await;
+    scene.git(&["checkout", "-q", "-b", "mine"]);
+    scene.write("README.md", "# An app of mine\n");
+    let mine = scene.git(&["rev-parse", "HEAD"]);
+    let done = scene.tell(greeting::TITLE).await;
+    assert_eq!(done["stage"], "done", "{done}");
+    assert_eq!(scene.git(&["rev-parse", BASE]), done["commit"]);
+    assert_eq!(scene.git(&["rev-parse", "HEAD"]), mine);
+    assert_eq!(scene.read("README.md"), "# An app of mine\n");
+    assert_eq!(scene.read("greeting.txt"), "Nothing yet\n");
+}
+
+#[tokio::test]
+async fn a_server_needs_no_configuration_inside_a_repository() {
+    let scene = scene().await;
+    let clone = scene.clone();
+    let mut served = crate::support::server::binary(&clone.join(".git"))
+        .arg("serve")
+        .current_dir(&clone)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let announced = clone.join(".git/huskies/server.json");
+    eventually("the server says where it is", || announced.exists()).await;
+    let new = crate::support::server::binary(&clone.join(".git"))
+        .args(["story", "new", "Greet", "--start", "--json"])
+        .current_dir(&clone)
+        .output()
+        .await
+        .unwrap();
+    assert!(new.status.success(), "{new:?}");
+    let wait = crate::support::server::binary(&clone.join(".git"))
+        .args(["story", "wait", "1"])
+        .current_dir(&clone)
+        .output()
+        .await
+        .unwrap();
+    assert!(wait.status.success(), "{wait:?}");
+    assert_eq!(scene.read("greeting.txt"), "Hello\n");
+    assert_eq!(scene.git(&["status", "--porcelain"]), "");
+    served.kill().await.unwrap();
 }

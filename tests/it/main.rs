@@ -9,7 +9,9 @@
 mod command_line;
 mod conflict;
 mod crash;
+mod demo;
 mod failing_agents;
+mod first_steps;
 mod forge_contract;
 mod gate;
 mod github_forge;
@@ -19,7 +21,6 @@ mod hook;
 mod hostile;
 mod layers;
 mod local_forge;
-mod local_stories;
 mod main_flow;
 mod moving_base;
 mod permission;

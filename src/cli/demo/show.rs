@@ -1,5 +1,7 @@
 //! What a person sees while the demonstration plays, and at its end.
 
+use std::fmt::Display;
+
 use anstyle::{AnsiColor, Style};
 
 use super::super::story::event_line;
@@ -94,10 +96,15 @@ impl<'a> Show<'a> {
                 "{BOLD}{}{BOLD:#}  {style}{}{style:#}{landed}  {}",
                 story.id, story.stage, story.title
             ))?;
-            self.out.line(format!(
-                "{DIM}    {} attempts, {} gate runs, {} conflicts, {} comments, {} statuses{DIM:#}",
-                story.attempts, story.gate_runs, story.conflicts, story.comments, story.statuses
-            ))?;
+            let counts = [
+                counted(story.attempts, "attempt"),
+                counted(story.gate_runs, "gate run"),
+                counted(story.conflicts, "conflict"),
+                counted(story.comments, "comment"),
+                format!("{} statuses", story.statuses),
+            ];
+            self.out
+                .line(format!("{DIM}    {}{DIM:#}", counts.join(", ")))?;
         }
         self.out.line(format!(
             "\n{BOLD}main{BOLD:#}, each commit the very tree that its gates passed:"
@@ -121,4 +128,10 @@ impl<'a> Show<'a> {
         }
         Ok(())
     }
+}
+
+fn counted(count: impl Display, one: &str) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} {one}{plural}")
 }
