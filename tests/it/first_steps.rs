@@ -104,7 +104,7 @@ fn a_story_goes_all_the_way_in_a_repository_without_an_account() {
     let logged = repository.huskies(&["logs", "1", "--follow"]).succeeded();
     assert!(logged.starts_with("writing a good word\n"), "{logged}");
     let waited = repository.huskies(&["story", "wait", "#1", "--json"]);
-    assert_eq!(waited.status, 0, "{waited:?}\n{}", running.log());
+    assert_eq!(waited.status, 0, "{waited:?}\n{}", served.log());
     assert_eq!(stage(&waited), "done");
     assert_eq!(
         fs::read_to_string(repository.path.join("word.txt")).unwrap(),
@@ -114,7 +114,7 @@ fn a_story_goes_all_the_way_in_a_repository_without_an_account() {
         repository.git(&["log", "-1", "--format=%s"]),
         "Be good (#1)\n"
     );
-    assert_eq!(served.stop(), Some(0), "{}", running.log());
+    assert_eq!(served.stop(), Some(0), "{}", served.log());
     let gone = repository.huskies(&["story", "list"]).failed(3);
     assert!(
         gone.contains("hint: start one with `huskies serve`"),
@@ -166,7 +166,7 @@ fn the_server_says_what_it_serves_and_colours_nothing_in_a_file() {
     let repository = project("exit 0\n");
     let mut served = Served::start(&repository);
     served.stop();
-    let log = running.log();
+    let log = served.log();
     assert!(
         log.contains("local/main") && log.contains("huskies story new"),
         "{log}"
