@@ -35,9 +35,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // and only `config` reads that.
     ("config", &["domain", "process::tree"]),
     ("init", &["config::project"]),
-    // The engine asks the clock what time it is; timers that are due are told to the engine.
-    ("engine", &["domain", "store", "timer"]),
-    ("timer", &["domain", "store", "engine"]),
+    // Time is a value that is asked for; timers that are due are told to the engine.
+    ("clock", &[]),
+    ("engine", &["clock", "domain", "store"]),
+    ("timer", &["clock", "domain", "store", "engine"]),
     // Hands and mouth of the engine: every adapter, and where results go.
     (
         "executor",
@@ -60,10 +61,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "web",
         &[
+            "clock",
             "domain",
             "engine",
             "store",
-            "timer",
             "forge",
             "report",
             "webhook",
@@ -74,8 +75,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "crash", "domain", "engine", "executor", "forge", "git", "process", "report",
-            "store", "timer", "web",
+            "clock", "config", "crash", "domain", "engine", "executor", "forge", "git", "process",
+            "report", "store", "timer", "web",
         ],
     ),
     // The command line starts the server, talks to it, and runs gates and hooks itself.
