@@ -9,11 +9,13 @@ use huskies::domain::project::Land;
 
 const README: &str = include_str!("../../README.md");
 
-/// The TOML samples, without the indentation of the list they may stand in.
-fn samples() -> Vec<String> {
+/// The TOML samples whose first line says that they are this file.
+fn samples(file: &str) -> Vec<String> {
     let blocks = README.split("```toml\n").skip(1);
     let text = |block: &str| block.split("```").next().unwrap_or_default().to_owned();
-    blocks.map(text).collect()
+    let title = format!("# {file}");
+    let titled = |text: &String| text.trim_start().lines().next() == Some(title.as_str());
+    blocks.map(text).filter(titled).collect()
 }
 
 #[test]
@@ -22,10 +24,15 @@ fn the_configuration_samples_are_valid() {
         ("HUSKIES_GITHUB_TOKEN", "token"),
         ("HUSKIES_WEBHOOK_SECRET", "secret"),
     ]);
-    let [server, project] = samples().try_into().unwrap();
-    let server = ServerConfig::parse(&server, "huskies.toml", &secrets).unwrap();
-    assert_eq!(server.repos.len(), 1);
-    let project = parse(&project, PROJECT_FILE, Land::Push).unwrap();
+    let servers = samples("huskies.toml");
+    assert_eq!(servers.len(), 2);
+    for sample in servers {
+        let server = ServerConfig::parse(&sample, "huskies.toml", &secrets).unwrap();
+        assert_eq!(server.repos.len(), 1);
+    }
+    let projects = samples(PROJECT_FILE);
+    assert_eq!(projects.len(), 1);
+    let project = parse(&projects[0], PROJECT_FILE, Land::Push).unwrap();
     assert_eq!((project.gates.len(), project.agents.len()), (1, 2));
 }
 
