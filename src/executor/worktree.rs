@@ -1,7 +1,7 @@
 //! Acts on a story's worktree: making it ready (branch, set-up, hook), keeping what is in it, and
 //! taking it away.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::context::{Context, RepoContext, Try};
@@ -9,8 +9,9 @@ use crate::config::environment;
 use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
 use crate::domain::project::Component;
-use crate::gate::setup::{SetupError, run_setup};
-use crate::gate::{Place, Watch};
+use crate::domain::text;
+use crate::gate::setup::{SetupError, run_setup, run_teardown};
+use crate::gate::{Cancelled, Place, Watch};
 use crate::git::{CollectSpec, GitError, Retirement, Worktree, WorktreeSpec};
 use crate::hook;
 
@@ -98,21 +99,61 @@ pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order
 
 /// Runs the set-up commands once for each worktree; a marker beside the hook remembers it.
 async fn set_up(order: &Order<'_>, worktree: &Worktree, hooks: &Path) -> Result<(), String> {
-    let marker = hooks.with_extension("set-up");
-    if order.components.is_empty() || marker.exists() {
+    let marker = set_up_marker(hooks);
+    let done_before = marker.exists() && !worktree.created;
+    if order.components.is_empty() || done_before {
         return Ok(());
     }
-    let place = Place {
-        directory: worktree.path.clone(),
-        environment: environment::for_project_commands(),
-        marks: format!("setup-{}", order.story),
-        output_cap: OUTPUT_BYTES,
-    };
+    let place = place_of(order.story, &worktree.path);
     match run_setup(order.components, &place, &Watch::default()).await {
         Ok(_) => std::fs::write(&marker, b"")
             .map_err(|error| format!("cannot write {}: {error}", marker.display())),
         Err(SetupError::Failed(failure)) => Err(format!("{failure}\n{}", failure.tail)),
         Err(SetupError::Cancelled(_)) => Err("set-up was stopped".to_owned()),
+    }
+}
+
+/// Where it is remembered that a worktree was set up.
+fn set_up_marker(hooks: &Path) -> PathBuf {
+    hooks.with_extension("set-up")
+}
+
+fn place_of(story: &StoryId, worktree: &Path) -> Place {
+    Place {
+        directory: worktree.to_owned(),
+        environment: environment::for_project_commands(),
+        marks: format!(
+            "setup-{}-{}",
+            text::digest(story.repo.as_str()),
+            story.number
+        ),
+        output_cap: OUTPUT_BYTES,
+    }
+}
+
+/// Runs the teardown of a worktree that was set up, before it goes. What fails in it is said in the
+/// log and keeps nothing from going.
+async fn tear_down(
+    repo: &RepoContext,
+    story: &StoryId,
+    branch: &BranchName,
+    components: &[Component],
+) {
+    let Ok((worktree, hooks)) = repo.git.places_of(branch) else {
+        return;
+    };
+    let marker = set_up_marker(&hooks);
+    if !worktree.is_dir() || std::fs::remove_file(&marker).is_err() {
+        return;
+    }
+    let place = place_of(story, &worktree);
+    match run_teardown(components, &place, &Watch::default()).await {
+        Ok(failures) => {
+            for failure in failures {
+                tracing::warn!(%story, %failure, output = failure.tail, "teardown failed");
+            }
+        }
+        Err(Cancelled) => tracing::warn!(%story, "teardown was stopped"),
     }
 }
 
@@ -168,6 +209,7 @@ pub(super) async fn retire(
     let Some((attempt, rules)) = known.and_then(|story| Some((story.attempt, story.rules?))) else {
         return Try::Done(None);
     };
+    tear_down(repo, story, branch, &rules.project.components).await;
     let spec = CollectSpec {
         story: story.clone(),
         branch: branch.clone(),

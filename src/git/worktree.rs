@@ -81,6 +81,13 @@ impl Repository {
         Ok(self.inner.paths.hooks().join(name_of(worktree)?))
     }
 
+    /// Where the worktree of a story branch is, or would be, and its hooks folder.
+    pub fn places_of(&self, branch: &BranchName) -> Result<(PathBuf, PathBuf)> {
+        let name = worktree_name(branch)?;
+        let paths = &self.inner.paths;
+        Ok((paths.worktrees().join(&name), paths.hooks().join(name)))
+    }
+
     /// Where the hooks lie that the worktrees share, such as a project's own set-up puts them.
     pub fn shared_hooks_dir(&self) -> PathBuf {
         self.inner.paths.work().join("hooks")

@@ -223,3 +223,49 @@ async fn a_restart_after_the_end_writes_nothing_again() {
     assert_eq!(scene.github.writes().len(), writes);
     assert_eq!(scene.remote.log(BASE).len(), 2);
 }
+
+/// How often a word stands in the ledger that set-up and teardown write.
+fn count(ledger: &std::path::Path, word: &str) -> usize {
+    let text = std::fs::read_to_string(ledger).unwrap_or_default();
+    text.lines().filter(|line| *line == word).count()
+}
+
+#[tokio::test]
+async fn each_life_of_a_worktree_is_set_up_once_and_torn_down_once() {
+    let stage = Stage::new();
+    let ledger = stage.folder().join("ledger");
+    // Checkouts for gates are set up as well; only worktrees are on a branch.
+    let note = |word: &str| {
+        format!(
+            "if git symbolic-ref -q HEAD; then echo {word} >> '{}'; fi",
+            ledger.display()
+        )
+    };
+    stage.agent.always("exit 1");
+    let project = greeting::project(&stage)
+        .max_retries(1)
+        .component(note("up"), note("down"));
+    let scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    scene.wait_for_stage(story, "blocked").await;
+    assert_eq!(
+        (count(&ledger, "up"), count(&ledger, "down")),
+        (1, 0),
+        "one worktree, two attempts"
+    );
+    let close = scene.github.close(story, WRITER);
+    scene.accepted(&close).await;
+    eventually("the worktree is torn down", || count(&ledger, "down") == 1).await;
+    let reopen = scene.github.reopen(story, WRITER);
+    assert_eq!(scene.server.deliver(&reopen).await.status, 202);
+    scene.agent.always(greeting::RIGHT);
+    scene.unlabel(story).await;
+    scene.label(story).await;
+    scene.wait_for_stage(story, "done").await;
+    eventually("it is torn down again", || count(&ledger, "down") == 2).await;
+    assert_eq!(
+        count(&ledger, "up"),
+        2,
+        "the worktree that was built again was set up again"
+    );
+}

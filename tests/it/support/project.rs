@@ -7,8 +7,16 @@ use serde::Serialize;
 pub(crate) struct Project {
     land: &'static str,
     max_retries: u32,
+    component: Vec<Component>,
     gate: Vec<Gate>,
     agent: Vec<Agent>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Component {
+    name: &'static str,
+    setup: String,
+    teardown: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -34,12 +42,23 @@ impl Project {
         Self {
             land: "push",
             max_retries: 3,
+            component: Vec::new(),
             gate: Vec::new(),
             agent: Vec::new(),
         }
     }
 
     /// A gate that runs on what an agent committed and on what is about to land.
+    /// The one part of the project that is set up and torn down.
+    pub(crate) fn component(mut self, setup: String, teardown: String) -> Self {
+        self.component = vec![Component {
+            name: "all",
+            setup,
+            teardown,
+        }];
+        self
+    }
+
     pub(crate) fn gate(self, name: &str, command: &str) -> Self {
         self.gate_on(name, command, &["accept", "merge"])
     }
