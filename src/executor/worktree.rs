@@ -11,7 +11,7 @@ use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
 use crate::domain::project::Component;
 use crate::domain::text;
 use crate::gate::setup::{SetupError, run_setup, run_teardown};
-use crate::gate::{Cancelled, Place, Watch};
+use crate::gate::{Place, Watch};
 use crate::git::{CollectSpec, GitError, Retirement, Worktree, WorktreeSpec};
 use crate::hook;
 
@@ -147,13 +147,11 @@ async fn tear_down(
         return;
     }
     let place = place_of(story, &worktree);
-    match run_teardown(components, &place, &Watch::default()).await {
-        Ok(failures) => {
-            for failure in failures {
-                tracing::warn!(%story, %failure, output = failure.tail, "teardown failed");
-            }
+    // Nobody holds the watch that could cancel it.
+    if let Ok(failures) = run_teardown(components, &place, &Watch::default()).await {
+        for failure in failures {
+            tracing::warn!(%story, %failure, output = failure.tail, "teardown failed");
         }
-        Err(Cancelled) => tracing::warn!(%story, "teardown was stopped"),
     }
 }
 

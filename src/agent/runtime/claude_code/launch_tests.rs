@@ -33,7 +33,7 @@ fn request() -> LaunchRequest {
         start: Start::Cold,
         budget: None,
         cap: None,
-        worktree: "/work/tree".into(),
+        worktree: "/srv/tree".into(),
         prompt_file: "/data/run/prompt.md".into(),
         environment: vec![("PATH".to_owned(), "/bin".to_owned())],
         as_root: false,
@@ -202,7 +202,7 @@ fn the_environment_names_the_story_and_keeps_the_cli_quiet() {
     IS_SANDBOX=1
     HUSKIES_STORY=octo/app#42
     HUSKIES_ATTEMPT=3
-    HUSKIES_WORKTREE=/work/tree
+    HUSKIES_WORKTREE=/srv/tree
     HUSKIES_PROMPT_FILE=/data/run/prompt.md
     ");
     request.as_root = false;
