@@ -2,7 +2,8 @@
 //!
 //! `HUSKIES_` and the key's path in capitals, joined by `_`, wins over the file:
 //! `HUSKIES_LISTEN`, `HUSKIES_FORGE_GITHUB_API_URL`, `HUSKIES_REPO_0_PATH`. Lists are separated by
-//! commas. Secrets are never in the file: it names the variables that hold them.
+//! commas. Relative paths begin at the file's folder. Secrets are never in the file: it names the
+//! variables that hold them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -164,7 +165,8 @@ impl ServerConfig {
             path: shown.clone(),
             source,
         })?;
-        Self::parse(&text, &shown, environment)
+        let config = Self::parse(&text, &shown, environment)?;
+        Ok(config.relative_to(&folder_of(path)?))
     }
 
     /// Like [`Self::load`], for text that is at hand; `shown` names it in errors.
@@ -198,14 +200,40 @@ impl ServerConfig {
             toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
         overrides::apply(&mut table, environment)?;
         let data_dir = table.get("data_dir").and_then(toml::Value::as_str);
-        data_dir
-            .map(PathBuf::from)
-            .ok_or_else(|| value_error("data_dir", "it is missing"))
+        match data_dir {
+            Some(data_dir) => Ok(folder_of(path)?.join(data_dir)),
+            None => Err(value_error("data_dir", "it is missing")),
+        }
+    }
+
+    /// Takes relative paths from `folder`, wherever the server or a command is started.
+    fn relative_to(self, folder: &Path) -> Self {
+        let repos = self.repos.into_iter().map(|repo| RepoConfig {
+            source: match repo.source {
+                RepoSource::Path(path) => RepoSource::Path(folder.join(path)),
+                RepoSource::CloneUrl(url) => RepoSource::CloneUrl(url),
+            },
+            ..repo
+        });
+        Self {
+            data_dir: folder.join(&self.data_dir),
+            repos: repos.collect(),
+            ..self
+        }
     }
 
     pub fn repo(&self, name: &RepoName) -> Option<&RepoConfig> {
         self.repos.iter().find(|repo| repo.name == *name)
     }
+}
+
+/// The absolute folder of a configuration file.
+fn folder_of(path: &Path) -> Result<PathBuf, ConfigError> {
+    let absolute = std::path::absolute(path).map_err(|source| ConfigError::Unreadable {
+        path: path.display().to_string(),
+        source,
+    })?;
+    Ok(absolute.parent().unwrap_or(&absolute).to_owned())
 }
 
 impl RawConfig {

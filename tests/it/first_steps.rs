@@ -23,10 +23,15 @@ struct Served<'a> {
 
 impl<'a> Served<'a> {
     fn start(repository: &'a Repository) -> Self {
+        Self::start_with(repository, &[])
+    }
+
+    fn start_with(repository: &'a Repository, arguments: &[&str]) -> Self {
         let mut server = repository
             .command(HUSKIES, &repository.path)
             .env("TMPDIR", repository.room())
             .arg("serve")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(repository.room().join("server.log")).unwrap())
@@ -191,6 +196,25 @@ fn the_configuration_is_named_before_or_behind_the_subcommand() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn relative_paths_in_the_configuration_begin_at_its_folder() {
+    let repository = project("echo good > word.txt; git commit -qam 'Be good'\n");
+    let file = repository.room().join("huskies.toml");
+    let text = "listen = '127.0.0.1:0'\ndata_dir = 'data'\n\
+        [[repo]]\nname = 'octo/app'\npath = 'main'\nforge = 'local'\n";
+    fs::write(&file, text).unwrap();
+    let served = Served::start_with(&repository, &["--config", "../huskies.toml"]);
+    let elsewhere = repository.room().join("home");
+    let huskies = |arguments: &[&str]| {
+        let config = ["--config", file.to_str().unwrap()];
+        repository.huskies_in(&elsewhere, &[arguments, &config].concat())
+    };
+    huskies(&["story", "new", "Be good", "--start"]).succeeded();
+    let waited = huskies(&["story", "wait", "1"]);
+    assert_eq!(waited.status, 0, "{waited:?}\n{}", served.log());
+    assert!(repository.room().join("data/huskies.db").is_file());
 }
 
 #[test]

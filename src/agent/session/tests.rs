@@ -233,7 +233,7 @@ async fn a_stop_ends_an_agent_that_ignores_sigterm() {
     let (running, handle) = scene.start();
     let (outcome, process) = tokio::join!(running, async {
         let process = identify(scene.written("pid").await.parse().unwrap()).unwrap();
-        handle.stop(stop(Duration::from_millis(300)));
+        handle.stop(stop(Duration::from_secs(3)));
         process
     });
     assert_eq!(outcome.end, End::Stopped);

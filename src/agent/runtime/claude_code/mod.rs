@@ -39,7 +39,7 @@ impl Runtime for ClaudeCode {
             argv: argv(request),
             environment,
             prompt_file: request.prompt.user.clone(),
-            install_hint: "install it with `npm install -g @anthropic-ai/claude-code`, or name the binary in the agent's `command` key".to_owned(),
+            install_hint: "install it with `npm install -g @anthropic-ai/claude-code` and see that it is on the server's PATH".to_owned(),
         })
     }
 
