@@ -157,7 +157,7 @@ fn people_see_the_course_of_the_demonstration_and_can_keep_it() {
     );
     for part in [
         "#1  opened and started: Greet the world",
-        "    2 attempts, 6 gate runs, 0 conflicts, 2 comments, 7 statuses",
+        "    2 attempts, 6 gate runs, 0 conflicts, 2 comments, ",
         "    1 attempt, 4 gate runs, 0 conflicts,",
         "gates failed: test",
         "conflicts with the base branch",
