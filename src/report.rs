@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use crate::domain::effect::{Announcement, EffectId, GatesNews, MergeNews, StatusNews};
 use crate::domain::id::{ItemName, StoryId};
-use crate::domain::story::{Activity, BacklogNote, MergeFailure, Stage, Story};
+use crate::domain::story::{Activity, BacklogNote, BaseConflict, MergeFailure, Stage, Story};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
 
 pub use log::event_line;
@@ -45,6 +45,9 @@ pub fn sticky_comment(story: &Story) -> String {
     let happened = what_happened(story);
     if !happened.is_empty() {
         let _ = write!(text, "**What happened.** {happened}\n\n");
+    }
+    if let Some(conflict) = in_the_way(story) {
+        let _ = write!(text, "**In the way.** {conflict}\n\n");
     }
     if let Some(report) = &story.report {
         text.push_str(&gate_table(report));
@@ -126,6 +129,22 @@ fn what_happened(story: &Story) -> String {
         }
         Stage::Cancelled => "The issue was closed. Everything that was done is kept.".to_owned(),
     }
+}
+
+/// A conflict with the base branch that nothing is being done about yet.
+fn in_the_way(story: &Story) -> Option<String> {
+    match &story.stage {
+        Stage::Backlog { .. } | Stage::Coding(_) | Stage::Qa(_) | Stage::Blocked { .. } => {}
+        Stage::Merge(_) | Stage::MergeFailure { .. } | Stage::Done { .. } | Stage::Cancelled => {
+            return None;
+        }
+    }
+    let BaseConflict { base, paths } = story.base_conflict.as_ref()?;
+    Some(format!(
+        "The base branch moved to {} and conflicts with it in {}. An agent is told at its next turn.",
+        code(base.short()),
+        list(paths.iter().map(String::as_str), NAMED)
+    ))
 }
 
 fn landed(commit: &str, receipt: &Receipt) -> String {

@@ -74,6 +74,11 @@ pub enum Act {
         branch: BranchName,
         commit: Sha,
     },
+    /// Put what an attempt had not committed on the remote, for projects that say so.
+    PublishWip {
+        attempt: Attempt,
+        commit: Sha,
+    },
     /// Post a comment that asks a person to act, or says that all is done.
     Announce {
         announcement: Announcement,

@@ -11,7 +11,9 @@ use super::money::Usd;
 use super::project::{Project, Trigger};
 use super::repo::{QueueEntry, SlotRequest};
 use super::story::{Actor, Admission, Wish};
-use super::work::{Candidate, Collected, End, GateReport, ProcessIdentity, Receipt, Usage};
+use super::work::{
+    Candidate, Collected, End, GateReport, MergeCheck, ProcessIdentity, Receipt, Usage,
+};
 
 /// Whose event it is, and whose state it may change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -210,6 +212,13 @@ pub enum StoryEvent {
     Contained {
         tip: Sha,
     },
+    /// The base branch moved, and `head` conflicts with it in `paths`; none when it does not any
+    /// more. Told on every change, not at every move.
+    BaseConflicts {
+        head: Sha,
+        base: Sha,
+        paths: Vec<String>,
+    },
 }
 
 impl StoryEvent {
@@ -239,7 +248,8 @@ impl StoryEvent {
             | Self::MergeGatesFailed { .. }
             | Self::MergeRejected { .. }
             | Self::Landed { .. }
-            | Self::Contained { .. } => None,
+            | Self::Contained { .. }
+            | Self::BaseConflicts { .. } => None,
         }
     }
 }
@@ -263,6 +273,9 @@ pub enum RepoEvent {
         trigger: Trigger,
         /// The tips, of those that were asked about, that `tip` contains.
         contained: Vec<(StoryId, Sha)>,
+        /// Whether the others still merge with it, as far as that could be found out.
+        #[serde(default)]
+        checks: Vec<MergeCheck>,
     },
     BaseUnavailable {
         message: String,

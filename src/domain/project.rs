@@ -16,6 +16,9 @@ pub struct Project {
     pub trigger: Trigger,
     /// How many failed attempts are followed by another one.
     pub max_retries: u32,
+    /// Kept work goes to the remote as well, under `refs/huskies/wip/` (spec 4.6).
+    #[serde(default)]
+    pub push_wip: bool,
     pub components: Vec<Component>,
     pub gates: Vec<Gate>,
     pub agents: Vec<Agent>,

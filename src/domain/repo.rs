@@ -24,8 +24,12 @@ pub struct Repo {
     pub merging: Option<Merging>,
     /// Counts merge runs; it fences every late message of an older one.
     pub merge_number: u64,
-    /// Tips of stories that are not done, to see when a push to the base contains them.
+    /// Tips of stories that are not done, to see when a push to the base contains them or comes
+    /// into conflict with them.
     pub heads: BTreeMap<StoryId, Sha>,
+    /// Of these, the ones that conflict with the base's tip, and in which files.
+    #[serde(default)]
+    pub conflicts: BTreeMap<StoryId, Vec<String>>,
 }
 
 impl Repo {
@@ -40,6 +44,7 @@ impl Repo {
             merging: None,
             merge_number: 0,
             heads: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
         }
     }
 }

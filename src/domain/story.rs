@@ -51,6 +51,9 @@ pub struct Story {
     pub head: Option<Tip>,
     /// The tree that the accept gates judged last: judging it again would tell nothing new.
     pub judged_tree: Option<Sha>,
+    /// How the newest commit conflicts with the base branch as it is now, when it does.
+    #[serde(default)]
+    pub base_conflict: Option<BaseConflict>,
     /// Files of the last conflict, which may hold markers until a repair has passed the gates.
     #[serde(default)]
     pub conflicts: Vec<String>,
@@ -85,6 +88,7 @@ impl Story {
             counters: Counters::default(),
             head: None,
             judged_tree: None,
+            base_conflict: None,
             conflicts: Vec::new(),
             sessions: Vec::new(),
             recent: Vec::new(),
@@ -133,6 +137,13 @@ impl Story {
 pub struct Tip {
     pub commit: Sha,
     pub tree: Sha,
+}
+
+/// What a story's branch and the base branch both changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseConflict {
+    pub base: Sha,
+    pub paths: Vec<String>,
 }
 
 /// The project file of one base commit.

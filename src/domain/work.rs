@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::{ItemName, SessionId, Sha};
+use super::id::{ItemName, SessionId, Sha, StoryId};
 use super::money::Usd;
 
 /// An issue's text as it was when the story was started; later edits do not reach an agent.
@@ -221,6 +221,15 @@ pub struct Receipt {
     pub tree: Sha,
     /// The merge gates on `tree`.
     pub gates: Vec<GateOutcome>,
+}
+
+/// Whether a story's tip still merges with the base branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeCheck {
+    pub story: StoryId,
+    pub head: Sha,
+    /// The files in conflict; empty when it merges cleanly.
+    pub paths: Vec<String>,
 }
 
 /// A squash commit that is ready to be tested and landed.

@@ -11,7 +11,7 @@ use super::context::{Backoff, Context, Leaving, RepoContext, Try};
 use super::worktree;
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
-use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
+use crate::domain::id::{BranchName, RepoName, StoryId};
 use crate::domain::story::Admission;
 use crate::domain::work::Candidate;
 use crate::engine::Report;
@@ -125,7 +125,17 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             worktree::collect(repo, story, spec).await
         }
         Act::RetireWorktree { branch } => worktree::retire(context, repo, story, branch).await,
-        Act::PublishBranch { branch, commit } => publish(repo, branch, commit).await,
+        Act::PublishBranch { branch, commit } => {
+            let pushed = repo.git.push_branch(branch, commit).await;
+            published(pushed, &format!("the story branch {branch}"))
+        }
+        Act::PublishWip { attempt, commit } => {
+            let pushed = repo.git.push_wip(story, *attempt, commit).await;
+            published(
+                pushed,
+                &format!("the kept work of {story}, attempt {attempt}"),
+            )
+        }
         Act::Announce { announcement } => {
             let order = Announce {
                 story,
@@ -177,6 +187,7 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
         | Act::Collect { .. }
         | Act::RetireWorktree { .. }
         | Act::PublishBranch { .. }
+        | Act::PublishWip { .. }
         | Act::Announce { .. }
         | Act::RemoveLabel { .. } => return misrouted(act),
     };
@@ -242,25 +253,27 @@ async fn admit(
     }
 }
 
-async fn publish(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
-    match repo.git.push_branch(branch, commit).await {
-        Ok(Pushed::Done | Pushed::NoRemote) => Try::Done(None),
+/// What is not taken for good is said in the log and holds up nothing: the server has it all.
+fn published(pushed: Result<Pushed, GitError>, what: &str) -> Try {
+    match pushed {
+        Ok(Pushed::Done | Pushed::NoRemote) => {}
         Ok(Pushed::Moved { .. }) => {
-            tracing::warn!(%branch, "somebody else moved the story branch on the forge; it is left as it is");
-            Try::Done(None)
+            tracing::warn!("somebody else moved {what} on the forge; it is left as it is");
         }
         Ok(Pushed::Rejected { reason }) => {
-            tracing::error!(%branch, reason, "the forge rejects the story branch; statuses on its commits may be missing");
-            Try::Done(None)
+            tracing::error!(
+                reason,
+                "the forge rejects {what}; statuses on its commits may be missing"
+            );
         }
         Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => {
-            Try::again(&error)
+            return Try::again(&error);
         }
         Err(error) => {
-            tracing::error!(%branch, %error, "the story branch cannot be pushed; statuses on its commits may be missing");
-            Try::Done(None)
+            tracing::error!(%error, "{what} cannot be pushed; statuses on its commits may be missing");
         }
     }
+    Try::Done(None)
 }
 
 struct Announce<'a> {

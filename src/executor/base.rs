@@ -7,6 +7,7 @@ use crate::config::project::{self, PROJECT_FILE};
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::id::{Attempt, Sha, StoryId};
 use crate::domain::project::{Land, Project, Trigger};
+use crate::domain::work::MergeCheck;
 use crate::git::GitError;
 
 pub(super) async fn read_project(repo: &RepoContext, story: &StoryId, attempt: Attempt) -> Try {
@@ -88,10 +89,12 @@ pub(super) async fn sync_base(repo: &RepoContext, heads: &[(StoryId, Sha)]) -> R
 
 async fn look_at_base(repo: &RepoContext, heads: &[(StoryId, Sha)]) -> anyhow::Result<RepoEvent> {
     let tip = repo.git.sync_base(repo.base_branch.as_ref()).await?;
-    let mut contained = Vec::new();
+    let (mut contained, mut checks) = (Vec::new(), Vec::new());
     for (story, head) in heads {
         if repo.git.contains(&tip.sha, head).await? {
             contained.push((story.clone(), head.clone()));
+        } else {
+            checks.extend(check_merge(repo, &tip.sha, (story, head)).await);
         }
     }
     // A project file that is missing or broken names no labels; stories then say what is wrong.
@@ -103,5 +106,26 @@ async fn look_at_base(repo: &RepoContext, heads: &[(StoryId, Sha)]) -> anyhow::R
         tip: tip.sha,
         trigger,
         contained,
+        checks,
     })
+}
+
+/// Whether a story still merges with the base. One that cannot be tried has no answer, and holds up
+/// none of the others.
+async fn check_merge(
+    repo: &RepoContext,
+    tip: &Sha,
+    (story, head): (&StoryId, &Sha),
+) -> Option<MergeCheck> {
+    match repo.git.conflicts(tip, head).await {
+        Ok(paths) => Some(MergeCheck {
+            story: story.clone(),
+            head: head.clone(),
+            paths,
+        }),
+        Err(error) => {
+            tracing::warn!(%story, %error, "its merge with the base branch could not be tried");
+            None
+        }
+    }
 }

@@ -191,6 +191,9 @@ fn lane_of(act: &Act) -> Lane {
         | Act::SyncBase { .. }
         | Act::BuildCandidate { .. }
         | Act::Land { .. } => Lane::Repository,
-        Act::PublishBranch { .. } | Act::Announce { .. } | Act::RemoveLabel { .. } => Lane::Reports,
+        Act::PublishBranch { .. }
+        | Act::PublishWip { .. }
+        | Act::Announce { .. }
+        | Act::RemoveLabel { .. } => Lane::Reports,
     }
 }

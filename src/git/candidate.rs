@@ -48,7 +48,7 @@ impl Repository {
     /// Squashes `head` onto `base`. The author is the one of the story's newest commit, the others
     /// become `Co-authored-by`; the same input always gives the same commit.
     pub async fn build_candidate(&self, spec: &CandidateSpec) -> Result<Built> {
-        let tree = match self.merge(spec).await? {
+        let tree = match self.merge(&spec.base, &spec.head).await? {
             Merged::Clean(tree) => tree,
             Merged::Conflict(paths) => return Ok(Built::Conflict { paths }),
         };
@@ -69,13 +69,21 @@ impl Repository {
         .await
     }
 
-    async fn merge(&self, spec: &CandidateSpec) -> Result<Merged> {
-        let (base, head) = (spec.base.clone(), spec.head.clone());
+    /// The files in which `head` conflicts with `base`, sorted; none when it merges cleanly.
+    pub async fn conflicts(&self, base: &Sha, head: &Sha) -> Result<Vec<String>> {
+        Ok(match self.merge(base, head).await? {
+            Merged::Clean(_) => Vec::new(),
+            Merged::Conflict(paths) => paths,
+        })
+    }
+
+    async fn merge(&self, base: &Sha, head: &Sha) -> Result<Merged> {
+        let (ours, theirs) = (base.clone(), head.clone());
         let unrelated = self
-            .read_objects(move |control| match control.merge_base(&base, &head)? {
+            .read_objects(move |control| match control.merge_base(&ours, &theirs)? {
                 Some(_) => Ok(None),
                 None => control
-                    .differing_paths(&base, &head)
+                    .differing_paths(&ours, &theirs)
                     .map(|paths| text_of_paths(&paths))
                     .map(Some),
             })
@@ -85,11 +93,7 @@ impl Repository {
         }
         let call = self.inner.git.on(&self.inner.paths.control(), "merge-tree");
         let call = call.args(["--write-tree", "-z", "--name-only", "--no-messages"]);
-        let output = call
-            .arg(spec.base.as_str())
-            .arg(spec.head.as_str())
-            .run()
-            .await?;
+        let output = call.arg(base.as_str()).arg(head.as_str()).run().await?;
         // git-merge-tree(1), EXIT STATUS: 0 clean, 1 conflicts, anything else is no answer.
         let clean = match output.status {
             Some(0) => true,

@@ -4,11 +4,11 @@
 //!
 //! Not for: what happens in a person's clone (`clone`, `switch`).
 
-use super::objects::remote_ref;
-use super::remote::{Push, PushAnswer, Remote};
+use super::objects::{remote_ref, wip_ref};
+use super::remote::{Over, Push, PushAnswer, Remote};
 use super::source::Upstream;
 use super::{Repository, Result};
-use crate::domain::id::{BranchName, Sha};
+use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
 use crate::domain::work::Candidate;
 
 /// What became of an attempt to land.
@@ -56,9 +56,9 @@ impl Repository {
         candidate: &Candidate,
     ) -> Result<Landing> {
         let push = Push {
-            branch,
+            target: &branch.full(),
             commit: &candidate.commit,
-            lease: Some(&candidate.base),
+            over: Over::Lease(Some(&candidate.base)),
         };
         let reason = match remote
             .push(&self.inner.git, &self.inner.paths.control(), push)
@@ -96,9 +96,9 @@ impl Repository {
             .await?;
         for last_try in [false, true] {
             let push = Push {
-                branch,
+                target: &branch.full(),
                 commit,
-                lease: lease.as_ref(),
+                over: Over::Lease(lease.as_ref()),
             };
             let reason = match remote
                 .push(&self.inner.git, &self.inner.paths.control(), push)
@@ -129,6 +129,29 @@ impl Repository {
             lease = Some(tip);
         }
         Ok(Pushed::Moved { tip: lease })
+    }
+
+    /// Puts what an attempt had not committed on the remote, under the name it has in
+    /// `control.git`, over whatever an earlier try put there.
+    pub async fn push_wip(
+        &self,
+        story: &StoryId,
+        attempt: Attempt,
+        commit: &Sha,
+    ) -> Result<Pushed> {
+        let Upstream::Remote(remote) = &self.inner.upstream else {
+            return Ok(Pushed::NoRemote);
+        };
+        let push = Push {
+            target: &wip_ref(story.number, attempt),
+            commit,
+            over: Over::Anything,
+        };
+        let control = self.inner.paths.control();
+        Ok(match remote.push(&self.inner.git, &control, push).await? {
+            PushAnswer::Updated => Pushed::Done,
+            PushAnswer::Rejected { reason } => Pushed::Rejected { reason },
+        })
     }
 
     async fn remember(&self, branch: &BranchName, commit: &Sha) -> Result<()> {

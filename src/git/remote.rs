@@ -224,7 +224,7 @@ impl Remote {
         }
     }
 
-    /// Moves a branch of the remote to `commit` if it is where `lease` says.
+    /// Moves a ref of the remote to `commit` where `push.over` allows it.
     pub(super) async fn push(
         &self,
         git: &Git,
@@ -232,23 +232,25 @@ impl Remote {
         push: Push<'_>,
     ) -> Result<PushAnswer> {
         let Push {
-            branch,
+            target,
             commit,
-            lease,
+            over,
         } = push;
-        // An empty lease means: the branch must not be there (git-push(1)).
-        let lease = lease.map_or("", Sha::as_str);
+        let force = match over {
+            // An empty lease means: the ref must not be there (git-push(1)).
+            Over::Lease(lease) => {
+                let lease = lease.map_or("", Sha::as_str);
+                format!("--force-with-lease={target}:{lease}")
+            }
+            Over::Anything => "--force".to_owned(),
+        };
         let call =
             self.call(
                 git.on(control, "push")
                     .args(["--porcelain", "--no-verify", "--no-signed"]),
             );
-        let call = call
-            .arg(format!("--force-with-lease={}:{lease}", branch.full()))
-            .arg("--");
-        let call = call
-            .arg(&self.url.text)
-            .arg(format!("{commit}:{}", branch.full()));
+        let call = call.arg(force).arg("--");
+        let call = call.arg(&self.url.text).arg(format!("{commit}:{target}"));
         let output = call.run().await?;
         match parse_porcelain(&output) {
             Some(answer) => Ok(answer),
@@ -257,12 +259,20 @@ impl Remote {
     }
 }
 
-/// A wanted move of one remote branch.
+/// A wanted move of one remote ref.
 pub(super) struct Push<'a> {
-    pub(super) branch: &'a BranchName,
+    /// The ref's full name.
+    pub(super) target: &'a str,
     pub(super) commit: &'a Sha,
-    /// Where the branch must be now; `None`: it must not exist.
-    pub(super) lease: Option<&'a Sha>,
+    pub(super) over: Over<'a>,
+}
+
+/// What may be at the target before.
+pub(super) enum Over<'a> {
+    /// This commit and no other; `None`: the ref must not exist.
+    Lease(Option<&'a Sha>),
+    /// Whatever it is: a ref that only huskies writes.
+    Anything,
 }
 
 pub(super) const FETCH_OPTIONS: [&str; 5] = [

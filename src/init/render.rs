@@ -12,6 +12,10 @@ land = "push"
 # How many failed attempts of an agent are followed by another one.
 max_retries = 3
 
+# Uncommitted work of an agent that stopped is kept on the server; true sends it to the remote too,
+# where whoever can read the repository can read it.
+# push_wip = false
+
 [trigger]
 # The label that starts an issue.
 start_label = "huskies"

@@ -2,6 +2,7 @@
 
 use super::words::failure_sentence;
 use crate::domain::event::{Event, StoryEvent};
+use crate::domain::id::Sha;
 use crate::domain::story::{Actor, Admission, MergeFailure, Wish};
 use crate::domain::work::{Collected, End, GateReport, Limit};
 
@@ -65,6 +66,22 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::Contained { tip } => {
             format!("the base branch contains it as of {}", tip.short())
         }
+        StoryEvent::BaseConflicts { base, paths, .. } => base_conflict_words(base, paths),
+    }
+}
+
+fn base_conflict_words(base: &Sha, paths: &[String]) -> String {
+    if paths.is_empty() {
+        format!(
+            "the base branch moved to {}; no conflict with it is left",
+            base.short()
+        )
+    } else {
+        let paths = paths.join(", ");
+        format!(
+            "the base branch moved to {}, which conflicts in {paths}",
+            base.short()
+        )
     }
 }
 

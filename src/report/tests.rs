@@ -152,3 +152,24 @@ fn nothing_quoted_in_a_comment_can_ping_or_reference() {
         assert!(fenced || line.contains("`@octocat"), "{line}");
     }
 }
+
+#[test]
+fn a_conflict_with_the_base_is_in_the_comment_until_something_is_done_about_it() {
+    let conflict = BaseConflict {
+        base: sha('c'),
+        paths: vec!["a.rs".to_owned(), "@everyone.rs".to_owned()],
+    };
+    let with_conflict = |stage| {
+        let mut story = story(stage);
+        story.base_conflict = Some(conflict.clone());
+        sticky_comment(&story)
+    };
+    let stopped = with_conflict(Stage::Backlog {
+        note: Some(BacklogNote::Stopped),
+    });
+    let line = stopped
+        .lines()
+        .find(|line| line.starts_with("**In the way."));
+    insta::assert_snapshot!(line.unwrap(), @"**In the way.** The base branch moved to `cccccccccc` and conflicts with it in `a.rs`, `@everyone.rs`. An agent is told at its next turn.");
+    assert!(!with_conflict(Stage::Cancelled).contains("In the way"));
+}

@@ -130,3 +130,57 @@ async fn merge_gates_that_fail_send_the_story_back_once_and_then_block() {
     assert!(prompt.contains(greeting::FAILURE_SECTION), "{prompt}");
     assert!(prompt.contains("too slow"), "{prompt}");
 }
+
+#[tokio::test]
+async fn a_base_push_that_conflicts_is_said_at_once_and_told_to_the_next_agent() {
+    let stage = Stage::new();
+    let pause = stage.agent.pause("second");
+    stage.agent.story_turn(1, 1, greeting::WRONG);
+    stage.agent.story_turn(1, 2, &pause.shell());
+    stage.agent.story_turn(
+        1,
+        3,
+        r#"
+tip=$(sed -n 's/.*base branch moved to \([0-9a-f]*\) and conflicts.*/\1/p' "$HUSKIES_PROMPT_FILE" | head -n 1)
+git -c user.name=Agent -c user.email=agent@example.com merge "$tip" || true
+echo Hello > greeting.txt
+commit 'Merge the base, say hello'
+"#,
+    );
+    let project = greeting::project(&stage);
+    let scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    let standing = pause.reached().await;
+    let outside = scene.push_to_base("greeting.txt", "Good evening\n").await;
+    scene
+        .wait_for_github("the comment names the conflict", |github| {
+            let comments = greeting::sticky_comments(github, story);
+            comments.iter().any(|comment| {
+                comment.body.contains("**In the way.**") && comment.body.contains("greeting.txt")
+            })
+        })
+        .await;
+    standing.let_go();
+    let done = scene.wait_for_stage(story, "done").await;
+    let prompt = scene.agent.prompt(story, 3);
+    let sentence = format!(
+        "The base branch moved to {} and conflicts with your branch in greeting.txt.",
+        &outside[..10]
+    );
+    assert!(prompt.contains(&sentence), "{prompt}");
+    assert!(
+        !scene
+            .agent
+            .prompt(story, 2)
+            .contains("conflicts with your branch")
+    );
+    greeting::assert_landed_on(&scene, story, &outside, &done);
+    scene
+        .wait_for_github("the conflict is over", |github| {
+            let comments = greeting::sticky_comments(github, story);
+            comments
+                .iter()
+                .all(|comment| !comment.body.contains("In the way"))
+        })
+        .await;
+}

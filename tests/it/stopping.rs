@@ -4,6 +4,7 @@ use crate::greeting;
 use crate::support::git::{self, BASE};
 use crate::support::patience::eventually;
 use crate::support::pause::Held;
+use crate::support::project::Project;
 use crate::support::scene::{Scene, Stage, WRITER, stage_labels};
 use crate::support::sweep;
 
@@ -23,10 +24,14 @@ fn half_a_turn(stage: &Stage, stand_still: &str) -> String {
 
 /// A scene whose first attempt stands in the middle of its work.
 async fn in_mid_run() -> (Scene, u64, Held) {
+    in_mid_run_of(|project| project).await
+}
+
+async fn in_mid_run_of(change: impl FnOnce(Project) -> Project) -> (Scene, u64, Held) {
     let stage = Stage::new();
     let pause = stage.agent.pause("work");
     stage.agent.turn(1, &half_a_turn(&stage, &pause.shell()));
-    let project = greeting::project(&stage);
+    let project = change(greeting::project(&stage));
     let scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
     let standing = pause.reached().await;
@@ -268,4 +273,18 @@ async fn each_life_of_a_worktree_is_set_up_once_and_torn_down_once() {
         2,
         "the worktree that was built again was set up again"
     );
+}
+
+#[tokio::test]
+async fn kept_work_is_on_the_remote_when_the_project_says_so() {
+    let (scene, story, _standing) = in_mid_run_of(|project| project.push_wip()).await;
+    scene.unlabel(story).await;
+    scene.wait_for_stage(story, "backlog").await;
+    let name = format!("refs/huskies/wip/{story}/1");
+    eventually("the remote has the kept work", || {
+        scene.remote.refs("refs/huskies/wip").contains(&name)
+    })
+    .await;
+    assert_eq!(scene.remote.file(&name, "half.txt"), "half");
+    assert_eq!(scene.remote.file(&name, "committed.txt"), "committed");
 }

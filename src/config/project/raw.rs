@@ -12,6 +12,8 @@ pub(super) struct Project {
     pub(super) land: Option<Placed<String>>,
     pub(super) max_retries: Option<u32>,
     #[serde(default)]
+    pub(super) push_wip: bool,
+    #[serde(default)]
     pub(super) trigger: Trigger,
     #[serde(default)]
     pub(super) component: Vec<Component>,

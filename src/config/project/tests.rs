@@ -24,6 +24,7 @@ fn a_full_file_is_read_as_it_is_written() {
         r#"
         land = "pull-request"
         max_retries = 1
+        push_wip = true
         [trigger]
         start_label = "robots"
         [[component]]
@@ -52,6 +53,7 @@ fn a_full_file_is_read_as_it_is_written() {
         "#,
     );
     assert_eq!((project.land, project.max_retries), (Land::PullRequest, 1));
+    assert!(project.push_wip);
     assert_eq!(project.trigger.start_label, "robots");
     let component = &project.components[0];
     assert_eq!(
@@ -88,6 +90,7 @@ fn what_is_left_out_has_the_documented_default() {
         "[[gate]]\nname='test'\ncommand='make'\n[[component]]\nname='all'\n[[agent]]\nname='coder'",
     );
     assert_eq!((project.land, project.max_retries), (Land::Push, 3));
+    assert!(!project.push_wip);
     assert_eq!(project.trigger.start_label, "huskies");
     assert_eq!(project.gates[0].on, [Moment::Accept, Moment::Merge]);
     assert_eq!(project.gates[0].timeout, Duration::from_mins(10));
@@ -125,7 +128,7 @@ fn a_missing_file_says_how_to_make_one() {
 
 #[test]
 fn an_unknown_key_is_named_with_what_is_supported() {
-    assert_snapshot!(refused("landing = 'push'"), @".huskies/project.toml:1: unknown key `landing`, supported here are `land`, `max_retries`, `trigger`, `component`, `gate`, `agent`");
+    assert_snapshot!(refused("landing = 'push'"), @".huskies/project.toml:1: unknown key `landing`, supported here are `land`, `max_retries`, `push_wip`, `trigger`, `component`, `gate`, `agent`");
     assert_snapshot!(refused("\n[[gate]]\nname = 'a'\ncomand = 'x'"), @".huskies/project.toml:4: unknown key `comand`, supported here are `name`, `command`, `timeout_secs`, `on`, `paths`");
     assert_snapshot!(refused("[trigger]\nlabel = 'a'"), @".huskies/project.toml:2: unknown key `label`, supported here are `start_label`, `hold_label`, `retry_label`");
 }

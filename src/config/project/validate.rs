@@ -39,6 +39,7 @@ impl Validation<'_> {
             land: raw.land.map_or(Ok(default_land), |land| self.land(&land))?,
             trigger: self.trigger(raw.trigger)?,
             max_retries: raw.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
+            push_wip: raw.push_wip,
             components: self.distinct(
                 "component",
                 raw.component,

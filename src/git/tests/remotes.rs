@@ -210,3 +210,42 @@ async fn without_a_remote_there_is_nothing_to_push() {
         Pushed::NoRemote
     );
 }
+
+#[tokio::test]
+async fn kept_work_goes_to_the_remote_under_its_own_name_again_and_again() {
+    let world = World::new();
+    let (remote, clone) = world.remote();
+    let repository = world.open(&clone).await;
+    let story = Story::begin(&repository, 1).await;
+    let name = "refs/huskies/wip/1/1";
+    for text in ["one", "another"] {
+        fs::write(story.path().join("half.txt"), text).unwrap();
+        let wip = story
+            .collect(&repository, 1)
+            .await
+            .wip
+            .expect("unfinished work");
+        for _ in 0..2 {
+            let pushed = repository
+                .push_wip(&story.spec.story, Attempt(1), &wip)
+                .await;
+            assert_eq!(pushed.unwrap(), Pushed::Done);
+            assert_eq!(world.sha(&remote, name), wip);
+        }
+        let kept = world.git(&remote, &["show", &format!("{name}:half.txt")]);
+        assert_eq!(kept, text);
+    }
+    hostile::script(
+        &remote.join("hooks/pre-receive"),
+        "#!/bin/sh\necho 'no strange refs'; exit 1\n",
+    );
+    let wip = world.sha(&remote, name);
+    let pushed = repository
+        .push_wip(&story.spec.story, Attempt(2), &wip)
+        .await
+        .unwrap();
+    assert!(
+        matches!(&pushed, Pushed::Rejected { reason } if reason.contains("no strange refs")),
+        "{pushed:?}"
+    );
+}

@@ -152,6 +152,14 @@ impl TestRemote {
         .collect()
     }
 
+    /// The full names of the refs below `prefix`.
+    pub(crate) fn refs(&self, prefix: &str) -> Vec<String> {
+        git(&self.bare, &["for-each-ref", "--format=%(refname)", prefix])
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The tree of a commit, branch or other revision.
     pub(crate) fn tree_of(&self, revision: &str) -> String {
         git(&self.bare, &["rev-parse", &format!("{revision}^{{tree}}")])

@@ -7,6 +7,7 @@ use serde::Serialize;
 pub(crate) struct Project {
     land: &'static str,
     max_retries: u32,
+    push_wip: bool,
     component: Vec<Component>,
     gate: Vec<Gate>,
     agent: Vec<Agent>,
@@ -42,6 +43,7 @@ impl Project {
         Self {
             land: "push",
             max_retries: 3,
+            push_wip: false,
             component: Vec::new(),
             gate: Vec::new(),
             agent: Vec::new(),
@@ -95,6 +97,12 @@ impl Project {
 
     pub(crate) fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
+        self
+    }
+
+    /// Kept work goes to the remote too.
+    pub(crate) fn push_wip(mut self) -> Self {
+        self.push_wip = true;
         self
     }
 

@@ -171,7 +171,7 @@ impl Turn {
                 });
             }
             RepoEvent::CandidateEmpty { base, .. } => {
-                self.repo.heads.remove(&merging.entry.story);
+                self.unwatch(&merging.entry.story);
                 let tip = base.clone();
                 self.fail(&merging, |_| StoryEvent::Contained { tip });
             }
@@ -296,7 +296,7 @@ impl Turn {
             base.tip = commit.clone();
         }
         let story = &merging.entry.story;
-        self.repo.heads.remove(story);
+        self.unwatch(story);
         self.repo.queue.retain(|entry| entry.story != *story);
         let receipt = Box::new(Receipt {
             base,

@@ -12,6 +12,7 @@ use crate::domain::effect::{Act, Effect, Timer};
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::id::{Sha, StoryId};
 use crate::domain::repo::{Base, Repo};
+use crate::domain::work::MergeCheck;
 
 /// How soon an unreachable base is looked at again.
 const SYNC_AGAIN: SignedDuration = SignedDuration::from_secs(30);
@@ -77,6 +78,7 @@ impl Turn {
                 tip,
                 trigger,
                 contained,
+                checks,
             } => {
                 let base = Base {
                     branch: branch.clone(),
@@ -84,6 +86,7 @@ impl Turn {
                     trigger: trigger.clone(),
                 };
                 self.base_synced(base, contained);
+                self.note_checks(tip, checks);
             }
             other => return Err(out_of_place(other)),
         }
@@ -106,7 +109,7 @@ impl Turn {
         for (story, head) in contained {
             // A story that has a newer commit by now is not contained with it.
             if self.repo.heads.get(story) == Some(head) {
-                self.repo.heads.remove(story);
+                self.unwatch(story);
                 self.take_out(story);
                 self.tell(story, StoryEvent::Contained { tip: tip.clone() });
             }
@@ -115,15 +118,40 @@ impl Turn {
         self.merge_next();
     }
 
+    /// Tells the stories whose merge with the base changed from clean to conflict, to another
+    /// conflict, or back.
+    fn note_checks(&mut self, tip: &Sha, checks: &[MergeCheck]) {
+        for MergeCheck { story, head, paths } in checks {
+            if self.repo.heads.get(story) != Some(head) {
+                continue;
+            }
+            let known = if paths.is_empty() {
+                self.repo.conflicts.remove(story)
+            } else {
+                self.repo.conflicts.insert(story.clone(), paths.clone())
+            };
+            if known.unwrap_or_default() != *paths {
+                let (head, base, paths) = (head.clone(), tip.clone(), paths.clone());
+                self.tell(story, StoryEvent::BaseConflicts { head, base, paths });
+            }
+        }
+    }
+
     fn head_known(&mut self, story: &StoryId, head: Option<&Sha>) -> Result<(), Refusal> {
-        let before = match head {
-            Some(head) => self.repo.heads.insert(story.clone(), head.clone()),
-            None => self.repo.heads.remove(story),
-        };
-        if before.as_ref() == head {
+        if self.repo.heads.get(story) == head {
             return ignored("this tip is known already");
         }
+        self.unwatch(story);
+        if let Some(head) = head {
+            self.repo.heads.insert(story.clone(), head.clone());
+        }
         Ok(())
+    }
+
+    /// Forgets a story's tip and what is known about it.
+    fn unwatch(&mut self, story: &StoryId) {
+        self.repo.heads.remove(story);
+        self.repo.conflicts.remove(story);
     }
 
     /// Where a story stands in every line it waits in.

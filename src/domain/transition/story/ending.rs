@@ -181,6 +181,7 @@ impl Turn {
             return Err(self.illegal("work_collected"));
         };
         self.note_head(collected);
+        self.publish_wip(collected);
         match then {
             Some(then) => self.rest(then),
             None => self.follow(&agent, &end, collected),
@@ -204,7 +205,19 @@ impl Turn {
         }
         let (story, head) = (self.story.id.clone(), Some(tip.commit.clone()));
         self.tell_repo(RepoEvent::HeadKnown { story, head });
+        self.story.base_conflict = None;
         self.story.head = Some(tip);
+    }
+
+    fn publish_wip(&mut self, collected: &Collected) {
+        let wanted = self.story.rules.as_ref();
+        if let (true, Some(commit)) = (
+            wanted.is_some_and(|rules| rules.project.push_wip),
+            collected.wip.clone(),
+        ) {
+            let attempt = self.story.attempt;
+            self.act(Act::PublishWip { attempt, commit });
+        }
     }
 
     /// The table of spec 5.7.

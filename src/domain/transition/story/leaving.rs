@@ -146,6 +146,7 @@ impl Turn {
     }
 
     pub(super) fn unwatch(&mut self) {
+        self.story.base_conflict = None;
         let story = self.story.id.clone();
         self.tell_repo(RepoEvent::HeadKnown { story, head: None });
     }

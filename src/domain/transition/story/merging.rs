@@ -6,7 +6,7 @@ use crate::domain::event::{RepoEvent, StoryEvent};
 use crate::domain::id::{ItemName, Sha};
 use crate::domain::repo::QueueEntry;
 use crate::domain::story::{
-    BlockReason, BlockedFrom, Merge, MergeFailure, MergePhase, Purpose, Stage, Then,
+    BaseConflict, BlockReason, BlockedFrom, Merge, MergeFailure, MergePhase, Purpose, Stage, Then,
 };
 use crate::domain::work::{GateReport, GateVerdict, Receipt};
 
@@ -186,6 +186,40 @@ impl Turn {
             }
             MergeFailure::GatesFailed { .. } => self.enter_stage(Stage::Coding, purpose),
         }
+    }
+
+    /// The base branch moved under a story in flight. An agent is told at its next turn; people
+    /// see it in the sticky comment. What is in the merge queue is tried there anyway.
+    pub(super) fn base_conflicts(
+        &mut self,
+        head: &Sha,
+        base: &Sha,
+        paths: &[String],
+    ) -> Result<(), Refusal> {
+        if self.story.head.as_ref().map(|tip| &tip.commit) != Some(head) {
+            return ignored("of an older commit");
+        }
+        let conflict = (!paths.is_empty()).then(|| BaseConflict {
+            base: base.clone(),
+            paths: paths.to_vec(),
+        });
+        if conflict.is_none() && self.story.base_conflict.is_none() {
+            return ignored("it did not conflict");
+        }
+        let text = match &conflict {
+            Some(BaseConflict { base, paths }) => format!(
+                "The base branch moved to {} and conflicts with your branch in {}.",
+                base.short(),
+                paths.join(", ")
+            ),
+            None => format!(
+                "The base branch moved to {} and does not conflict with your branch any more.",
+                base.short()
+            ),
+        };
+        self.remember(text);
+        self.story.base_conflict = conflict;
+        Ok(())
     }
 
     /// The change is on the base: whatever was under way is over.

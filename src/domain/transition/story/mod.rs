@@ -89,6 +89,9 @@ impl Turn {
             | StoryEvent::MergeRejected { .. }
             | StoryEvent::Landed { .. }
             | StoryEvent::Contained { .. } => self.merge_event(event),
+            StoryEvent::BaseConflicts { head, base, paths } => {
+                self.base_conflicts(head, base, paths)
+            }
         }
     }
 

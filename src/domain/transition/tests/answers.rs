@@ -110,6 +110,7 @@ impl World {
             }),
             Act::RetireWorktree { .. }
             | Act::PublishBranch { .. }
+            | Act::PublishWip { .. }
             | Act::Announce { .. }
             | Act::RemoveLabel { .. }
             | Act::SyncBase { .. }

@@ -4,9 +4,9 @@ use super::answers::Dice;
 use super::world::World;
 use crate::domain::effect::Act;
 use crate::domain::event::RepoEvent;
-use crate::domain::id::Sha;
+use crate::domain::id::{Sha, StoryId};
 use crate::domain::project::Trigger;
-use crate::domain::work::Candidate;
+use crate::domain::work::{Candidate, MergeCheck};
 
 impl World {
     pub(super) fn repo_act(&mut self, act: Act, dice: &mut Dice) -> Option<RepoEvent> {
@@ -14,12 +14,7 @@ impl World {
             Act::SyncBase { .. } if dice.trouble(4) => Some(RepoEvent::BaseUnavailable {
                 message: "no route to host".to_owned(),
             }),
-            Act::SyncBase { heads } => Some(RepoEvent::BaseSynced {
-                branch: "main".parse().unwrap(),
-                tip: self.tip.clone(),
-                trigger: Trigger::default(),
-                contained: heads.into_iter().filter(|_| dice.luck(20)).collect(),
-            }),
+            Act::SyncBase { heads } => Some(self.synced(heads, dice)),
             Act::BuildCandidate {
                 number, base, head, ..
             } => Some(self.built(number, base, head, dice)),
@@ -32,8 +27,25 @@ impl World {
             | Act::Collect { .. }
             | Act::RetireWorktree { .. }
             | Act::PublishBranch { .. }
+            | Act::PublishWip { .. }
             | Act::Announce { .. }
             | Act::RemoveLabel { .. } => None,
+        }
+    }
+
+    fn synced(&self, heads: Vec<(StoryId, Sha)>, dice: &mut Dice) -> RepoEvent {
+        let (contained, others): (Vec<_>, Vec<_>) = heads.into_iter().partition(|_| dice.luck(20));
+        let mut check = |(story, head)| {
+            let paths = ["a.rs", "b.rs"].into_iter().filter(|_| dice.luck(4));
+            let paths = paths.map(str::to_owned).collect();
+            MergeCheck { story, head, paths }
+        };
+        RepoEvent::BaseSynced {
+            branch: "main".parse().unwrap(),
+            tip: self.tip.clone(),
+            trigger: Trigger::default(),
+            checks: others.into_iter().map(&mut check).collect(),
+            contained,
         }
     }
 

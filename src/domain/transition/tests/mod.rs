@@ -66,6 +66,7 @@ fn project() -> Project {
         land: Land::Push,
         trigger: Trigger::default(),
         max_retries: 3,
+        push_wip: false,
         components: Vec::new(),
         gates: vec![gate("unit"), gate("lint")],
         agents: vec![agent("claude", Role::Coder, Runtime::ClaudeCode)],

@@ -7,6 +7,7 @@ use super::scene::{Scene, contained, operator};
 use crate::domain::event::StoryEvent;
 use crate::domain::project::Project;
 use crate::domain::story::Wish;
+use crate::domain::transition::tests::sha;
 use crate::domain::work::{End, Limit};
 
 fn message() -> String {
@@ -347,5 +348,30 @@ fn the_next_attempt_resumes_what_it_can() {
       not collected -> blocked: disk full (from coding) | announce blocked; label
       not collected, cancelled -> blocked: disk full (from coding) | announce blocked; label
       not collected, contained -> done | tell repo head_known; announce done; label
+    ");
+}
+
+#[test]
+fn uncommitted_work_goes_to_the_remote_where_the_project_says_so() {
+    let mut table = Table::new();
+    for (given, push_wip) in [("kept work stays here", false), ("it is pushed", true)] {
+        table.given(given);
+        let scene = Scene::new().with(|project| project.push_wip = push_wip);
+        let ended = scene.collecting(End::Finished);
+        let mut collected = ended.committed(20);
+        table.story(&ended, "all is committed", collected.clone());
+        if let StoryEvent::WorkCollected { collected, .. } = &mut collected {
+            collected.wip = Some(sha(50));
+        }
+        table.story(&ended, "some is not", collected);
+    }
+    insta::assert_snapshot!(table, @r"
+    kept work stays here
+      all is committed -> coding 1: judging | publish_branch; tell repo head_known; start accept-7-1-1; huskies/gates pending
+      some is not -> coding 1: judging | publish_branch; tell repo head_known; start accept-7-1-1; huskies/gates pending
+
+    it is pushed
+      all is committed -> coding 1: judging | publish_branch; tell repo head_known; start accept-7-1-1; huskies/gates pending
+      some is not -> coding 1: judging | publish_branch; tell repo head_known; publish_wip; start accept-7-1-1; huskies/gates pending
     ");
 }

@@ -210,3 +210,41 @@ fn what_landed_is_done_wherever_the_story_went_meanwhile() {
       landed -> done with a receipt | huskies/merge success; announce done; tell repo head_known; retire_worktree; label
     ");
 }
+
+#[test]
+fn a_base_that_moved_into_conflict_is_told_to_the_next_agent() {
+    let mut table = Table::new();
+    let conflicts = |head, paths: &[&str]| StoryEvent::BaseConflicts {
+        head: sha(head),
+        base: sha(3),
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+    };
+    let judging = Scene::new().judging();
+    let told = judging.after(conflicts(20, &["a.rs"]));
+    let failed = told.after(told.gates(Some("1 failed")));
+    let next = failed
+        .after(failed.project_read())
+        .go_on_to_money()
+        .go_on_to_worktree();
+    table.given("the gates failed, and meanwhile the base moved");
+    let started = table.story(&next, "worktree ready", next.worktree_ready());
+    let ended = started.after(started.agent_ended(End::Finished));
+
+    table.given("a commit that conflicts is being judged");
+    table.story(&judging, "of an older commit", conflicts(19, &["a.rs"]));
+    table.story(&judging, "no conflict, as before", conflicts(20, &[]));
+    let again = table.story(&told, "no conflict any more", conflicts(20, &[]));
+    assert_eq!(told.story.base_conflict.as_ref().unwrap().base, sha(3));
+    assert_eq!(again.story.base_conflict, None);
+    let newer = ended.after(ended.committed(21));
+    assert_eq!(newer.story.base_conflict, None, "the commit is a new one");
+    insta::assert_snapshot!(table, @r"
+    the gates failed, and meanwhile the base moved
+      worktree ready -> coding 2: starting, retry 1 | start claude warm for 1.00 USD, 2 told, with the failure
+
+    a commit that conflicts is being judged
+      of an older commit -> ignored: of an older commit
+      no conflict, as before -> ignored: it did not conflict
+      no conflict any more -> coding 1: judging
+    ");
+}

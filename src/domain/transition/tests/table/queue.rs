@@ -9,7 +9,7 @@ use crate::domain::project::Trigger;
 use crate::domain::repo::QueueEntry;
 use crate::domain::transition::Subject;
 use crate::domain::transition::tests::{noon, repo_name, report, sha, skip_all, story_id};
-use crate::domain::work::Candidate;
+use crate::domain::work::{Candidate, MergeCheck};
 
 /// A repository under test, and the table it fills.
 pub(super) struct Rows {
@@ -118,7 +118,21 @@ pub(super) fn synced(tip: u64, contained: &[(StoryId, Sha)]) -> RepoEvent {
         tip: sha(tip),
         trigger: Trigger::default(),
         contained: contained.to_vec(),
+        checks: Vec::new(),
     }
+}
+
+/// The base moved to `tip`, where the newest commit of #7 conflicts in `paths`.
+fn checked(tip: u64, head: u64, paths: &[&str]) -> RepoEvent {
+    let mut event = synced(tip, &[]);
+    if let RepoEvent::BaseSynced { checks, .. } = &mut event {
+        checks.push(MergeCheck {
+            story: story_id(7),
+            head: sha(head),
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        });
+    }
+    event
 }
 
 fn enqueued(number: u64, priority: i32, after: i64) -> RepoEvent {
@@ -310,6 +324,41 @@ fn what_is_withdrawn_or_contained_leaves_the_queue() {
     #7 is queued, its tip known
       an older tip is contained -> merge 2: #7 building on 02 | build_candidate on 02
       its tip is contained -> idle | tell #7 contained
+    ");
+}
+
+#[test]
+fn a_story_hears_once_that_the_base_conflicts_with_it_and_once_that_it_does_not() {
+    let mut rows = Rows::synced();
+    let known = |head| RepoEvent::HeadKnown {
+        story: story_id(7),
+        head: Some(sha(head)),
+    };
+    rows.given("the tip of #7 is known");
+    rows.after(known(27));
+    rows.when("still merges", checked(2, 27, &[]));
+    rows.when("conflicts", checked(3, 27, &["a.rs"]));
+    rows.when("conflicts as before", checked(4, 27, &["a.rs"]));
+    rows.when("conflicts elsewhere", checked(5, 27, &["a.rs", "b.rs"]));
+    rows.when("the answer is of an older commit", checked(5, 26, &[]));
+    rows.when("merges again", checked(6, 27, &[]));
+    rows.given("it has a newer commit than the one that conflicts");
+    rows.after(checked(7, 27, &["a.rs"]));
+    rows.after(known(28));
+    rows.when("still merges", checked(8, 28, &[]));
+    rows.when("conflicts", checked(9, 28, &["a.rs"]));
+    insta::assert_snapshot!(rows.table, @r"
+    the tip of #7 is known
+      still merges -> idle
+      conflicts -> idle | tell #7 base_conflicts
+      conflicts as before -> idle
+      conflicts elsewhere -> idle | tell #7 base_conflicts
+      the answer is of an older commit -> idle
+      merges again -> idle | tell #7 base_conflicts
+
+    it has a newer commit than the one that conflicts
+      still merges -> idle
+      conflicts -> idle | tell #7 base_conflicts
     ");
 }
 

@@ -285,6 +285,7 @@ fn act_words(act: &Act) -> String {
         | Act::Collect { .. }
         | Act::RetireWorktree { .. }
         | Act::PublishBranch { .. }
+        | Act::PublishWip { .. }
         | Act::SyncBase { .. }
         | Act::Land { .. } => name.to_owned(),
     }
