@@ -11,7 +11,9 @@ use std::fmt::Write;
 
 use crate::domain::effect::{Announcement, EffectId, GatesNews, MergeNews, StatusNews};
 use crate::domain::id::{ItemName, StoryId};
-use crate::domain::story::{Activity, BacklogNote, BaseConflict, MergeFailure, Stage, Story};
+use crate::domain::story::{
+    Activity, BacklogNote, BaseConflict, BlockReason, MergeFailure, Stage, Story,
+};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
 
 pub use log::event_line;
@@ -213,6 +215,12 @@ fn what_you_can_do(story: &Story) -> &'static str {
         Stage::Coding(_) | Stage::Qa(_) | Stage::Merge(_) | Stage::MergeFailure { .. } => {
             "Nothing is needed. Remove the start label to stop it (the work is kept), or close the issue to cancel it."
         }
+        Stage::Blocked {
+            reason: BlockReason::Protected { .. },
+            ..
+        } => {
+            "Look at the commit, then set the approve label to let it land, or remove the start label to put it back."
+        }
         Stage::Blocked { .. } => {
             "Mend what is named above, then set the retry label: it goes on from where it was. Remove the start label \
              to put it back."
@@ -242,6 +250,12 @@ fn footer(story: &Story) -> String {
 pub fn announcement(id: &EffectId, story: &StoryId, announcement: &Announcement) -> String {
     let marker = announcement_marker(id);
     let text = match announcement {
+        Announcement::Blocked {
+            reason: reason @ BlockReason::Protected { .. },
+        } => format!(
+            "**huskies needs an approval for this.** {}\n\nSet the approve label to let it land, or remove the start label.",
+            block_reason(reason)
+        ),
         Announcement::Blocked { reason } => format!(
             "**huskies is blocked on this.** {}\n\nMend it and set the retry label, or remove the start label.",
             block_reason(reason)

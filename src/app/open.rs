@@ -222,6 +222,8 @@ pub(super) fn adapters(
         forge: repo.forge,
         forge_kind: repo.config.forge,
         base_branch: repo.config.base_branch,
+        protection: repo.config.protection,
+        runtimes: config.runtimes.clone(),
     };
     let binary = std::env::current_exe().context("cannot find out where this program lies")?;
     Ok(Adapters {

@@ -11,6 +11,8 @@ use crate::config::environment::Environment;
 use crate::config::server::{ForgeKind, Identity, RepoConfig, RepoSource, ServerConfig};
 use crate::domain::account::Limits;
 use crate::domain::id::{RepoName, Slug};
+use crate::domain::policy::Protection;
+use crate::domain::project::Runtime;
 
 /// The options that every command about a server has.
 #[derive(Debug, Clone, Args)]
@@ -58,11 +60,13 @@ fn here() -> Result<ServerConfig, CliError> {
             source: RepoSource::Path(root.to_owned()),
             forge: ForgeKind::Local,
             base_branch: None,
+            protection: Protection::default(),
         }],
         limits: Limits::default(),
         max_body_bytes: 0,
         identity: Identity::default(),
         agent_environment: Vec::new(),
+        runtimes: Runtime::ALL.to_vec(),
     })
 }
 

@@ -56,6 +56,12 @@ enum StoryCommand {
     Cancel { story: String },
     /// Go on with a blocked story from where it was
     Retry { story: String },
+    /// Let a commit land that touches protected files; look at it first
+    Approve {
+        story: String,
+        /// The commit, or at least seven of its digits
+        commit: String,
+    },
     /// Pause a story before its next stage
     Hold { story: String },
     /// Let a held story go on
@@ -99,6 +105,14 @@ pub async fn run(
         StoryCommand::Stop { story } => ask(&client, &story, "stop", out).await,
         StoryCommand::Cancel { story } => ask(&client, &story, "cancel", out).await,
         StoryCommand::Retry { story } => ask(&client, &story, "retry", out).await,
+        StoryCommand::Approve { story, commit } => {
+            // Digits alone, since it becomes a part of an address.
+            if !commit.chars().all(|digit| digit.is_ascii_hexdigit()) {
+                let error = anyhow::anyhow!("`{commit}` is no commit");
+                return Err(CliError::usage(error).hint("`huskies story show` names it"));
+            }
+            ask(&client, &story, &format!("approve?commit={commit}"), out).await
+        }
         StoryCommand::Hold { story } => ask(&client, &story, "hold", out).await,
         StoryCommand::Release { story } => ask(&client, &story, "release", out).await,
         StoryCommand::Wait { story, timeout } => {

@@ -14,7 +14,7 @@ enum Kind {
 }
 
 /// Every key outside of `[[repo]]`, as the path to it.
-const KEYS: [(&[&str], Kind); 12] = [
+const KEYS: [(&[&str], Kind); 13] = [
     (&["listen"], Kind::Text),
     (&["data_dir"], Kind::Text),
     (&["forge", "github", "api_url"], Kind::Text),
@@ -27,8 +27,16 @@ const KEYS: [(&[&str], Kind); 12] = [
     (&["identity", "name"], Kind::Text),
     (&["identity", "email"], Kind::Text),
     (&["agents", "environment"], Kind::List),
+    (&["agents", "runtimes"], Kind::List),
 ];
-const REPO_KEYS: [&str; 5] = ["name", "path", "clone_url", "forge", "base_branch"];
+const REPO_KEYS: [(&str, Kind); 6] = [
+    ("name", Kind::Text),
+    ("path", Kind::Text),
+    ("clone_url", Kind::Text),
+    ("forge", Kind::Text),
+    ("base_branch", Kind::Text),
+    ("free_paths", Kind::List),
+];
 
 pub(super) fn apply(table: &mut Table, environment: &Environment) -> Result<(), ConfigError> {
     for (path, kind) in KEYS {
@@ -38,22 +46,21 @@ pub(super) fn apply(table: &mut Table, environment: &Environment) -> Result<(), 
         }
     }
     for place in 0.. {
-        let named = REPO_KEYS.map(|key| {
-            (
-                key,
-                environment.get(&variable(&format!("repo_{place}_{key}"))),
-            )
+        let named = REPO_KEYS.map(|(key, kind)| {
+            let name = variable(&format!("repo_{place}_{key}"));
+            let text = environment.get(&name);
+            (key, text.map(|text| value(kind, text, &name)))
         });
         let repos = table
             .get("repo")
             .and_then(Value::as_array)
             .map_or(0, Vec::len);
-        if place >= repos && named.iter().all(|(_, text)| text.is_none()) {
+        if place >= repos && named.iter().all(|(_, value)| value.is_none()) {
             return Ok(());
         }
-        for (key, text) in named {
-            if let Some(text) = text {
-                insert(repo(table, place)?, &[key], Value::String(text.to_owned()))?;
+        for (key, value) in named {
+            if let Some(value) = value {
+                insert(repo(table, place)?, &[key], value?)?;
             }
         }
     }

@@ -18,6 +18,8 @@ use super::overrides;
 use crate::domain::account::Limits;
 use crate::domain::id::{BranchName, RepoName};
 use crate::domain::money::Usd;
+use crate::domain::policy::Protection;
+use crate::domain::project::Runtime;
 
 /// GitHub's cap on webhook payloads is 25 MB (docs.github.com, "Webhook events and payloads").
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
@@ -35,6 +37,8 @@ pub struct ServerConfig {
     pub identity: Identity,
     /// Variables of the server's environment that agents may see, by name.
     pub agent_environment: Vec<String>,
+    /// The runtimes that projects may use.
+    pub runtimes: Vec<Runtime>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +55,8 @@ pub struct RepoConfig {
     pub source: RepoSource,
     pub forge: ForgeKind,
     pub base_branch: Option<BranchName>,
+    /// What may not land without a person's approval.
+    pub protection: Protection,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +141,8 @@ struct RawRepo {
     clone_url: Option<String>,
     forge: ForgeKind,
     base_branch: Option<BranchName>,
+    #[serde(default)]
+    free_paths: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -155,6 +163,7 @@ struct RawWebhook {
 #[serde(deny_unknown_fields, default)]
 struct RawAgents {
     environment: Vec<String>,
+    runtimes: Option<Vec<Runtime>>,
 }
 
 impl ServerConfig {
@@ -278,6 +287,7 @@ impl RawConfig {
             max_body_bytes: self.webhook.max_body_bytes.unwrap_or(MAX_BODY_BYTES),
             identity: self.identity,
             agent_environment: self.agents.environment,
+            runtimes: self.agents.runtimes.unwrap_or(Runtime::ALL.to_vec()),
         })
     }
 }
@@ -337,11 +347,14 @@ impl RawRepo {
                 return Err(value_error("repo", &message));
             }
         };
+        let protection = Protection::except(&self.free_paths)
+            .map_err(|error| value_error("repo.free_paths", &error.to_string()))?;
         Ok(RepoConfig {
             name: self.name,
             source,
             forge: self.forge,
             base_branch: self.base_branch,
+            protection,
         })
     }
 }
@@ -429,6 +442,8 @@ mod tests {
             ("HUSKIES_REPO_1_NAME", "octo/two"),
             ("HUSKIES_REPO_1_CLONE_URL", "https://example.com/two.git"),
             ("HUSKIES_REPO_1_FORGE", "local"),
+            ("HUSKIES_REPO_1_FREE_PATHS", "AGENTS.md, docs/**"),
+            ("HUSKIES_AGENTS_RUNTIMES", "command"),
         ]);
         let config = ServerConfig::parse(FILE, "huskies.toml", &environment).unwrap();
         assert_eq!(config.listen.port(), 9);
@@ -439,6 +454,12 @@ mod tests {
             RepoSource::Path("/srv/other".into())
         );
         assert_eq!(config.repos[1].forge, ForgeKind::Local);
+        let touched = |place: usize| {
+            let paths = ["AGENTS.md".to_owned()];
+            config.repos[place].protection.touched(&paths).len()
+        };
+        assert_eq!((touched(0), touched(1)), (1, 0));
+        assert_eq!(config.runtimes, [Runtime::Command]);
     }
 
     #[test]
@@ -447,6 +468,7 @@ mod tests {
         insta::assert_snapshot!(error("data_dir = '/d'"), @"repo is not valid: it is missing: add a [[repo]] with `name`, `path` and `forge`");
         let unset = ServerConfig::parse(FILE, "huskies.toml", &Environment::default()).unwrap_err();
         insta::assert_snapshot!(unset, @"the environment variable HUSKIES_GITHUB_TOKEN is not set: set it to a token that may write issues, statuses and contents");
+        insta::assert_snapshot!(error(&format!("{FILE}\nfree_paths = ['[']")), @"repo.free_paths is not valid: `[` is no glob: unclosed character class; missing ']'");
         assert!(error(&format!("colour = 1\n{FILE}")).contains("unknown field `colour`"));
         assert!(
             error(&FILE.replace("octo/app", "../app"))

@@ -205,6 +205,11 @@ pub enum StoryEvent {
         head: Sha,
         reason: String,
     },
+    /// What would land touches protected paths, and nobody approved it.
+    MergeNeedsApproval {
+        head: Sha,
+        paths: Vec<String>,
+    },
     Landed {
         receipt: Box<Receipt>,
     },
@@ -247,6 +252,7 @@ impl StoryEvent {
             | Self::MergeConflicted { .. }
             | Self::MergeGatesFailed { .. }
             | Self::MergeRejected { .. }
+            | Self::MergeNeedsApproval { .. }
             | Self::Landed { .. }
             | Self::Contained { .. }
             | Self::BaseConflicts { .. } => None,
@@ -307,6 +313,9 @@ pub enum RepoEvent {
     CandidateBuilt {
         number: u64,
         candidate: Candidate,
+        /// The protected paths in which it differs from the base.
+        #[serde(default)]
+        protected: Vec<String>,
     },
     CandidateConflicted {
         number: u64,

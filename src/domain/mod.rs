@@ -10,6 +10,7 @@ pub mod event;
 pub mod head;
 pub mod id;
 pub mod money;
+pub mod policy;
 pub mod project;
 pub mod repo;
 pub mod story;

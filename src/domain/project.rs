@@ -61,6 +61,14 @@ pub struct Trigger {
     pub start_label: String,
     pub hold_label: String,
     pub retry_label: String,
+    #[serde(default = "Trigger::default_approve_label")]
+    pub approve_label: String,
+}
+
+impl Trigger {
+    fn default_approve_label() -> String {
+        "huskies:approve".to_owned()
+    }
 }
 
 impl Default for Trigger {
@@ -69,6 +77,7 @@ impl Default for Trigger {
             start_label: "huskies".to_owned(),
             hold_label: "huskies:hold".to_owned(),
             retry_label: "huskies:retry".to_owned(),
+            approve_label: Self::default_approve_label(),
         }
     }
 }

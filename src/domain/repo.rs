@@ -82,6 +82,9 @@ pub struct QueueEntry {
     pub message: String,
     pub priority: i32,
     pub since: Timestamp,
+    /// Somebody who may let this head touch protected paths.
+    #[serde(default)]
+    pub approved: bool,
 }
 
 /// The one merge that is under way.

@@ -54,6 +54,9 @@ pub struct Story {
     /// How the newest commit conflicts with the base branch as it is now, when it does.
     #[serde(default)]
     pub base_conflict: Option<BaseConflict>,
+    /// The commit that somebody who may let land although it touches protected paths.
+    #[serde(default)]
+    pub approved: Option<Sha>,
     /// Files of the last conflict, which may hold markers until a repair has passed the gates.
     #[serde(default)]
     pub conflicts: Vec<String>,
@@ -89,6 +92,7 @@ impl Story {
             head: None,
             judged_tree: None,
             base_conflict: None,
+            approved: None,
             conflicts: Vec::new(),
             sessions: Vec::new(),
             recent: Vec::new(),
@@ -113,6 +117,24 @@ impl Story {
             Stage::Backlog { .. }
             | Stage::Merge(_)
             | Stage::Blocked { .. }
+            | Stage::Done { .. }
+            | Stage::Cancelled => None,
+        }
+    }
+
+    /// The commit that cannot land before somebody who may has approved it.
+    pub fn awaits_approval(&self) -> Option<&Sha> {
+        match &self.stage {
+            Stage::Blocked {
+                reason: BlockReason::Protected { commit, .. },
+                ..
+            } => Some(commit),
+            Stage::Blocked { .. }
+            | Stage::Backlog { .. }
+            | Stage::Coding(_)
+            | Stage::Qa(_)
+            | Stage::Merge(_)
+            | Stage::MergeFailure { .. }
             | Stage::Done { .. }
             | Stage::Cancelled => None,
         }
@@ -232,6 +254,12 @@ pub enum Wish {
     Cancel,
     /// Go on from where it was blocked. `label` is taken off again when a label asked for it.
     Retry {
+        label: Option<String>,
+    },
+    /// Let a commit land that touches protected paths. Without `commit`: the one that waits for it
+    /// when it is asked. `label` as above.
+    Approve {
+        commit: Option<Sha>,
         label: Option<String>,
     },
     Hold,

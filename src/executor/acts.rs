@@ -306,7 +306,7 @@ async fn announce(
 
 async fn build_candidate(repo: &RepoContext, number: u64, spec: &CandidateSpec) -> RepoEvent {
     match repo.git.build_candidate(spec).await {
-        Ok(Built::Candidate(candidate)) => RepoEvent::CandidateBuilt { number, candidate },
+        Ok(Built::Candidate(candidate)) => candidate_built(repo, number, candidate).await,
         Ok(Built::Conflict { paths }) => RepoEvent::CandidateConflicted {
             number,
             base: spec.base.clone(),
@@ -315,6 +315,26 @@ async fn build_candidate(repo: &RepoContext, number: u64, spec: &CandidateSpec) 
         Ok(Built::Nothing) => RepoEvent::CandidateEmpty {
             number,
             base: spec.base.clone(),
+        },
+        Err(error) => RepoEvent::CandidateFailed {
+            number,
+            message: error.to_string(),
+        },
+    }
+}
+
+/// What a change touches is looked up in the very commit that would land: a merge on the story's
+/// side can undo what the base did meanwhile.
+async fn candidate_built(repo: &RepoContext, number: u64, candidate: Candidate) -> RepoEvent {
+    let changed = repo
+        .git
+        .changed_paths(&candidate.base, &candidate.commit)
+        .await;
+    match changed {
+        Ok(paths) => RepoEvent::CandidateBuilt {
+            number,
+            protected: repo.protection.touched(&paths),
+            candidate,
         },
         Err(error) => RepoEvent::CandidateFailed {
             number,

@@ -57,7 +57,27 @@ async fn read_project_at_tip(repo: &RepoContext) -> Result<(Sha, Project), Unrea
                 .to_owned();
         return Err(Unreadable::Never(message));
     }
+    refuse_runtimes(repo, &project).map_err(Unreadable::Never)?;
     Ok((tip.sha, project))
+}
+
+/// A project can choose among what the server allows, and nothing else (spec 5.2).
+fn refuse_runtimes(repo: &RepoContext, project: &Project) -> Result<(), String> {
+    let refused = project
+        .agents
+        .iter()
+        .find(|agent| !repo.runtimes.contains(&agent.runtime));
+    let Some(agent) = refused else {
+        return Ok(());
+    };
+    let allowed: Vec<&str> = repo.runtimes.iter().map(|runtime| runtime.name()).collect();
+    Err(format!(
+        "agent `{}` has the runtime `{}`, which this server does not allow: use one of {}, or add it to `runtimes` \
+         in the [agents] table of the server's configuration",
+        agent.name,
+        agent.runtime.name(),
+        allowed.join(", ")
+    ))
 }
 
 /// The project file as it is in `commit`.

@@ -11,7 +11,8 @@ use crate::config::server::ForgeKind;
 use crate::crash::CrashPoints;
 use crate::domain::event::{Event, SubjectId};
 use crate::domain::id::{BranchName, RepoName, StoryId};
-use crate::domain::project::Land;
+use crate::domain::policy::Protection;
+use crate::domain::project::{Land, Runtime};
 use crate::domain::story::Story;
 use crate::domain::transition::Subject;
 use crate::engine::{EngineError, Handle, Report};
@@ -46,6 +47,9 @@ pub struct RepoContext {
     pub forge: Arc<dyn Forge>,
     pub forge_kind: ForgeKind,
     pub base_branch: Option<BranchName>,
+    pub protection: Protection,
+    /// The runtimes that its agents may have.
+    pub runtimes: Vec<Runtime>,
 }
 
 impl RepoContext {

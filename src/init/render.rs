@@ -21,6 +21,7 @@ max_retries = 3
 start_label = "huskies"
 # hold_label = "huskies:hold"
 # retry_label = "huskies:retry"
+# approve_label = "huskies:approve"
 "#;
 
 const COMPONENTS: &str = r"

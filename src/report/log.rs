@@ -62,6 +62,11 @@ fn story_line(event: &StoryEvent) -> String {
             super::plain(&failure_sentence(&failure))
         }
         StoryEvent::MergeRejected { reason, .. } => format!("it could not be landed: {reason}"),
+        StoryEvent::MergeNeedsApproval { head, paths } => format!(
+            "commit {} touches {} and waits for an approval",
+            head.short(),
+            paths.join(", ")
+        ),
         StoryEvent::Landed { receipt } => format!("landed as {}", receipt.commit.short()),
         StoryEvent::Contained { tip } => {
             format!("the base branch contains it as of {}", tip.short())
@@ -141,6 +146,11 @@ fn wish_words(wish: &Wish) -> String {
         Wish::Stop => "stop it".to_owned(),
         Wish::Cancel => "cancel it".to_owned(),
         Wish::Retry { .. } => "try it again".to_owned(),
+        Wish::Approve {
+            commit: Some(commit),
+            ..
+        } => format!("approve commit {}", commit.short()),
+        Wish::Approve { commit: None, .. } => "approve it".to_owned(),
         Wish::Hold => "hold it".to_owned(),
         Wish::Release => "let it go on".to_owned(),
         Wish::PickAgent { agent: Some(agent) } => format!("give it to {agent}"),

@@ -122,6 +122,12 @@ pub fn block_reason(reason: &BlockReason) -> String {
              `.huskies/project.toml` no `paths`, or some that match."
                 .to_owned()
         }
+        BlockReason::Protected { commit, paths } => format!(
+            "Its commit {} touches files that decide what runs here, in CI or in an agent: {}. They do not land \
+             before somebody with write permission has looked at that commit and approved it.",
+            code(commit.as_str()),
+            list(paths.iter().map(String::as_str), NAMED)
+        ),
         BlockReason::GatesUnavailable { message } => {
             format!("The gates could not be run: {}.", code(message))
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -40,12 +40,24 @@ enum Verb {
     Retry,
     Hold,
     Release,
+    Approve,
 }
+
+/// What is said about the thing that is asked.
+#[derive(Deserialize)]
+pub(super) struct ActionQuery {
+    /// The commit that is approved, or its first digits.
+    commit: Option<String>,
+}
+
+/// The fewest digits of a commit that name it.
+const SHORTEST_COMMIT: usize = 7;
 
 pub(super) async fn act(
     _: Operator,
     State(state): Shared,
     Path(path): Path<ActionPath>,
+    Query(query): Query<ActionQuery>,
 ) -> Result<Json<StoryView>, WebError> {
     let id = StoryId::new(repo_name(&path.owner, &path.repo)?, path.number);
     let repo = state
@@ -54,7 +66,10 @@ pub(super) async fn act(
         .ok_or_else(|| WebError::not_found(&id.repo.to_string()))?;
     let trigger = trigger(&state, &id).await?;
     show_on_forge(repo, &id, path.verb, &trigger).await?;
-    let wish = wish(repo, &id, path.verb).await?;
+    let wish = match path.verb {
+        Verb::Approve => approval(&state, &id, &query).await?,
+        verb => wish(repo, &id, verb).await?,
+    };
     let event = Event::story(
         &id,
         StoryEvent::Asked {
@@ -99,6 +114,34 @@ async fn wish(repo: &WebRepo, id: &StoryId, verb: Verb) -> Result<Wish, WebError
         Verb::Retry => Wish::Retry { label: None },
         Verb::Hold => Wish::Hold,
         Verb::Release => Wish::Release,
+        Verb::Approve => Wish::Approve {
+            commit: None,
+            label: None,
+        },
+    })
+}
+
+/// An approval names the commit that it is of, so that nobody approves what came meanwhile.
+async fn approval(
+    state: &Arc<WebState>,
+    id: &StoryId,
+    query: &ActionQuery,
+) -> Result<Wish, WebError> {
+    let story = find(state, id).await?;
+    let commit = story.awaits_approval().cloned();
+    let named = query.commit.as_deref().unwrap_or_default();
+    if let Some(waiting) = &commit
+        && (named.len() < SHORTEST_COMMIT || !waiting.as_str().starts_with(named))
+    {
+        let message = format!(
+            "an approval names the commit that waits for it, or at least {SHORTEST_COMMIT} of its digits: {id} waits \
+             with {waiting}"
+        );
+        return Err(WebError::new(StatusCode::CONFLICT, message));
+    }
+    Ok(Wish::Approve {
+        commit,
+        label: None,
     })
 }
 
@@ -119,7 +162,7 @@ async fn show_on_forge(
         Verb::Cancel => drop(local.close(id, OPERATOR).await?),
         Verb::Hold => drop(local.label(id, &trigger.hold_label, OPERATOR).await?),
         Verb::Release => drop(local.unlabel(id, &trigger.hold_label, OPERATOR).await?),
-        Verb::Retry => {}
+        Verb::Retry | Verb::Approve => {}
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod local_forge;
 mod main_flow;
 mod moving_base;
 mod permission;
+mod protected;
 mod readme;
 mod stopping;
 mod supervisor;

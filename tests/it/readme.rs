@@ -94,6 +94,7 @@ fn the_reference_of_the_server_shows_the_defaults() {
     assert_eq!(shown.max_body_bytes, bare.max_body_bytes);
     assert_eq!(shown.identity, bare.identity);
     assert_eq!(shown.agent_environment, bare.agent_environment);
+    assert_eq!(shown.runtimes, bare.runtimes);
     assert_eq!(shown.github.unwrap().api_url, bare.github.unwrap().api_url);
     let commented = reference.replace("# base_branch", "base_branch");
     assert!(server(&commented).repos[0].base_branch.is_some());
@@ -107,6 +108,7 @@ fn the_reference_of_a_project_shows_the_defaults() {
         "[[component]]\nname = 'web'\n[[gate]]\nname = 'test'\ncommand = 'npm test'\n[[agent]]\nname = 'coder'",
     );
     assert_eq!(shown.max_retries, bare.max_retries);
+    assert_eq!(shown.push_wip, bare.push_wip);
     assert_eq!(shown.trigger, bare.trigger);
     assert_eq!(shown.gates, bare.gates);
     assert_eq!(shown.components[0].path, bare.components[0].path);

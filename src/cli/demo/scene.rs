@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use crate::config::server::{ForgeKind, Identity, RepoConfig, RepoSource, ServerConfig};
 use crate::domain::account::Limits;
+use crate::domain::policy::Protection;
+use crate::domain::project::Runtime;
 
 pub(super) const REPO: &str = "demo/greeter";
 
@@ -177,6 +179,7 @@ impl Scene {
                     source: RepoSource::Path(self.repository()),
                     forge: ForgeKind::Local,
                     base_branch: None,
+                    protection: Protection::default(),
                 })
                 .into_iter()
                 .collect(),
@@ -184,6 +187,7 @@ impl Scene {
             max_body_bytes: 0,
             identity: Identity::default(),
             agent_environment: Vec::new(),
+            runtimes: Runtime::ALL.to_vec(),
         }
     }
 

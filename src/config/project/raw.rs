@@ -33,6 +33,7 @@ pub(super) struct Trigger {
     pub(super) start_label: Option<Placed<String>>,
     pub(super) hold_label: Option<Placed<String>>,
     pub(super) retry_label: Option<Placed<String>>,
+    pub(super) approve_label: Option<Placed<String>>,
 }
 
 #[derive(Deserialize)]

@@ -130,7 +130,7 @@ fn a_missing_file_says_how_to_make_one() {
 fn an_unknown_key_is_named_with_what_is_supported() {
     assert_snapshot!(refused("landing = 'push'"), @".huskies/project.toml:1: unknown key `landing`, supported here are `land`, `max_retries`, `push_wip`, `trigger`, `component`, `gate`, `agent`");
     assert_snapshot!(refused("\n[[gate]]\nname = 'a'\ncomand = 'x'"), @".huskies/project.toml:4: unknown key `comand`, supported here are `name`, `command`, `timeout_secs`, `on`, `paths`");
-    assert_snapshot!(refused("[trigger]\nlabel = 'a'"), @".huskies/project.toml:2: unknown key `label`, supported here are `start_label`, `hold_label`, `retry_label`");
+    assert_snapshot!(refused("[trigger]\nlabel = 'a'"), @".huskies/project.toml:2: unknown key `label`, supported here are `start_label`, `hold_label`, `retry_label`, `approve_label`");
 }
 
 #[test]
@@ -185,5 +185,5 @@ fn every_label_that_moves_stories_can_be_named_and_none_twice() {
         (trigger.hold_label.as_str(), trigger.retry_label.as_str()),
         ("wait", "again")
     );
-    assert_snapshot!(refused("[trigger]\nstart_label = 'huskies:hold'"), @".huskies/project.toml:1: `trigger` has two labels of the same name: give starting, holding and retrying a label each");
+    assert_snapshot!(refused("[trigger]\nstart_label = 'huskies:hold'"), @".huskies/project.toml:1: `trigger` has two labels of the same name: give starting, holding, retrying and approving a label each");
 }

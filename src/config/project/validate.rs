@@ -84,18 +84,21 @@ impl Validation<'_> {
             start_label: self.label("start_label", raw.start_label, default.start_label)?,
             hold_label: self.label("hold_label", raw.hold_label, default.hold_label)?,
             retry_label: self.label("retry_label", raw.retry_label, default.retry_label)?,
+            approve_label: self.label("approve_label", raw.approve_label, default.approve_label)?,
         };
         let Trigger {
             start_label,
             hold_label,
             retry_label,
+            approve_label,
         } = &trigger;
-        if start_label == hold_label || start_label == retry_label || hold_label == retry_label {
+        let distinct = HashSet::from([start_label, hold_label, retry_label, approve_label]);
+        if distinct.len() < 4 {
             return Err(self.invalid(
                 "trigger",
                 0..0,
                 "has two labels of the same name".to_owned(),
-                "give starting, holding and retrying a label each",
+                "give starting, holding, retrying and approving a label each",
             ));
         }
         Ok(trigger)

@@ -59,6 +59,11 @@ pub enum BlockReason {
     },
     /// None of the gates applies to what changed.
     NothingTested,
+    /// The change touches files that decide what runs; a person has to approve this very commit.
+    Protected {
+        commit: Sha,
+        paths: Vec<String>,
+    },
     GatesUnavailable {
         message: String,
     },

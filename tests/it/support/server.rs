@@ -23,6 +23,13 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     forge: Option<Forges>,
     repo: Vec<Repo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agents: Option<Agents>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Agents {
+    runtimes: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -52,6 +59,7 @@ struct Repo {
     forge: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     base_branch: Option<&'static str>,
+    free_paths: Vec<&'static str>,
 }
 
 /// The repository that every test serves.
@@ -65,6 +73,7 @@ impl Config {
             webhook: None,
             forge,
             repo: vec![repo],
+            agents: None,
         }
     }
 
@@ -81,6 +90,7 @@ impl Config {
             clone_url: None,
             forge: "github",
             base_branch: None,
+            free_paths: Vec::new(),
         };
         Self::of(data_dir, Some(Forges { github }), repo)
     }
@@ -93,6 +103,7 @@ impl Config {
             clone_url: None,
             forge: "local",
             base_branch: None,
+            free_paths: Vec::new(),
         };
         Self::of(data_dir, None, repo)
     }
@@ -103,6 +114,21 @@ impl Config {
             repo.path = None;
             repo.clone_url = Some(url.to_owned());
         }
+        self
+    }
+
+    /// Paths that need nobody's approval.
+    pub(crate) fn free_paths(mut self, globs: &[&'static str]) -> Self {
+        for repo in &mut self.repo {
+            repo.free_paths = globs.to_vec();
+        }
+        self
+    }
+
+    /// The runtimes that projects may use.
+    pub(crate) fn runtimes(mut self, names: &[&'static str]) -> Self {
+        let runtimes = names.to_vec();
+        self.agents = Some(Agents { runtimes });
         self
     }
 

@@ -82,6 +82,10 @@ fn labeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
         let label = Some(trigger.retry_label.clone());
         return vec![Wish::Retry { label }];
     }
+    if label == trigger.approve_label {
+        let (commit, label) = (None, Some(trigger.approve_label.clone()));
+        return vec![Wish::Approve { commit, label }];
+    }
     let agent = agent(label).map(|agent| Wish::PickAgent { agent: Some(agent) });
     let priority = priority(label).map(|priority| Wish::Prioritise { priority });
     agent.or(priority).into_iter().collect()

@@ -154,10 +154,20 @@ impl Turn {
 
     fn built(&mut self, merging: Merging, on: &Sha, event: &RepoEvent) -> Result<(), Refusal> {
         match event {
-            RepoEvent::CandidateBuilt { candidate, .. }
-                if candidate.base == *on && candidate.head == merging.entry.head =>
-            {
-                self.gate(merging, candidate);
+            RepoEvent::CandidateBuilt {
+                candidate,
+                protected,
+                ..
+            } if candidate.base == *on && candidate.head == merging.entry.head => {
+                if protected.is_empty() || merging.entry.approved {
+                    self.gate(merging, candidate);
+                } else {
+                    let paths = protected.clone();
+                    self.fail(&merging, |head| StoryEvent::MergeNeedsApproval {
+                        head,
+                        paths,
+                    });
+                }
             }
             RepoEvent::CandidateBuilt { .. } => {
                 self.broke_down(merging, "another change was built than the one to merge");

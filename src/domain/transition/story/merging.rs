@@ -25,6 +25,7 @@ impl Turn {
             message: self.commit_message(),
             priority: self.story.wishes.priority,
             since: self.now,
+            approved: self.story.approved.as_ref() == Some(&head),
         };
         self.merge_status(&head, MergeNews::Queued);
         self.merge_phase(&head, MergePhase::Queued);
@@ -85,6 +86,12 @@ impl Turn {
                 self.merge_gates_failed(head, base, report)
             }
             StoryEvent::MergeRejected { head, reason } => self.merge_rejected(head, reason),
+            StoryEvent::MergeNeedsApproval { head, paths } => {
+                self.expect_merge(head)?;
+                let (commit, paths) = (head.clone(), paths.clone());
+                self.block(BlockReason::Protected { commit, paths });
+                Ok(())
+            }
             other => Err(self.illegal(other.into())),
         }
     }

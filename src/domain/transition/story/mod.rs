@@ -87,6 +87,7 @@ impl Turn {
             | StoryEvent::MergeConflicted { .. }
             | StoryEvent::MergeGatesFailed { .. }
             | StoryEvent::MergeRejected { .. }
+            | StoryEvent::MergeNeedsApproval { .. }
             | StoryEvent::Landed { .. }
             | StoryEvent::Contained { .. } => self.merge_event(event),
             StoryEvent::BaseConflicts { head, base, paths } => {

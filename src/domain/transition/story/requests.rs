@@ -13,6 +13,7 @@ use crate::domain::work::{Task, TaskComment};
 
 impl Turn {
     pub(super) fn asked(&mut self, wish: &Wish, by: &Actor) -> Result<(), Refusal> {
+        let wish = &self.with_commit(wish);
         match by {
             Actor::Operator => self.ordered(wish),
             Actor::Account { login } => {
@@ -25,6 +26,21 @@ impl Turn {
                 self.ask_the_forge(wish, login);
                 Ok(())
             }
+        }
+    }
+
+    /// An approval is of the commit that waited for it when it was asked, whatever waits when the
+    /// forge has answered.
+    fn with_commit(&self, wish: &Wish) -> Wish {
+        match wish {
+            Wish::Approve {
+                commit: None,
+                label,
+            } => Wish::Approve {
+                commit: self.story.awaits_approval().cloned(),
+                label: label.clone(),
+            },
+            other => other.clone(),
         }
     }
 
@@ -102,7 +118,9 @@ impl Turn {
     /// Why a wish would change nothing, if it would not.
     fn moot(&self, wish: &Wish) -> Option<&'static str> {
         let story = &self.story;
-        if story.was_started() && matches!(wish, Wish::Retry { label: Some(_) }) {
+        if let (true, Wish::Retry { label: Some(_) } | Wish::Approve { label: Some(_), .. }) =
+            (story.was_started(), wish)
+        {
             // The label is taken off again, whatever became of the story.
             return None;
         }
@@ -125,7 +143,14 @@ impl Turn {
             Wish::Start { .. } => (!resting && !blocked, "it is started already"),
             Wish::Stop => (resting, "it is stopped already"),
             Wish::Cancel => (cancelled, "it is cancelled already"),
+            Wish::Retry { .. } if self.story.awaits_approval().is_some() => {
+                (true, "it waits for somebody to approve its commit")
+            }
             Wish::Retry { .. } => (!self.can_be_retried(), "it is not blocked"),
+            Wish::Approve { commit, .. } => (
+                commit.is_none() || self.story.awaits_approval() != commit.as_ref(),
+                "that commit does not wait for an approval",
+            ),
             Wish::Hold => (story.wishes.held, "it is held already"),
             Wish::Release => (!story.wishes.held, "it is not held"),
             Wish::PickAgent { agent } => {
@@ -140,7 +165,8 @@ impl Turn {
     }
 
     fn can_be_retried(&self) -> bool {
-        matches!(self.story.stage, Stage::Blocked { .. }) || self.waits_for_another_agent()
+        let blocked = matches!(self.story.stage, Stage::Blocked { .. });
+        (blocked && self.story.awaits_approval().is_none()) || self.waits_for_another_agent()
     }
 
     /// It was started, but with an agent that the project does not have.
@@ -167,6 +193,12 @@ impl Turn {
                     self.act(Act::RemoveLabel { label });
                 }
                 self.retry();
+            }
+            Wish::Approve { commit, label } => {
+                if let Some(label) = label {
+                    self.act(Act::RemoveLabel { label });
+                }
+                self.approve(commit);
             }
             Wish::Hold => self.hold(),
             Wish::Release => self.release(),
@@ -229,6 +261,16 @@ impl Turn {
             BlockedFrom::Qa => self.begin_review(),
             BlockedFrom::Merge { head } => self.enter_merge(head),
             BlockedFrom::MergeFailure { failure } => self.begin_fix_up(failure),
+        }
+    }
+
+    /// Lets the commit go on to land that waits for it, and no other.
+    fn approve(&mut self, commit: Option<Sha>) {
+        if let Some(commit) = commit
+            && self.story.awaits_approval() == Some(&commit)
+        {
+            self.story.approved = Some(commit.clone());
+            self.enter_merge(commit);
         }
     }
 

@@ -161,6 +161,10 @@ impl World {
                 "{} was not tested",
                 receipt.tree
             );
+            assert!(
+                !self.protected.contains(&receipt.tree) || story.approved.as_ref() == Some(head),
+                "{head} touches protected paths, and nobody approved it"
+            );
         }
     }
 

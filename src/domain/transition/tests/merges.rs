@@ -61,15 +61,24 @@ impl World {
                 number,
                 message: "git broke off".to_owned(),
             },
-            _ => RepoEvent::CandidateBuilt {
-                number,
-                candidate: Candidate {
+            _ => {
+                let candidate = Candidate {
                     base,
                     head,
                     commit: self.new_sha(),
                     tree: self.new_sha(),
-                },
-            },
+                };
+                let mut protected = Vec::new();
+                if dice.luck(6) {
+                    protected.push(".github/ci.yml".to_owned());
+                    self.protected.insert(candidate.tree.clone());
+                }
+                RepoEvent::CandidateBuilt {
+                    number,
+                    candidate,
+                    protected,
+                }
+            }
         }
     }
 

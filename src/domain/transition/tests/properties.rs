@@ -59,7 +59,7 @@ fn world(dice: &mut Dice) -> World {
 /// Something that a person does.
 fn outside(world: &mut World, dice: &mut Dice) -> Event {
     let number = 1 + dice.roll(3) as u64;
-    let action = match dice.roll(14) {
+    let action = match dice.roll(15) {
         0..=3 => IssueAction::Labeled("huskies".to_owned()),
         4 => IssueAction::Unlabeled("huskies".to_owned()),
         5 => IssueAction::Closed,
@@ -74,6 +74,7 @@ fn outside(world: &mut World, dice: &mut Dice) -> Event {
             return pushed(&world.tip);
         }
         12 => return operator(number, Wish::Stop),
+        13 => IssueAction::Labeled("huskies:approve".to_owned()),
         _ => return operator(number, Wish::Retry { label: None }),
     };
     let change = IssueChange {

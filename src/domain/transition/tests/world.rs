@@ -58,6 +58,8 @@ pub(super) struct World {
     pub(super) marked: BTreeSet<Sha>,
     /// Trees that merge gates passed.
     pub(super) passed: BTreeSet<Sha>,
+    /// Trees that touch protected paths.
+    pub(super) protected: BTreeSet<Sha>,
     runs: BTreeSet<RunId>,
     counter: u64,
 }
@@ -77,6 +79,7 @@ impl World {
             collected: BTreeSet::new(),
             marked: BTreeSet::new(),
             passed: BTreeSet::new(),
+            protected: BTreeSet::new(),
             runs: BTreeSet::new(),
             counter: 1,
         };

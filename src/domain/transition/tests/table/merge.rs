@@ -1,7 +1,7 @@
 //! A story in the merge queue (spec 7.1-7.3).
 
 use super::Table;
-use super::scene::{Scene, contained, landed, operator, start};
+use super::scene::{Scene, admitted, contained, denied, landed, operator, person, start};
 use crate::domain::event::StoryEvent;
 use crate::domain::story::Wish;
 use crate::domain::transition::tests::sha;
@@ -246,5 +246,82 @@ fn a_base_that_moved_into_conflict_is_told_to_the_next_agent() {
       of an older commit -> ignored: of an older commit
       no conflict, as before -> ignored: it did not conflict
       no conflict any more -> coding 1: judging
+    ");
+}
+
+#[test]
+fn a_commit_that_touches_protected_paths_waits_for_a_writer_to_approve_it() {
+    let mut table = Table::new();
+    let label = Some("huskies:approve".to_owned());
+    let approve = |commit: Option<u64>, label: &Option<String>| Wish::Approve {
+        commit: commit.map(sha),
+        label: label.clone(),
+    };
+    let queued = Scene::new().queued();
+    let needs = StoryEvent::MergeNeedsApproval {
+        head: sha(20),
+        paths: vec![".github/ci.yml".to_owned()],
+    };
+    table.given("in the queue");
+    table.story(
+        &queued,
+        "approved already",
+        operator(approve(Some(20), &None)),
+    );
+    let blocked = table.story(&queued, "it touches .github", needs);
+
+    table.given("waiting for an approval");
+    table.story(&blocked, "retry", retry());
+    table.story(
+        &blocked,
+        "another commit approved",
+        operator(approve(Some(21), &None)),
+    );
+    table.story(
+        &blocked,
+        "the operator approves",
+        operator(approve(None, &None)),
+    );
+    table.story(&blocked, "start", operator(start()));
+    let asked = table.story(&blocked, "labelled", person(approve(None, &label), "ann"));
+    table.story(&asked, "by a stranger", denied(1));
+    let allowed = table.story(&asked, "by a writer", admitted(1));
+    assert_eq!(allowed.story.approved, Some(sha(20)));
+
+    table.given("another commit waits by the time the writer is known");
+    let again = asked.after(operator(start())).attempt(End::Finished);
+    let again = again.after(again.committed(21));
+    let again = again.after(again.gates_passed());
+    let other = again.after(StoryEvent::MergeNeedsApproval {
+        head: sha(21),
+        paths: vec![".github/ci.yml".to_owned()],
+    });
+    let still = table.story(&other, "by a writer", admitted(1));
+    assert_eq!(still.story.approved, None);
+
+    table.given("nothing waits for an approval");
+    let coding = Scene::new().running();
+    let asked = table.story(&coding, "labelled", person(approve(None, &label), "ann"));
+    table.story(&asked, "by a writer", admitted(1));
+    insta::assert_snapshot!(table, @r"
+    in the queue
+      approved already -> ignored: that commit does not wait for an approval
+      it touches .github -> blocked: touches .github/ci.yml (from merge) | huskies/merge failure; announce blocked; label
+
+    waiting for an approval
+      retry -> ignored: it waits for somebody to approve its commit
+      another commit approved -> ignored: that commit does not wait for an approval
+      the operator approves -> merge: queued | huskies/merge pending; tell repo enqueued; label
+      start -> coding 2: configuring | tell repo head_known; read_project; label
+      labelled -> blocked: touches .github/ci.yml (from merge), 1 asked | admit ann (1)
+      by a stranger -> blocked: touches .github/ci.yml (from merge)
+      by a writer -> merge: queued | remove label huskies:approve; huskies/merge pending; tell repo enqueued; label
+
+    another commit waits by the time the writer is known
+      by a writer -> blocked: touches .github/ci.yml (from merge) | remove label huskies:approve
+
+    nothing waits for an approval
+      labelled -> coding 1: running, 1 asked | admit ann (1)
+      by a writer -> coding 1: running | remove label huskies:approve
     ");
 }

@@ -1,22 +1,9 @@
 //! What people ask for, and when it takes effect (spec 2.1, 2.5).
 
 use super::Table;
-use super::scene::{Scene, contained, landed, operator, person, start};
-use crate::domain::event::StoryEvent;
-use crate::domain::story::{Admission, Wish};
+use super::scene::{Scene, admitted, contained, denied, landed, operator, person, start};
+use crate::domain::story::Wish;
 use crate::domain::work::End;
-
-fn admitted(request: u64) -> StoryEvent {
-    let answer = Admission::Allowed {
-        comments: Vec::new(),
-    };
-    StoryEvent::Admitted { request, answer }
-}
-
-fn denied(request: u64) -> StoryEvent {
-    let answer = Admission::Denied;
-    StoryEvent::Admitted { request, answer }
-}
 
 fn situations() -> Vec<(&'static str, Scene)> {
     let new = Scene::new();

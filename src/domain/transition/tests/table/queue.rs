@@ -73,7 +73,17 @@ impl Rows {
                 commit: sha(30),
                 tree: sha(130),
             },
+            protected: Vec::new(),
         }
+    }
+
+    /// Like [`Self::built`], touching a protected path.
+    fn built_protected(&self, base: u64) -> RepoEvent {
+        let mut event = self.built(base);
+        if let RepoEvent::CandidateBuilt { protected, .. } = &mut event {
+            protected.push(".github/ci.yml".to_owned());
+        }
+        event
     }
 
     fn gates(&self, failure: Option<&str>) -> RepoEvent {
@@ -143,6 +153,7 @@ fn enqueued(number: u64, priority: i32, after: i64) -> RepoEvent {
             message: String::new(),
             priority,
             since: noon() + SignedDuration::from_secs(after),
+            approved: false,
         },
     }
 }
@@ -434,5 +445,27 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
 
     landing
       rejected -> idle | tell #7 merge_rejected
+    ");
+}
+
+#[test]
+fn what_touches_protected_paths_is_tested_and_landed_only_when_approved() {
+    let mut rows = Rows::synced();
+    rows.after(enqueued(7, 0, 0));
+    rows.given("building");
+    rows.when("it touches .github", rows.built_protected(1));
+    let mut approved = enqueued(7, 0, 0);
+    if let RepoEvent::Enqueued { entry } = &mut approved {
+        entry.approved = true;
+    }
+    rows.given("building, approved");
+    rows.after(approved);
+    rows.when("it touches .github", rows.built_protected(1));
+    insta::assert_snapshot!(rows.table, @r"
+    building
+      it touches .github -> idle | tell #7 merge_needs_approval
+
+    building, approved
+      it touches .github -> merge 2: #7 gating | start merge-2; tell #7 merge_began
     ");
 }

@@ -6,7 +6,7 @@ use crate::domain::event::{AccountEvent, Event, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, SessionId, Sha};
 use crate::domain::money::Usd;
 use crate::domain::project::{Project, Runtime};
-use crate::domain::story::{Actor, Story, Wish};
+use crate::domain::story::{Actor, Admission, Story, Wish};
 use crate::domain::transition::tests::{item, noon, project, report, sha, story_id};
 use crate::domain::transition::{Subject, step};
 use crate::domain::work::{Collected, End, ProcessIdentity, Receipt, Task, Usage};
@@ -320,6 +320,19 @@ pub(super) fn person(wish: Wish, login: &str) -> StoryEvent {
         login: login.to_owned(),
     };
     StoryEvent::Asked { wish, by }
+}
+
+/// The forge says that the sender may.
+pub(super) fn admitted(request: u64) -> StoryEvent {
+    let answer = Admission::Allowed {
+        comments: Vec::new(),
+    };
+    StoryEvent::Admitted { request, answer }
+}
+
+pub(super) fn denied(request: u64) -> StoryEvent {
+    let answer = Admission::Denied;
+    StoryEvent::Admitted { request, answer }
 }
 
 /// What the ledger gives this story when it asks for one dollar.

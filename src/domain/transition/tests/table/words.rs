@@ -152,6 +152,7 @@ fn reason_words(reason: &BlockReason) -> String {
             )
         }
         BlockReason::NothingTested => "nothing tested".to_owned(),
+        BlockReason::Protected { paths, .. } => format!("touches {}", paths.join(", ")),
         BlockReason::Asked { question } => format!("asks: {question}"),
         BlockReason::Ceiling { message }
         | BlockReason::WorktreeFailed { message }
