@@ -1,5 +1,6 @@
 //! The composition root: configuration in, a running server out. The only place that spawns roots.
 
+mod core;
 mod data_dir;
 mod open;
 
@@ -8,8 +9,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -17,25 +16,20 @@ use crate::config::environment::Environment;
 use crate::config::server::ServerConfig;
 use crate::crash::CrashPoints;
 use crate::domain::event::{AccountEvent, Event, RepoEvent};
-use crate::engine::{Engine, Handle, Report, Work};
-use crate::executor::{self, Executor};
-use crate::store::{SqliteStore, Store, TimerWrite};
-use crate::timer;
+use crate::engine::{Handle, Report};
+use crate::store::{SqliteStore, Store};
 use crate::web::{self, WebState};
 
+pub use self::core::{Core, Roots};
 pub use data_dir::{DataDir, ServerFile};
 
 /// A server that listens and is ready to run.
 pub struct App {
     address: SocketAddr,
     listener: TcpListener,
-    engine: Engine,
+    core: Core,
     handle: Handle,
-    work: mpsc::UnboundedReceiver<Work>,
-    context: executor::Context,
     web: WebState,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
     configured: Vec<Event>,
     /// Held as long as the server lives.
     data_dir: DataDir,
@@ -53,8 +47,6 @@ impl App {
         let store: Arc<dyn Store> = Arc::new(sqlite);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
-        let (work_sender, work) = mpsc::unbounded_channel();
-        let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work_sender);
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}: choose another `listen` address",
@@ -64,11 +56,15 @@ impl App {
         let address = listener.local_addr()?;
         let token = data_dir.announce(address)?;
         let configured = first_events(&config);
+        let web_repos = open::web_repos(&repos);
+        let adapters = open::adapters(&config, environment, repos, crash)?;
+        let core = Core::new(Arc::clone(&store), Arc::clone(&clock), adapters);
+        let handle = core.handle();
         let web = WebState {
             engine: handle.clone(),
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            repos: open::web_repos(&repos),
+            store,
+            clock,
+            repos: web_repos,
             webhook_secrets: config
                 .github
                 .as_ref()
@@ -78,22 +74,12 @@ impl App {
             token,
             data_dir: data_dir.path().to_owned(),
         };
-        let adapters = open::adapters(&config, environment, repos, crash)?;
-        let context = executor::Context {
-            store: Arc::clone(&store),
-            engine: handle.clone(),
-            adapters,
-        };
         Ok(Self {
             address,
             listener,
-            engine,
+            core,
             handle,
-            work,
-            context,
             web,
-            store,
-            clock,
             configured,
             data_dir,
         })
@@ -107,32 +93,8 @@ impl App {
     /// accepted and nothing new starts; what is under way gets its grace; the engine stores what it
     /// was told; the data folder is given back.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let mut roots = JoinSet::new();
-        roots.spawn(async move {
-            self.engine.run().await;
-            anyhow::Ok("engine")
-        });
-        let (work_sender, work) = mpsc::unbounded_channel();
-        let (timers, armed) = mpsc::unbounded_channel();
-        for timer in self.store.timers().await? {
-            timers.send(timer)?;
-        }
-        roots.spawn(split_timers(
-            self.work,
-            work_sender,
-            timers,
-            shutdown.clone(),
-        ));
-        let (clock, engine, stop) = (self.clock, self.handle.clone(), shutdown.clone());
-        roots.spawn(async move {
-            timer::run(armed, clock, engine, stop).await;
-            Ok("timers")
-        });
-        let executor = Executor::new(self.context, work, shutdown.clone());
-        roots.spawn(async move {
-            executor.run().await?;
-            Ok("executor")
-        });
+        let mut roots = Roots::new();
+        self.core.start(&mut roots, &shutdown).await?;
         roots.spawn(serve(self.listener, self.web, shutdown.clone()));
         for event in self.configured {
             self.handle.report(Report::event(event)).await?;
@@ -169,27 +131,6 @@ fn crash_points(environment: &Environment) -> anyhow::Result<CrashPoints> {
     CrashPoints::new(kill_at, trace).context("HUSKIES_CRASH_TRACE cannot be written")
 }
 
-/// Timers go to their owner, everything else to the executor.
-async fn split_timers(
-    mut work: mpsc::UnboundedReceiver<Work>,
-    executor: mpsc::UnboundedSender<Work>,
-    timers: mpsc::UnboundedSender<TimerWrite>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<&'static str> {
-    loop {
-        let work = tokio::select! {
-            () = shutdown.cancelled() => return Ok("work"),
-            work = work.recv() => work,
-        };
-        // Owners that left are at rest; what is stored is taken up at the next start.
-        match work {
-            Some(Work::Timer(timer)) => drop(timers.send(timer)),
-            Some(work) => drop(executor.send(work)),
-            None => return Ok("work"),
-        }
-    }
-}
-
 async fn serve(
     listener: TcpListener,
     state: WebState,
@@ -207,10 +148,7 @@ async fn serve(
 }
 
 /// A root that ends by itself, or breaks down, ends the server.
-async fn watch(
-    roots: &mut JoinSet<anyhow::Result<&'static str>>,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn watch(roots: &mut Roots, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut outcome = Ok(());
     while let Some(ended) = roots.join_next().await {
         let ended = ended.map_err(anyhow::Error::from).and_then(|ended| ended);

@@ -4,7 +4,7 @@
 //! effects in one transaction, many events at a time when many wait (group commit). Only what is
 //! durable is handed on to the executor. Not for: carrying anything out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -336,9 +336,10 @@ impl Engine {
 #[derive(Default)]
 struct Draft {
     commit: Commit,
-    subjects: HashMap<SubjectId, (Subject, u64)>,
+    /// Sorted, so that the same events always make the same commit.
+    subjects: BTreeMap<SubjectId, (Subject, u64)>,
     /// The versions that the store has now.
-    before: HashMap<SubjectId, u64>,
+    before: BTreeMap<SubjectId, u64>,
 }
 
 impl Draft {

@@ -27,7 +27,9 @@ pub async fn run(
     loop {
         let next = timers.values().min_by_key(|timer| timer.at).cloned();
         let wait = next.as_ref().map(|timer| until(clock.as_ref(), timer.at));
+        // In a fixed order, so that the same history always goes the same way.
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             timer = armed.recv() => match timer {
                 Some(timer) => {

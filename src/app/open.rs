@@ -218,7 +218,7 @@ pub(super) fn adapters(
     crash: CrashPoints,
 ) -> anyhow::Result<Adapters> {
     let context = |repo: OpenRepo| RepoContext {
-        git: repo.git,
+        git: Arc::new(repo.git),
         forge: repo.forge,
         forge_kind: repo.config.forge,
         base_branch: repo.config.base_branch,
@@ -232,10 +232,11 @@ pub(super) fn adapters(
             .map(|(name, repo)| (name, context(repo)))
             .collect(),
         data_dir: config.data_dir.clone(),
-        launcher: Launcher {
-            binary,
+        supervisors: Arc::new(Launcher {
+            binary: binary.clone(),
             environment: environment.only(&SUPERVISOR_ENVIRONMENT),
-        },
+        }),
+        binary,
         agent_environment: agent_environment(config, environment),
         as_root: rustix::process::geteuid().is_root(),
         masker: Masker::new(secrets(config)),

@@ -18,7 +18,7 @@ use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::RunId;
 use crate::domain::work::ProcessIdentity;
 use crate::engine::Report;
-use crate::process::client::{Attached, Attachment, LaunchError, Progress, attach};
+use crate::process::client::{Attached, Attachment, LaunchError, Progress};
 use crate::process::run_folder::{RunFolder, Spec, Supervision};
 use crate::store::{RunRecord, RunState, RunWrite};
 use crate::supervised::RunSpec;
@@ -159,7 +159,8 @@ impl Watcher {
             Ok(folder) => folder,
             Err(error) => return Some(Outcome::not_started(&record.run, &error.to_string())),
         };
-        let attachment = match attach(&folder).await {
+        let supervisors = &self.context.adapters.supervisors;
+        let attachment = match supervisors.meet(&folder).await {
             Ok(attachment) => attachment,
             Err(error) => return Some(Outcome::not_started(&record.run, &error.to_string())),
         };
@@ -187,7 +188,7 @@ impl Watcher {
             return Some(Outcome::not_started(&record.run, &error.to_string()));
         }
         self.context.adapters.crash.reach("run.launch.before");
-        let launched = self.context.adapters.launcher.launch(folder).await;
+        let launched = self.context.adapters.supervisors.launch(folder).await;
         self.context.adapters.crash.reach("run.launch.after");
         match launched {
             Ok(attached) => self.follow(record, folder, attached).await,
@@ -231,6 +232,7 @@ impl Watcher {
         let mut asked = false;
         loop {
             let progress = tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => return None,
                 () = self.stop.cancelled(), if !asked => {
                     asked = true;
