@@ -17,6 +17,8 @@ use crate::config::server::ServerConfig;
 use crate::crash::CrashPoints;
 use crate::domain::event::{AccountEvent, Event, RepoEvent};
 use crate::engine::{Handle, Report};
+use crate::report::Masker;
+use crate::secret::Secret;
 use crate::store::{SqliteStore, Store};
 use crate::web::{self, WebState};
 
@@ -30,21 +32,28 @@ pub struct App {
     core: Core,
     handle: Handle,
     web: WebState,
+    sqlite: SqliteStore,
     configured: Vec<Event>,
     /// Held as long as the server lives.
     data_dir: DataDir,
 }
 
 impl App {
-    /// Takes the data folder, opens the store and the repositories, and binds the address.
-    pub async fn open(config: ServerConfig, environment: &Environment) -> anyhow::Result<Self> {
+    /// Takes the data folder, opens the store and the repositories, and binds the address. First of
+    /// all `masker` learns every secret that must not be told.
+    pub async fn open(
+        config: ServerConfig,
+        environment: &Environment,
+        masker: Masker,
+    ) -> anyhow::Result<Self> {
+        masker.learn(open::secrets(&config, environment));
         let data_dir = DataDir::take(&config.data_dir).await?;
         let crash = crash_points(environment)?;
         let sqlite = SqliteStore::open(&data_dir.store())
             .await?
             .with_crash_points(crash.clone());
         let pool = sqlite.pool().clone();
-        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
@@ -55,11 +64,13 @@ impl App {
         })?;
         let address = listener.local_addr()?;
         let token = data_dir.announce(address)?;
+        masker.learn([Secret::from(token.clone())]);
         let configured = first_events(&config);
         let web_repos = open::web_repos(&repos);
-        let adapters = open::adapters(&config, environment, repos, crash)?;
+        let adapters = open::adapters(&config, environment, repos, (masker, crash))?;
         let core = Core::new(Arc::clone(&store), Arc::clone(&clock), adapters);
         let handle = core.handle();
+        handle.limit_inbox(config.max_pending);
         let web = WebState {
             engine: handle.clone(),
             store,
@@ -71,6 +82,12 @@ impl App {
                 .map(|github| github.webhook_secrets.clone())
                 .unwrap_or_default(),
             max_body_bytes: config.max_body_bytes,
+            limits: web::Limits {
+                connections: config.http.max_connections,
+                header_time: config.http.header_timeout,
+                body_time: config.http.body_timeout,
+                body_memory: config.http.max_memory_bytes,
+            },
             token,
             data_dir: data_dir.path().to_owned(),
         };
@@ -80,6 +97,7 @@ impl App {
             core,
             handle,
             web,
+            sqlite,
             configured,
             data_dir,
         })
@@ -96,6 +114,11 @@ impl App {
         let mut roots = Roots::new();
         self.core.start(&mut roots, &shutdown).await?;
         roots.spawn(serve(self.listener, self.web, shutdown.clone()));
+        let checkpoints = self.sqlite.keep_log_short(shutdown.clone());
+        roots.spawn(async move {
+            checkpoints.await;
+            Ok("checkpoints")
+        });
         for event in self.configured {
             self.handle.report(Report::event(event)).await?;
         }
@@ -136,14 +159,7 @@ async fn serve(
     state: WebState,
     shutdown: CancellationToken,
 ) -> anyhow::Result<&'static str> {
-    let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
-    let stop = shutdown.clone();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
-    tokio::select! {
-        served = serving => served?,
-        // Long polls and followed logs do not hold the server back.
-        () = async { shutdown.cancelled().await; tokio::time::sleep(web::GRACE).await } => {}
-    }
+    web::serve(listener, state, shutdown).await?;
     Ok("http")
 }
 

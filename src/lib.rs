@@ -20,6 +20,7 @@
 //! | [`clock`], [`timer`] | time, and what is armed to happen at one |
 //! | [`web`] | what talks HTTP |
 //! | [`config`] | validated configuration; the only room that reads the environment |
+//! | [`secret`] | secrets that may change while the server runs |
 //! | [`crash`] | named places where a test may kill the server |
 //! | [`app`], [`cli`] | the composition root, and the command line |
 //!
@@ -42,6 +43,7 @@ pub mod hook;
 pub mod init;
 pub mod process;
 pub mod report;
+pub mod secret;
 pub mod store;
 pub mod supervised;
 pub mod timer;

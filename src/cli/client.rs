@@ -75,7 +75,11 @@ impl Client {
 
     pub async fn ask(&self, id: &StoryId, verb: &str) -> Result<StoryView, CliError> {
         let response = self
-            .send(Method::POST, &path(id, &format!("/{verb}")), None)
+            .send(
+                Method::POST,
+                &path(id, &format!("/{verb}")),
+                Some(serde_json::json!({})),
+            )
             .await?;
         read(response).await
     }

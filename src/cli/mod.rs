@@ -9,6 +9,7 @@ pub mod gate;
 pub mod hook;
 pub mod init;
 mod interrupt;
+mod logging;
 pub mod logs;
 mod place;
 pub mod serve;

@@ -29,7 +29,7 @@ pub(crate) use state::{Comment, Issue, RecordedRequest, Status};
 
 use state::State;
 
-/// The token that the model accepts; every other one is answered 401.
+/// The token that the model accepts until it is rotated; every other one is answered 401.
 pub(crate) const TOKEN: &str = "ghp_model0123456789";
 /// The secret that deliveries are signed with unless a test signs them anew.
 pub(crate) const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
@@ -172,6 +172,11 @@ impl GithubModel {
         by: &str,
     ) -> Delivery {
         self.change(|state| state.push(branch, before, after, by))
+    }
+
+    /// The owner makes another token; the one before is refused from now on.
+    pub(crate) fn rotate_token(&self, token: &str) {
+        self.change(|state| token.clone_into(&mut state.token));
     }
 
     /// What GitHub sends when a webhook was just set up.

@@ -13,10 +13,10 @@ use axum::http::{HeaderValue, Response};
 use axum::middleware::{Next, from_fn_with_state};
 use tokio::sync::oneshot;
 
+use super::Shared;
 use super::fault::{Answer, Fault};
 use super::routes;
 use super::state::{RecordedRequest, State};
-use super::{Shared, TOKEN};
 
 const RATE_LIMIT: u32 = 5_000;
 
@@ -125,7 +125,7 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
             "Request forbidden by administrative rules.",
         ));
     }
-    if !is_authorized(parts) {
+    if !is_authorized(parts, &state.token) {
         return Admission::Refused(Answer::new(401, "Bad credentials"));
     }
     if state.rate_limit_remaining == 0 {
@@ -135,7 +135,7 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
     Admission::Admitted(state.faults.take(method, path))
 }
 
-fn is_authorized(parts: &Parts) -> bool {
+fn is_authorized(parts: &Parts, token: &str) -> bool {
     let header = parts
         .headers
         .get("authorization")
@@ -143,7 +143,7 @@ fn is_authorized(parts: &Parts) -> bool {
         .unwrap_or_default();
     ["Bearer ", "token "]
         .iter()
-        .any(|scheme| header.strip_prefix(scheme) == Some(TOKEN))
+        .any(|scheme| header.strip_prefix(scheme) == Some(token))
 }
 
 /// A fault's own headers win.
