@@ -102,7 +102,7 @@ pub(super) fn remove_locks(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).while_doing(|| on("read", folder))? {
         let path = entry.while_doing(|| on("read", folder))?.path();
         if path.extension().is_some_and(|end| end == "lock") {
-            fs::remove_file(&path).while_doing(|| on("remove", &path))?;
+            remove_tree(&path)?;
         }
     }
     Ok(())

@@ -23,7 +23,9 @@
 //!
 //! Not for: deciding anything about stories, running gates, the hook's contents, the forge's API.
 
+mod base;
 mod candidate;
+mod cell;
 mod checkout;
 mod clone;
 mod collect;
@@ -32,15 +34,19 @@ mod create;
 mod error;
 mod files;
 mod foreign;
+mod former;
 mod index;
 mod land;
 mod linked;
 mod objects;
 mod paths;
+mod reach;
 mod remote;
 mod repository;
+mod settings;
 mod snapshot;
 mod source;
+mod supply;
 mod switch;
 mod worktree;
 
@@ -53,6 +59,7 @@ pub use command::{Git, GitSettings};
 pub use error::GitError;
 pub use land::{Landing, Pushed};
 pub use paths::RepoPaths;
+pub use reach::Reach;
 pub use remote::Auth;
 pub use repository::{BaseTip, Identity, Repository};
 pub use source::Source;
