@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{While, on};
 use super::foreign::{read_head, read_ref};
+use super::repository::blocking;
 use super::settings::{self, quoted};
 use super::{Identity, Repository, Result, files};
 use crate::domain::id::Sha;
@@ -54,6 +55,15 @@ impl Blueprint {
             config: config.into_bytes(),
         }
     }
+}
+
+/// What mending a cell came to.
+#[derive(Debug, Default)]
+pub(super) struct Healed {
+    /// What somebody had changed, in words.
+    pub(super) noticed: Vec<String>,
+    /// Objects of the story may be gone.
+    pub(super) lost_objects: bool,
 }
 
 /// One cell, which may not be there yet.
@@ -146,17 +156,19 @@ impl Cell {
     }
 
     /// Puts back what every git command in here depends on, and takes away what killed ones left.
-    /// Nobody works in it meanwhile. Returns what somebody had changed, in words; settings are
-    /// looked at by [`Repository::heal`].
-    fn heal(&self) -> Result<Vec<String>> {
+    /// Nobody works in it meanwhile. Settings are looked at by [`Repository::heal`].
+    fn heal(&self) -> Result<Healed> {
         let mut noticed = Vec::new();
+        let mut lost_objects = false;
         for folder in FOLDERS {
             let path = self.git_dir.join(folder);
             if files::exists(&path) && !files::is_real_folder(&path) {
                 noticed.push(format!("`{folder}` had been replaced"));
             }
+            lost_objects |= !files::is_real_folder(&path) && folder.starts_with("objects");
             files::ensure_real_folder(&path)?;
         }
+        lost_objects |= self.remove_empty_objects()?;
         for (name, text) in [
             ("objects/info/alternates", ALTERNATES),
             ("config.worktree", MAIN_SETTINGS),
@@ -174,6 +186,11 @@ impl Cell {
                 files::remove_tree(&path)?;
             }
         }
+        let packed = self.git_dir.join("packed-refs");
+        if fs::symlink_metadata(&packed).is_ok_and(|found| !found.is_file()) {
+            noticed.push("`packed-refs` had been replaced".to_owned());
+            files::remove_tree(&packed)?;
+        }
         if read_head(&self.git_dir)?.is_none() {
             put(&self.git_dir.join("HEAD"), HEAD)?;
         }
@@ -181,7 +198,35 @@ impl Cell {
             files::remove_locks(&self.git_dir.join(folder))?;
         }
         files::remove_locks_below(&self.git_dir.join("refs"))?;
-        Ok(noticed)
+        Ok(Healed {
+            noticed,
+            lost_objects,
+        })
+    }
+
+    /// A power cut leaves objects empty that were just written. Git takes one for the object, and
+    /// stumbles over it for ever. Says whether there was any.
+    fn remove_empty_objects(&self) -> Result<bool> {
+        let objects = self.objects();
+        let mut found = false;
+        for entry in fs::read_dir(&objects).while_doing(|| on("read", &objects))? {
+            let folder = entry.while_doing(|| on("read", &objects))?.path();
+            let is_fan_out = folder.file_name().is_some_and(|name| name.len() == 2);
+            if !is_fan_out || !files::is_real_folder(&folder) {
+                continue;
+            }
+            for entry in fs::read_dir(&folder).while_doing(|| on("read", &folder))? {
+                let entry = entry.while_doing(|| on("read", &folder))?;
+                if entry
+                    .metadata()
+                    .is_ok_and(|found| found.is_file() && found.len() == 0)
+                {
+                    files::remove_tree(&entry.path())?;
+                    found = true;
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -196,16 +241,16 @@ fn put(path: &Path, text: &[u8]) -> Result<()> {
 impl Repository {
     /// Mends a cell that is there. The settings in it are the agent's to use, as long as git can
     /// read them and they do not turn the cell into something else.
-    pub(super) async fn heal(&self, cell: &Cell) -> Result<Vec<String>> {
+    pub(super) async fn heal(&self, cell: &Cell) -> Result<Healed> {
         let copy = cell.clone();
-        let (mut noticed, text) = super::repository::blocking(move || {
+        let (mut healed, text) = blocking(move || {
             if !copy.is_there() {
                 files::remove_tree(&copy.git_dir)?;
-                return Ok((Vec::new(), None));
+                return Ok((Healed::default(), None));
             }
-            let noticed = copy.heal()?;
+            let healed = copy.heal()?;
             let text = files::read_regular(&copy.git_dir.join("config"), SETTINGS_LIMIT)?;
-            Ok((noticed, Some(text.unwrap_or_default())))
+            Ok((healed, Some(text.unwrap_or_default())))
         })
         .await?;
         let blueprint = &self.inner.blueprint;
@@ -213,10 +258,11 @@ impl Repository {
             && text != blueprint.config
             && !self.are_sound(&text).await?
         {
-            noticed.push("its settings had been made unusable".to_owned());
+            let what = "its settings had been made unusable".to_owned();
+            healed.noticed.push(what);
             put(&cell.git_dir.join("config"), &blueprint.config)?;
         }
-        Ok(noticed)
+        Ok(healed)
     }
 
     /// Whether settings of a cell leave it what it is: a plain repository with a worktree.

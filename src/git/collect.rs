@@ -232,7 +232,7 @@ fn cannot_hold(snapshot: &Snapshot) -> Option<String> {
         ));
     }
     let names = snapshot.left_out.join(", ");
-    (!names.is_empty()).then(|| format!("it holds files whose names git does not store ({names})"))
+    (!names.is_empty()).then(|| format!("it holds what git does not store ({names})"))
 }
 
 impl Keepsake {

@@ -48,6 +48,7 @@ impl Repository {
         let refs = all_refs(&former)?;
         self.seed_base(&refs).await?;
         let everything = self.keep_former_refs(&former, refs.clone()).await?;
+        self.open_stories().await?;
         for lodger in self.lodgers(&former, &refs)? {
             self.rehouse(former.clone(), lodger).await?;
         }
@@ -58,6 +59,19 @@ impl Repository {
             files::remove_tree(tmp.path())?;
         }
         Ok(())
+    }
+
+    /// Whoever was at work in the old repository may go on: what they did is theirs.
+    async fn open_stories(&self) -> Result<()> {
+        self.read_objects(move |control| {
+            for name in control.names("refs/huskies/story/*/head")? {
+                if let Some(head) = control.read(&name)? {
+                    control.put(&name.replace("/head", "/open"), &head)?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// What control knows of the remote and is no branch of a story is the base.

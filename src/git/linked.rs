@@ -9,6 +9,7 @@
 //! Not for: what a worktree is for (`worktree`, `checkout`).
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -167,7 +168,7 @@ impl Linked {
             self.configure(hooks)?;
         }
         let index = admin.join("index");
-        let has_index = fs::symlink_metadata(&index).is_ok_and(|found| found.is_file());
+        let has_index = is_index(&index)?;
         if !has_index {
             files::remove_tree(&index)?;
         }
@@ -177,6 +178,20 @@ impl Linked {
 
 /// The file of a worktree's own settings (git-worktree(1), "CONFIGURATION FILE").
 const SETTINGS: &str = "config.worktree";
+
+/// Whether a file begins as an index does (gitformat-index(5)) and can hold one.
+fn is_index(path: &Path) -> Result<bool> {
+    let is_file =
+        fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() >= 32);
+    if !is_file {
+        return Ok(false);
+    }
+    let mut signature = [0; 4];
+    let file = fs::File::open(path);
+    let read = file.and_then(|mut file| file.read_exact(&mut signature));
+    read.while_doing(|| on("read", path))?;
+    Ok(&signature == b"DIRC")
+}
 
 fn write_head(admin: &Path, head: &Head) -> Result<()> {
     let text = match head {

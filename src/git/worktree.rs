@@ -54,7 +54,7 @@ impl Repository {
     /// crash at any point.
     pub async fn prepare_worktree(&self, spec: &WorktreeSpec) -> Result<Worktree> {
         let linked = self.story_worktree(&spec.branch)?;
-        let number = spec.story.number;
+        let (number, base) = (spec.story.number, spec.base.clone());
         let healed = self.heal(linked.cell()).await?;
         let standing = self
             .read_objects(move |control| {
@@ -67,16 +67,23 @@ impl Repository {
         let moved = self.put_branch_back(&linked, spec, &standing).await?;
         let mut worktree = if linked.is_there() {
             let start = standing.known.unwrap_or_else(|| spec.base.clone());
+            if healed.lost_objects {
+                self.put_back_objects(&linked, &start).await?;
+            }
             self.mend_worktree(&linked, &spec.branch, start).await?
         } else {
             self.build_worktree(&linked, spec, standing.known).await?
         };
         worktree
             .noticed
-            .splice(0..0, healed.into_iter().chain(moved));
-        let head = worktree.head.clone();
-        self.read_objects(move |control| control.put(&open_ref(number), &head))
+            .splice(0..0, healed.noticed.into_iter().chain(moved));
+        if !standing.open {
+            self.read_objects(move |control| {
+                let known = control.read(&story_ref(number))?.unwrap_or(base);
+                control.point(&open_ref(number), &known)
+            })
             .await?;
+        }
         Ok(worktree)
     }
 
@@ -130,13 +137,17 @@ impl Repository {
 
     /// Puts the branch in the cell at a commit of ours, whose objects may be gone there.
     async fn put_at(&self, linked: &Linked, branch: &BranchName, commit: &Sha) -> Result<()> {
-        let (repository, cell) = (self.clone(), linked.cell().clone());
-        let (full, commit) = (branch.full(), commit.clone());
+        self.put_back_objects(linked, commit).await?;
+        let (cell, full, commit) = (linked.cell().clone(), branch.full(), commit.clone());
+        blocking(move || cell.point(&full, &commit)).await
+    }
+
+    async fn put_back_objects(&self, linked: &Linked, commit: &Sha) -> Result<()> {
+        let (repository, cell, commit) = (self.clone(), linked.cell().clone(), commit.clone());
         blocking(move || {
             let tmp = repository.inner.paths.tmp();
             let scratch = tempfile::tempdir_in(&tmp).while_doing(|| on("write in", &tmp))?;
-            repository.supply(&cell, &commit, scratch.path())?;
-            cell.point(&full, &commit)
+            repository.supply(&cell, &commit, scratch.path())
         })
         .await
     }

@@ -375,3 +375,29 @@ async fn a_file_whose_name_git_refuses_keeps_the_folder() {
     }
     assert!(story.path().join("git~1").exists());
 }
+
+#[tokio::test]
+async fn folders_too_deep_for_git_are_not_taken_for_nothing() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let story = Story::begin(&repository, 1).await;
+    write(story.path(), &[("new.txt", "new\n")]);
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
+    let mut place = rustix::fs::openat(rustix::fs::CWD, story.path(), flags, 0.into()).unwrap();
+    for _ in 0..1_500 {
+        rustix::fs::mkdirat(&place, "deep", 0o755.into()).unwrap();
+        place = rustix::fs::openat(&place, "deep", flags, 0.into()).unwrap();
+    }
+    story.collect(&repository, 1).await;
+    assert_eq!(wip(&world, 1, "new.txt"), "new");
+    match repository
+        .retire_worktree(&story.collecting(1))
+        .await
+        .unwrap()
+    {
+        Retirement::Kept { reason } => assert!(reason.contains("too deep"), "{reason}"),
+        Retirement::Removed => panic!("what is down there is gone"),
+    }
+    assert!(story.path().join("deep/deep").exists());
+    files::remove_tree(story.path()).unwrap();
+}
