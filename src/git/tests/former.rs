@@ -32,7 +32,8 @@ impl Former {
         let alternates = format!("{}\n", root.join("control.git/objects").display());
         write(&work, &[("objects/info/alternates", &alternates)]);
         for setting in [
-            &["extensions.worktreeConfig", "true"][..],
+            &["core.repositoryformatversion", "1"][..],
+            &["extensions.worktreeConfig", "true"],
             &["--worktree", "core.bare", "true"],
             &["--unset", "core.bare"],
             &["user.name", "huskies"],
@@ -95,7 +96,6 @@ impl Former {
         }
     }
 
-    /// What the old server wrote when it made the worktree ready.
     async fn open(&self) -> Repository {
         self.world.open(&self.clone).await
     }
@@ -212,11 +212,17 @@ async fn a_takeover_that_was_cut_off_is_finished_at_the_next_start() {
     let world = &former.world;
     let (one, two) = (former.worktree(1), former.worktree(2));
     let heads = [&one, &two].map(|path| world.commit(path, &[("b.txt", "b")], "Work"));
-    // As if it had stopped after the renaming, with one cell made and its admin folder not moved.
-    let whole = Former::new();
-    drop(whole.open().await);
-    fs::rename(former.work(), world.at("data/repo/work.git.former")).unwrap();
-    fs::create_dir_all(world.at("data/repo/tmp/.half/cell.git")).unwrap();
+    let old = world.at("data/repo/work.git.former");
+    let copy = |from: &Path, to: &Path| {
+        let copied = Command::new("cp").arg("-a").args([from, to]).status();
+        assert!(copied.unwrap().success());
+    };
+    copy(&former.work(), &world.at("copy"));
+    drop(former.open().await);
+    // As if it had stopped with one cell made, its admin folder not moved, and the other not begun.
+    copy(&world.at("copy"), &old);
+    files::remove_tree(&world.cell(1).join("worktrees/story-1-door")).unwrap();
+    files::remove_tree(&world.cell(2)).unwrap();
     let repository = former.open().await;
     for (number, head) in [(1, &heads[0]), (2, &heads[1])] {
         let again = repository
@@ -225,7 +231,7 @@ async fn a_takeover_that_was_cut_off_is_finished_at_the_next_start() {
             .unwrap();
         assert_eq!((&again.head, again.created), (head, false));
     }
-    assert!(!world.at("data/repo/work.git.former").exists());
+    assert!(!old.exists());
 }
 
 #[tokio::test]

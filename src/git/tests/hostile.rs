@@ -1,4 +1,4 @@
-//! Nothing that was planted in a clone, in `work.git` or in a worktree ever runs.
+//! Nothing that was planted in a clone, in a cell or in a worktree ever runs.
 
 use std::os::unix::fs::PermissionsExt;
 
