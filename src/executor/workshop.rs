@@ -89,7 +89,7 @@ impl Workshop for Repository {
     async fn install_hook(&self, worktree: &Worktree, binary: &Path) -> anyhow::Result<()> {
         let hooks = self.hooks_dir(worktree)?;
         let (folder, binary) = (hooks.clone(), binary.to_owned());
-        let previous = self.shared_hooks_dir();
+        let previous = self.shared_hooks_dir(worktree)?;
         tokio::task::spawn_blocking(move || hook::write_hook_folder(&folder, &binary, &previous))
             .await??;
         self.set_hooks_path(worktree, &hooks).await?;

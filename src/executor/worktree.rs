@@ -34,6 +34,7 @@ pub(super) enum Prepared {
     Ready {
         head: Sha,
         hook_trouble: Option<String>,
+        noticed: Vec<String>,
     },
     Failed {
         message: String,
@@ -43,10 +44,15 @@ pub(super) enum Prepared {
 impl Prepared {
     pub(super) fn into_event(self, attempt: Attempt) -> StoryEvent {
         match self {
-            Self::Ready { head, hook_trouble } => StoryEvent::WorktreeReady {
+            Self::Ready {
+                head,
+                hook_trouble,
+                noticed,
+            } => StoryEvent::WorktreeReady {
                 attempt,
                 head,
                 hook_trouble,
+                noticed,
             },
             Self::Failed { message } => StoryEvent::WorktreeFailed { attempt, message },
         }
@@ -92,6 +98,7 @@ pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order
     Prepared::Ready {
         head: worktree.head,
         hook_trouble,
+        noticed: worktree.noticed,
     }
 }
 
