@@ -11,6 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::WebError;
 
+/// How long, and how many bytes, a body that is too large is still read and thrown away: an answer
+/// is lost to a client that is cut off while it sends.
+const LINGER: Duration = Duration::from_millis(250);
+const LINGER_BYTES: usize = 1024 * 1024;
+
 /// What bodies may cost.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
@@ -47,13 +52,14 @@ impl Budget {
     pub(super) async fn read(
         &self,
         headers: &HeaderMap,
-        body: Body,
+        mut body: Body,
         limit: usize,
     ) -> Result<WholeBody, WebError> {
         let announced = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|announced| announced > limit) {
+            linger(&mut body).await;
             return Err(too_large(limit));
         }
         tokio::time::timeout(self.time, self.collect(body, limit))
@@ -79,6 +85,7 @@ impl Budget {
                 continue;
             };
             if whole.bytes.len() + data.len() > limit {
+                linger(&mut body).await;
                 return Err(too_large(limit));
             }
             self.add(&mut whole, &data)?;
@@ -100,6 +107,21 @@ impl Budget {
         whole.bytes.extend_from_slice(data);
         Ok(())
     }
+}
+
+async fn linger(body: &mut Body) {
+    let mut left = LINGER_BYTES;
+    let discard = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whether it ended or time did, the answer is the same.
+    let _in_time = tokio::time::timeout(LINGER, discard).await;
 }
 
 fn too_large(limit: usize) -> WebError {

@@ -146,6 +146,7 @@ impl Config {
             clone_url: Some(url.to_owned()),
             forge: "github",
             base_branch: None,
+            free_paths: Vec::new(),
         });
         self
     }
