@@ -28,7 +28,7 @@ pub(super) struct Budget {
 #[derive(Debug)]
 pub(super) struct WholeBody {
     bytes: Vec<u8>,
-    _memory: Option<OwnedSemaphorePermit>,
+    memory: Option<OwnedSemaphorePermit>,
 }
 
 impl std::ops::Deref for WholeBody {
@@ -73,7 +73,7 @@ impl Budget {
     async fn collect(&self, mut body: Body, limit: usize) -> Result<WholeBody, WebError> {
         let mut whole = WholeBody {
             bytes: Vec::new(),
-            _memory: None,
+            memory: None,
         };
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| {
@@ -100,7 +100,7 @@ impl Budget {
             tracing::warn!("a request is sent away: too many bodies are in memory");
             WebError::busy("too much is going on here; come again later")
         })?;
-        match &mut whole._memory {
+        match &mut whole.memory {
             Some(memory) => memory.merge(room),
             none @ None => *none = Some(room),
         }

@@ -63,9 +63,12 @@ impl RawGitHub {
         environment: &Environment,
         folder: &Path,
     ) -> Result<Vec<Secret>, ConfigError> {
-        let default = || match self.webhook_secret_files.is_empty() {
-            true => vec![WEBHOOK_SECRET_ENV.to_owned()],
-            false => Vec::new(),
+        let default = || {
+            if self.webhook_secret_files.is_empty() {
+                vec![WEBHOOK_SECRET_ENV.to_owned()]
+            } else {
+                Vec::new()
+            }
         };
         let names = self.webhook_secret_envs.clone().unwrap_or_else(default);
         let variables = names
