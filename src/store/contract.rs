@@ -195,7 +195,7 @@ pub(super) async fn a_delivery_can_be_taken_once(place: &dyn Place) {
         ..step(&id, version)
     };
     store.commit(taking(1, "1")).await.unwrap();
-    for delivery in ["1", "never received"] {
+    for delivery in ["1", "never-received"] {
         let error = store.commit(taking(2, delivery)).await.unwrap_err();
         assert!(
             matches!(&error, StoreError::TakenAlready { id } if id.as_str() == delivery),
