@@ -113,33 +113,44 @@ impl Secret {
 
     fn refreshed(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
-        if let Some(path) = &self.0.file {
-            state.refresh(path);
+        let Some(path) = &self.0.file else {
+            return state;
+        };
+        let Some(news) = state.refresh(path) else {
+            return state;
+        };
+        // The log is masked with these very values: whoever writes to it must not hold them.
+        drop(state);
+        match news {
+            Ok(()) => tracing::info!(path = %path.display(), "a secret was read again"),
+            Err(error) => {
+                tracing::warn!(%error, "a secret cannot be read again; the one before stays in use");
+            }
         }
-        state
+        self.state()
     }
 }
 
 impl State {
-    fn refresh(&mut self, path: &Path) {
+    /// What there is to say about a file that changed; once for each state of the file.
+    fn refresh(&mut self, path: &Path) -> Option<Result<(), SecretError>> {
         let stamp = std::fs::metadata(path).ok().as_ref().map(Stamp::of);
         if stamp == self.stamp {
-            return;
+            return None;
         }
-        match read(path) {
+        Some(match read(path) {
             Ok((stamp, valid)) => {
-                tracing::info!(path = %path.display(), "a secret was read again");
                 self.stamp = Some(stamp);
                 let former = std::mem::replace(&mut self.valid, valid);
                 self.former.splice(0..0, former);
                 self.former.truncate(REMEMBERED);
+                Ok(())
             }
             Err(error) => {
-                // Said once for each state of the file, not at each use.
                 self.stamp = stamp;
-                tracing::warn!(%error, "a secret cannot be read again; the one before stays in use");
+                Err(error)
             }
-        }
+        })
     }
 }
 

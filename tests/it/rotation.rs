@@ -87,8 +87,9 @@ async fn the_forges_token_is_rotated_in_the_middle_of_a_story() {
         .await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
     let standing = pause.reached().await;
+    scene.github.add_token("ghp_another0123456789");
     replace(&files.token, "ghp_another0123456789");
-    scene.github.rotate_token("ghp_another0123456789");
+    scene.github.revoke_token(TOKEN);
     standing.let_go();
     scene.wait_for_stage(story, "done").await;
     scene
@@ -97,6 +98,8 @@ async fn the_forges_token_is_rotated_in_the_middle_of_a_story() {
             head.is_some_and(|head| greeting::is_reported(github, story, &head))
         })
         .await;
+    let last = scene.github.last_token();
+    assert_eq!(last.as_deref(), Some("ghp_another0123456789"));
     assert!(
         !scene.server.log().contains("ghp_"),
         "{}",
@@ -120,8 +123,8 @@ async fn git_takes_the_rotated_token() {
         })
         .await;
     assert_eq!(remote.next_token().await, TOKEN);
+    scene.github.add_token("ghp_another0123456789");
     replace(&files.token, "ghp_another0123456789");
-    scene.github.rotate_token("ghp_another0123456789");
     let mut push = scene
         .github
         .push("main", None, Some(&"1".repeat(40)), WRITER);

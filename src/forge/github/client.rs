@@ -160,9 +160,23 @@ impl Client {
 
     /// The answer as it is, refusals included.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, ForgeError> {
-        let session = self.session()?;
         let _turn = self.turns.acquire().await;
-        match tokio::time::timeout(DEADLINE, self.exchange(&session, &request)).await {
+        let session = self.session()?;
+        let answer = self.send_in(&session, &request).await?;
+        // Refused in the middle of a rotation: with a token that was replaced meanwhile.
+        let newest = self.session()?;
+        if answer.status == 401 && !Arc::ptr_eq(&session, &newest) {
+            return self.send_in(&newest, &request).await;
+        }
+        Ok(answer)
+    }
+
+    async fn send_in(
+        &self,
+        session: &Session,
+        request: &Request<'_>,
+    ) -> Result<Answer, ForgeError> {
+        match tokio::time::timeout(DEADLINE, self.exchange(session, request)).await {
             Ok(answer) => answer.map_err(|error| ForgeError::Unavailable {
                 message: in_full(&error),
             }),

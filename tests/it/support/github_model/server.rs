@@ -125,9 +125,11 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
             "Request forbidden by administrative rules.",
         ));
     }
-    if !is_authorized(parts, &state.token) {
+    let token = token_of(parts);
+    if !state.tokens.contains(&token) {
         return Admission::Refused(Answer::new(401, "Bad credentials"));
     }
+    state.last_token = Some(token);
     if state.rate_limit_remaining == 0 {
         return Admission::Refused(Answer::new(403, "API rate limit exceeded for user ID 1."));
     }
@@ -135,15 +137,17 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
     Admission::Admitted(state.faults.take(method, path))
 }
 
-fn is_authorized(parts: &Parts, token: &str) -> bool {
+/// Empty when there is none.
+fn token_of(parts: &Parts) -> String {
     let header = parts
         .headers
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    ["Bearer ", "token "]
+    let token = ["Bearer ", "token "]
         .iter()
-        .any(|scheme| header.strip_prefix(scheme) == Some(token))
+        .find_map(|scheme| header.strip_prefix(scheme));
+    token.unwrap_or_default().to_owned()
 }
 
 /// A fault's own headers win.

@@ -66,8 +66,9 @@ pub(super) struct Label {
 /// Everything the model knows.
 pub(super) struct State {
     pub(super) repo: String,
-    /// The one token that is accepted.
-    pub(super) token: String,
+    /// Every token that is accepted, and the one that was used last.
+    pub(super) tokens: Vec<String>,
+    pub(super) last_token: Option<String>,
     pub(super) default_branch: String,
     pub(super) now: Timestamp,
     pub(super) issues: BTreeMap<u64, Issue>,
@@ -89,7 +90,8 @@ impl State {
     pub(super) fn new(repo: &str) -> Self {
         Self {
             repo: repo.to_owned(),
-            token: TOKEN.to_owned(),
+            tokens: vec![TOKEN.to_owned()],
+            last_token: None,
             default_branch: "main".to_owned(),
             now: "2026-01-01T00:00:00Z".parse().expect("a constant"),
             issues: BTreeMap::new(),
