@@ -722,7 +722,7 @@ async fn a_tree_of_endless_depth_is_an_error_and_the_files_are_kept() {
     let repository = world.open(&world.clone()).await;
     let story = Story::begin(&repository, 1).await;
     write(story.path(), &[("new.txt", "kept\n")]);
-    deep_tree(&world, &story, 20_000);
+    deep_tree(&world, &story, 5_000);
     let error = repository
         .collect(&story.collecting(1))
         .await
