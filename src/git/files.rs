@@ -117,14 +117,14 @@ fn is_too_deep(error: &io::Error) -> bool {
 /// Moves what lies deeper than [`DEPTH`] up to the top, until nothing does.
 fn flatten(path: &Path) -> io::Result<()> {
     let top = open_folder(rustix::fs::CWD, path)?;
-    let mut count = 0;
-    loop {
-        let before = count;
-        lift(&top, (&top, 0), &mut count)?;
-        if count == before {
-            return Ok(());
-        }
+    let mut lifted = Vec::new();
+    lift(&top, (&top, 0), &mut lifted)?;
+    let mut done = 0;
+    while let Some(name) = lifted.get(done).cloned() {
+        done += 1;
+        lift(&top, (&open_folder(&top, name)?, 1), &mut lifted)?;
     }
+    Ok(())
 }
 
 fn open_folder(at: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
@@ -132,7 +132,11 @@ fn open_folder(at: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedF
     Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
 }
 
-fn lift(top: &OwnedFd, (folder, depth): (&OwnedFd, usize), count: &mut u64) -> io::Result<()> {
+fn lift(
+    top: &OwnedFd,
+    (folder, depth): (&OwnedFd, usize),
+    lifted: &mut Vec<String>,
+) -> io::Result<()> {
     for entry in rustix::fs::Dir::read_from(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -140,11 +144,11 @@ fn lift(top: &OwnedFd, (folder, depth): (&OwnedFd, usize), count: &mut u64) -> i
             continue;
         }
         if depth < DEPTH {
-            lift(top, (&open_folder(folder, name)?, depth + 1), count)?;
+            lift(top, (&open_folder(folder, name)?, depth + 1), lifted)?;
         } else {
-            *count += 1;
-            let place = format!(".huskies-deep-{count}");
-            rustix::fs::renameat(folder, name, top, place)?;
+            let place = format!(".huskies-deep-{}", lifted.len());
+            rustix::fs::renameat(folder, name, top, &place)?;
+            lifted.push(place);
         }
     }
     Ok(())

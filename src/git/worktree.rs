@@ -232,13 +232,11 @@ impl Repository {
         if !linked.cell().is_there() {
             self.found(linked.cell()).await?;
         }
-        let tip = self.held_tip(linked, branch).await?;
-        let head = match tip {
-            Some(tip) => tip,
-            None => {
-                self.put_at(linked, branch, &start).await?;
-                start
-            }
+        let head = if let Some(tip) = self.held_tip(linked, branch).await? {
+            tip
+        } else {
+            self.put_at(linked, branch, &start).await?;
+            start
         };
         let (worktree, full, hooks) = (linked.clone(), branch.full(), self.installed_hooks(linked));
         let wanted = hooks.clone();
