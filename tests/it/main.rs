@@ -31,6 +31,7 @@ mod readme;
 mod rotation;
 mod secrets;
 mod slow_clients;
+mod simulation;
 mod stopping;
 mod supervisor;
 mod support;
