@@ -144,30 +144,41 @@ async fn sticky_comment(
     })
 }
 
-/// Edits the comment that is there, finding it by its marker where its id is not known: a server
-/// that was killed after it had posted must not post again. One that a person deleted is posted anew.
+/// Edits the comment that is there, finding it by its marker where its id is not known or nothing
+/// has it any more: a post whose answer was lost must not be repeated. One that a person deleted is
+/// posted anew.
 async fn put_comment(
     repo: &RepoContext,
     story: &StoryId,
     written: Option<&Written>,
     body: &str,
 ) -> Result<CommentId, ForgeError> {
-    let known = match written {
-        Some(written) => Some(CommentId(written.handle.clone())),
-        None => {
-            repo.forge
-                .find_comment(story, &report::story_marker(story))
-                .await?
-        }
-    };
-    if let Some(comment) = known {
-        match repo.forge.update_comment(story, &comment, body).await {
-            Ok(()) => return Ok(comment),
-            Err(ForgeError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
+    if let Some(written) = written {
+        let known = CommentId(written.handle.clone());
+        if edit_comment(repo, story, (&known, body)).await? {
+            return Ok(known);
         }
     }
+    let marker = report::story_marker(story);
+    if let Some(found) = repo.forge.find_comment(story, &marker).await?
+        && edit_comment(repo, story, (&found, body)).await?
+    {
+        return Ok(found);
+    }
     repo.forge.create_comment(story, body).await
+}
+
+/// False when there is no such comment any more.
+async fn edit_comment(
+    repo: &RepoContext,
+    story: &StoryId,
+    (comment, body): (&CommentId, &str),
+) -> Result<bool, ForgeError> {
+    match repo.forge.update_comment(story, comment, body).await {
+        Ok(()) => Ok(true),
+        Err(ForgeError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn stage_label(

@@ -10,6 +10,7 @@
 //! | `HUSKIES_SIM_SEEDS=5000` | tells the histories of so many seeds, and kills the server at every point of the first tenth of them |
 //! | `HUSKIES_SIM_SEED=17` | tells one, and prints it; `17@345` kills the server at its point 345 |
 
+mod cases;
 mod check;
 mod commits;
 mod dice;
@@ -37,9 +38,9 @@ const REPO: &str = "octo/app";
 const STORIES: u64 = 3;
 
 /// Without a wish: what a minute's patience allows for.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 40;
 /// Of so many seeds, one has the server killed at each of its points.
-const EVERY_POINT: u64 = 50;
+const EVERY_POINT: u64 = 40;
 /// Side by side.
 const THREADS: u64 = 2;
 

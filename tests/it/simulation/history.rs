@@ -68,16 +68,40 @@ pub(super) enum Change {
     },
 }
 
-/// A history: steps, each with the pause before it.
-pub(super) fn history(seed: u64, dice: &mut Dice) -> Vec<(Duration, Step)> {
-    // Small seeds are small histories.
-    let length = 2 + (seed / 12).min(30);
-    let first = Step::Issue {
+/// What happens, beside what agents, gates and faults make of it.
+#[derive(Debug, Clone)]
+pub(super) struct History {
+    /// Each with the pause before it.
+    pub(super) steps: Vec<(Duration, Step)>,
+    /// How often a call to the outside goes wrong: once in this many. `None`: never.
+    pub(super) fault_rate: Option<u64>,
+    /// The day's ceiling.
+    pub(super) cents: u64,
+}
+
+impl History {
+    pub(super) fn of(seed: u64, dice: &mut Dice) -> Self {
+        Self {
+            fault_rate: *dice.pick(&[None, Some(25), Some(8)]),
+            cents: *dice.pick(&[400, 1_200, 5_000]),
+            steps: steps(seed, dice),
+        }
+    }
+}
+
+/// The start label for the first story.
+pub(super) fn started() -> Step {
+    Step::Issue {
         number: 1,
         action: IssueAction::Labeled("huskies".to_owned()),
         by: WRITER,
-    };
-    let mut steps = vec![(Duration::from_secs(1), first)];
+    }
+}
+
+fn steps(seed: u64, dice: &mut Dice) -> Vec<(Duration, Step)> {
+    // Small seeds are small histories.
+    let length = 2 + (seed / 12).min(30);
+    let mut steps = vec![(Duration::from_secs(1), started())];
     for _ in 1..length {
         let longest = *dice.pick(&[1, 20, 200, 1_500]);
         let pause = Duration::from_secs(dice.roll(longest + 1));

@@ -26,7 +26,7 @@ use super::REPO;
 use super::check;
 use super::dice::Dice;
 use super::forge::FakeForge;
-use super::history::{Step, history, operators};
+use super::history::{History, Step, operators};
 use super::store::{Host, SimulatedStore, Writing};
 use super::supervisors::FakeSupervisors;
 use super::workshop::FakeWorkshop;
@@ -53,7 +53,19 @@ pub(super) struct Told {
 
 /// Tells the history of `seed`, with a server that dies at each of `crashes`.
 pub(super) fn tell(seed: u64, crashes: &[u64], host: &Arc<Host>) -> Told {
-    let mut telling = Telling::new(seed, crashes, host);
+    let mut dice = Dice::new(seed);
+    let history = History::of(seed, &mut dice);
+    tell_history(history, dice, (crashes, host))
+}
+
+/// Tells a history; what agents, gates and faults make of it is the dice's.
+pub(super) fn tell_history(
+    history: History,
+    dice: Dice,
+    (crashes, host): (&[u64], &Arc<Host>),
+) -> Told {
+    let mut telling = Telling::new(history, dice, host);
+    telling.world.lock().unwrap().crash_at = crashes.to_vec();
     let mut now = start();
     loop {
         // What a dead server leaves behind goes with its runtime: nothing is cleaned up.
@@ -95,23 +107,22 @@ struct Telling {
 }
 
 impl Telling {
-    fn new(seed: u64, crashes: &[u64], host: &Arc<Host>) -> Self {
-        let mut dice = Dice::new(seed);
+    fn new(history: History, dice: Dice, host: &Arc<Host>) -> Self {
         let mut at = start();
-        let steps = history(seed, &mut dice).into_iter().map(|(pause, step)| {
+        let steps = history.steps.into_iter().map(|(pause, step)| {
             at += SignedDuration::try_from(pause).unwrap();
             (at, step)
         });
         let steps = steps.collect();
         let limits = Limits {
             per_story: Usd::from_cents(500),
-            per_day: Usd::from_cents(*dice.pick(&[400, 1_200, 5_000])),
+            per_day: Usd::from_cents(history.cents),
             agents: 2,
         };
         let folder = temporary_folder();
         Self {
             store: host.open(&folder.path().join("huskies.db")),
-            world: Arc::new(Mutex::new(World::new(dice, crashes.to_vec(), start()))),
+            world: Arc::new(Mutex::new(World::new(dice, history.fault_rate, start()))),
             host: Arc::clone(host),
             written: Arc::default(),
             folder,

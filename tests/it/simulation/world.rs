@@ -51,10 +51,9 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(mut dice: Dice, crash_at: Vec<u64>, start: Timestamp) -> Self {
+    pub(super) fn new(dice: Dice, fault_rate: Option<u64>, start: Timestamp) -> Self {
         let mut commits = Commits::default();
         let sites = Sites::new(&mut commits, start);
-        let fault_rate = [None, Some(25), Some(8)][usize::try_from(dice.roll(3)).unwrap()];
         Self {
             fault_rate,
             faults: 12,
@@ -71,7 +70,7 @@ impl World {
             trace: Vec::new(),
             violations: Vec::new(),
             points: 0,
-            crash_at,
+            crash_at: Vec::new(),
             dead: false,
         }
     }
