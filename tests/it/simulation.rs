@@ -7,7 +7,7 @@
 //!
 //! | variable | does |
 //! |---|---|
-//! | `HUSKIES_SIM_SEEDS=5000` | tells the histories of so many seeds, and kills the server at every point of the first tenth of them |
+//! | `HUSKIES_SIM_SEEDS=5000` | tells the histories of so many seeds, and of some with a kill at every point |
 //! | `HUSKIES_SIM_SEED=17` | tells one, and prints it; `17@345` kills the server at its point 345 |
 
 mod cases;
@@ -37,10 +37,12 @@ use store::Host;
 const REPO: &str = "octo/app";
 const STORIES: u64 = 3;
 
-/// Without a wish: what a minute's patience allows for.
-const SEEDS: u64 = 40;
+/// Without a wish: what the patience of `cargo test` allows for.
+const SEEDS: u64 = 32;
+/// Histories grow up to about this seed; few seeds are spread over all lengths.
+const GROWN: u64 = 384;
 /// Of so many seeds, one has the server killed at each of its points.
-const EVERY_POINT: u64 = 40;
+const EVERY_POINT: u64 = 384;
 /// Side by side.
 const THREADS: u64 = 2;
 
@@ -124,10 +126,11 @@ fn tell_all(seeds: u64, every: u64) -> Sum {
         let host = Arc::new(Host::new());
         let mut sum = Sum::default();
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            if place >= seeds {
                 return sum;
             }
+            let seed = place * (GROWN / seeds).max(1);
             let undisturbed = Case {
                 seed,
                 crashes: Vec::new(),
@@ -176,10 +179,17 @@ fn every_history_keeps_every_promise() {
         return;
     }
     let seeds = wished("HUSKIES_SIM_SEEDS").and_then(|seeds| seeds.parse().ok());
+    let began = std::time::Instant::now();
     let sum = tell_all(seeds.unwrap_or(SEEDS), EVERY_POINT);
+    let seconds = began.elapsed().as_secs().max(1);
     println!(
-        "simulated {} histories with {} crashes: {} points, {} transactions, {} landings",
-        sum.histories, sum.crashes, sum.points, sum.commits, sum.landed
+        "simulated {} histories ({} a second) with {} crashes: {} points, {} transactions, {} landings",
+        sum.histories,
+        sum.histories / seconds,
+        sum.crashes,
+        sum.points,
+        sum.commits,
+        sum.landed
     );
     for (case, violation) in sum.failures.iter().take(20) {
         println!(

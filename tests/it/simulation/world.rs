@@ -95,6 +95,15 @@ impl World {
         self.fault().is_some()
     }
 
+    /// How long a call takes at most, in milliseconds. Where there are faults, some hang for minutes.
+    fn patience(&mut self) -> u64 {
+        let hangs = self.fault_rate.is_some() && self.faults > 0 && self.dice.luck(150);
+        if hangs {
+            self.faults -= 1;
+        }
+        if hangs { 400_000 } else { 900 }
+    }
+
     fn fault(&mut self) -> Option<Fault> {
         let rate = self.fault_rate?;
         if self.faults == 0 || !self.dice.luck(rate) {
@@ -182,7 +191,8 @@ impl Link {
         effect: impl FnOnce(&mut World, Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
         self.reach(&format!("before {name}")).await;
-        self.pass(900).await;
+        let longest = self.lock().patience();
+        self.pass(longest).await;
         let outcome = {
             let now = self.now();
             let mut world = self.lock();
