@@ -214,7 +214,10 @@ impl Engine {
         doors.spawn(door.run());
         let mut batch = Vec::with_capacity(BATCH);
         loop {
+            // In a fixed order, so that the same history always goes the same way. Reports answer what
+            // the engine asked for, and come to an end; the inbox may not.
             tokio::select! {
+                biased;
                 received = messages.recv_many(&mut batch, BATCH) => {
                     if received == 0 {
                         break;

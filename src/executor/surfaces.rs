@@ -120,6 +120,26 @@ fn unchanged(pending: &PendingSurface, digest: &str) -> Option<Written> {
         .filter(|written| written.digest == digest)
 }
 
+/// Before something is written: should nobody hear how that went, what was written before must not
+/// pass for what is there. Without this a state that came back to what it was would stay unwritten.
+async fn forget(context: &Context, pending: &PendingSurface) -> anyhow::Result<()> {
+    let Some(written) = pending.written.as_ref() else {
+        return Ok(());
+    };
+    if written.digest.is_empty() {
+        return Ok(());
+    }
+    let unknown = Written {
+        handle: written.handle.clone(),
+        digest: String::new(),
+    };
+    let (key, before) = (pending.surface.key(), pending.version.saturating_sub(1));
+    let forgotten = context
+        .store
+        .surface_written(&pending.subject, &key, before, &unknown);
+    Ok(forgotten.await?)
+}
+
 async fn sticky_comment(
     context: &Context,
     id: &StoryId,
@@ -136,6 +156,7 @@ async fn sticky_comment(
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);
     }
+    forget(context, pending).await?;
     context.adapters.crash.reach("surface.comment.before");
     let handle = put_comment(repo, id, pending.written.as_ref(), &body).await?;
     Ok(Written {
@@ -194,6 +215,7 @@ async fn stage_label(
     if let Some(written) = unchanged(pending, stage) {
         return Ok(written);
     }
+    forget(context, pending).await?;
     context.adapters.crash.reach("surface.label.before");
     context
         .repo(&id.repo)?
@@ -221,6 +243,7 @@ async fn commit_status(
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);
     }
+    forget(context, pending).await?;
     context.adapters.crash.reach("surface.status.before");
     let wanted = Status {
         context: status.news.context().to_owned(),

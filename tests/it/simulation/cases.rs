@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use huskies::domain::delivery::IssueAction;
+
 use super::dice::Dice;
+use super::forge::WRITER;
 use super::history::{History, Step, started};
 use super::life::tell_history;
 use super::store::Host;
@@ -69,4 +72,27 @@ fn a_sticky_comment_that_was_deleted_is_posted_anew_once() {
     };
     let lost = "create_comment: done, and its answer is lost";
     assert_kept(&history, &["DeleteSticky", lost]);
+}
+
+#[test]
+fn a_label_whose_writing_was_not_answered_does_not_stay_when_the_story_turns_back() {
+    let retry = || Step::Issue {
+        number: 1,
+        action: IssueAction::Labeled("huskies:retry".to_owned()),
+        by: WRITER,
+    };
+    let restart = || Step::Restart {
+        away: Duration::from_secs(90),
+    };
+    // A server that is told to leave while it waits to try again, and agents that end meanwhile.
+    let turn = || [after(200, retry()), after(2, restart())];
+    let mut steps = vec![after(1, started())];
+    steps.extend((0..8).flat_map(|_| turn()));
+    let history = History {
+        steps,
+        fault_rate: Some(3),
+        cents: 5_000,
+    };
+    let lost = "set_stage_label: done, and its answer is lost";
+    assert_kept(&history, &[lost, "a server starts"]);
 }

@@ -79,13 +79,14 @@ fn check_caps(story: &Story, world: &mut World) {
 /// What keeps everything from being at rest, if it is not.
 pub(super) fn unrest(host: &Host, store: &SqliteStore) -> Option<String> {
     let reader = store.clone();
-    let (acts, runs, surfaces) = host.wait_for(async move {
+    let (acts, runs, surfaces, inbox) = host.wait_for(async move {
         let acts = reader.pending_acts().await.unwrap();
         let runs = reader.open_runs().await.unwrap();
-        (acts, runs, reader.pending_surfaces().await.unwrap())
+        let surfaces = reader.pending_surfaces().await.unwrap();
+        (acts, runs, surfaces, reader.inbox_depth().await.unwrap())
     });
-    if !acts.is_empty() || !runs.is_empty() || !surfaces.is_empty() {
-        return Some(format!("pending: {acts:?} {runs:?} {surfaces:?}"));
+    if !acts.is_empty() || !runs.is_empty() || !surfaces.is_empty() || inbox > 0 {
+        return Some(format!("pending: {acts:?} {runs:?} {surfaces:?} {inbox}"));
     }
     let restless = stories(host, store).into_iter().find(|story| !rests(story));
     restless.map(|story| format!("{} is {:?}", story.id, story.stage))

@@ -142,8 +142,23 @@ impl Store for SimulatedStore {
         self.ask(|store| async move { store.has_delivery(&id).await })
     }
 
-    async fn pending_deliveries(&self) -> Result<Vec<NewDelivery>> {
-        self.ask(|store| async move { store.pending_deliveries().await })
+    async fn receive(&self, deliveries: &[NewDelivery]) -> Result<Vec<bool>> {
+        self.link.reach("before deliveries are received").await;
+        if let Some(error) = self.refused("deliveries") {
+            return Err(error);
+        }
+        let deliveries = deliveries.to_vec();
+        let new = self.ask(|store| async move { store.receive(&deliveries).await })?;
+        self.link.reach("after deliveries are received").await;
+        Ok(new)
+    }
+
+    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<NewDelivery>> {
+        self.ask(|store| async move { store.pending_deliveries(limit).await })
+    }
+
+    async fn inbox_depth(&self) -> Result<u64> {
+        self.ask(|store| async move { store.inbox_depth().await })
     }
 
     async fn pending_acts(&self) -> Result<Vec<PendingAct>> {
