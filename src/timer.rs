@@ -13,6 +13,9 @@ use crate::domain::event::SubjectId;
 use crate::engine::Handle;
 use crate::store::TimerWrite;
 
+/// How soon a timer is handed over again that the store did not take.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Waits for armed timers and hands what fires to the engine, until cancelled.
 ///
 /// A timer that fired while the server was away fires at once. Firing late or twice is harmless:
@@ -24,9 +27,13 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let mut timers: BTreeMap<(SubjectId, String), TimerWrite> = BTreeMap::new();
+    let mut refused = false;
     loop {
         let next = timers.values().min_by_key(|timer| timer.at).cloned();
-        let wait = next.as_ref().map(|timer| until(clock.as_ref(), timer.at));
+        let at_least = if refused { AGAIN } else { Duration::ZERO };
+        let wait = next
+            .as_ref()
+            .map(|timer| until(clock.as_ref(), timer.at).max(at_least));
         // In a fixed order, so that the same history always goes the same way.
         tokio::select! {
             biased;
@@ -39,8 +46,12 @@ pub async fn run(
             },
             () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
                 if let Some(timer) = next.filter(|timer| timer.at <= clock.now()) {
-                    timers.remove(&(timer.subject.clone(), timer.name.clone()));
-                    engine.fire(timer).await;
+                    let taken = engine.fire(timer.clone()).await;
+                    refused = taken.is_err();
+                    match taken {
+                        Ok(()) => drop(timers.remove(&(timer.subject, timer.name))),
+                        Err(error) => tracing::warn!(%error, "a timer could not be taken; trying again"),
+                    }
                 }
             }
         }
