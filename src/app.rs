@@ -44,12 +44,14 @@ impl App {
     /// Takes the data folder, opens the store and the repositories, and binds the address. First of
     /// all `masker` learns every secret that must not be told.
     pub async fn open(
-        config: ServerConfig,
+        mut config: ServerConfig,
         environment: &Environment,
         masker: Masker,
     ) -> anyhow::Result<Self> {
         masker.learn(open::secrets(&config, environment));
         let data_dir = DataDir::take(&config.data_dir).await?;
+        // Without links and `..`: what is confined sees it under no other name.
+        config.data_dir = data_dir.path().to_owned();
         let walls = walls::raise(&config, environment).await?;
         let crash = crash_points(environment)?;
         let sqlite = SqliteStore::open(&data_dir.store())

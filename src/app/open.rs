@@ -271,7 +271,7 @@ pub(super) fn secrets(config: &ServerConfig, environment: &Environment) -> Vec<S
         .iter()
         .flat_map(|github| github.webhook_secrets.iter().chain([&github.token]))
         .cloned();
-    let of_agents = agent_environment(config, environment)
+    let of_agents = agent_secrets(config, environment)
         .into_iter()
         .filter(|(name, _)| SECRET_WORDS.iter().any(|word| name.contains(word)))
         .map(|(_, value)| Secret::from(value));

@@ -139,6 +139,7 @@ pub async fn try_out(config: &ServerConfig, environment: &Environment) -> anyhow
 pub fn trial(walls: &Walls, folder: &Path) -> anyhow::Result<Confinement> {
     let work = folder.join("work");
     std::fs::create_dir_all(&work)?;
+    let (folder, work) = (folder.canonicalize()?, work.canonicalize()?);
     Ok(walls.confinement(Stay {
         folder: work,
         writable: Vec::new(),

@@ -80,9 +80,8 @@ impl ShellCommand<'_> {
         }?;
         let mut tail = collector.into_tail();
         for refused in enclosure.iter().flat_map(Enclosure::refused) {
-            tail = format!("{tail}\nhuskies: {refused}")
-                .trim_start()
-                .to_owned();
+            let gap = if tail.is_empty() { "" } else { "\n" };
+            tail = format!("{tail}{gap}huskies: {refused}");
         }
         Ok(Finished {
             verdict: explained(verdict, &tail),

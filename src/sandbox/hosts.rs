@@ -166,16 +166,16 @@ impl HostRule {
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match embedded(address) {
-            Some(inner) => is_public_v4(inner),
-            // Global unicast, without documentation and protocol assignments.
-            None => {
+        IpAddr::V6(address) => embedded(address).map_or_else(
+            || {
+                // Global unicast, without documentation and protocol assignments.
                 let [first, second, ..] = address.segments();
                 first & 0xe000 == 0x2000
                     && !(first == 0x2001 && (second < 0x200 || second == 0xdb8))
                     && first != 0x3fff
-            }
-        },
+            },
+            is_public_v4,
+        ),
     }
 }
 
@@ -202,10 +202,9 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         Ipv4Addr::new(a, b, c, d)
     };
     match parts {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0 | 1, .., high, low] => {
-            Some(from(high, low))
-        }
-        [0x2002, high, low, ..] => Some(from(high, low)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0x64, 0xff9b, 0 | 1, .., high, low]
+        | [0x2002, high, low, ..] => Some(from(high, low)),
         _ => None,
     }
 }

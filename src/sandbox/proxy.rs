@@ -118,9 +118,8 @@ async fn to_loopback(stream: &mut TcpStream, port: u16) -> io::Result<()> {
 }
 
 async fn to_listed(stream: &mut TcpStream, hosts: &HostList) -> io::Result<()> {
-    let request = match timeout(PATIENCE, read_request(stream)).await {
-        Ok(request) => request,
-        Err(_) => return Ok(()),
+    let Ok(request) = timeout(PATIENCE, read_request(stream)).await else {
+        return Ok(());
     };
     let outcome = match request {
         Ok(request) => match connect(&request, hosts).await {

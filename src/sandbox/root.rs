@@ -321,16 +321,16 @@ impl Root {
     /// Opens the folder that holds `path`, and `path` itself, inside; makes what is missing. Links
     /// are not followed: one in the way was put there by the story and makes room.
     fn walk(&self, path: &Path, kind: FileType) -> io::Result<(OwnedFd, OwnedFd)> {
-        let names: Vec<&OsStr> = path
-            .components()
-            .filter_map(|component| match component {
-                Component::Normal(name) => Some(name),
-                Component::RootDir
-                | Component::CurDir
-                | Component::ParentDir
-                | Component::Prefix(_) => None,
-            })
-            .collect();
+        let mut names: Vec<&OsStr> = Vec::new();
+        for component in path.components() {
+            match component {
+                Component::Normal(name) => names.push(name),
+                Component::RootDir | Component::CurDir => {}
+                Component::ParentDir | Component::Prefix(_) => {
+                    return Err(io::Error::other("the path is not a plain one"));
+                }
+            }
+        }
         let Some((last, folders)) = names.split_last() else {
             return Err(io::Error::other("the whole machine cannot be opened"));
         };
@@ -395,7 +395,7 @@ impl Root {
         let proc = self.walk(Path::new("/proc/self"), FileType::Symlink)?.0;
         forbid_namespaces(&proc)?;
         for name in READ_ONLY_PROC {
-            self.cover_proc(&proc, name, None)?;
+            cover_proc(&proc, name, None)?;
         }
         let null = openat(
             CWD,
@@ -404,29 +404,9 @@ impl Root {
             Mode::empty(),
         )?;
         for name in HIDDEN_PROC {
-            self.cover_proc(&proc, name, Some(&null))?;
+            cover_proc(&proc, name, Some(&null))?;
         }
         Ok(())
-    }
-
-    /// Puts `over`, or a read-only view of itself, over a part of `/proc`.
-    fn cover_proc(&self, proc: &OwnedFd, name: &str, over: Option<&OwnedFd>) -> io::Result<()> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let at = match openat(proc, name, flags, Mode::empty()) {
-            Ok(at) => at,
-            Err(rustix::io::Errno::NOENT) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        mount_bind_recursive(by_number(over.unwrap_or(&at)), by_number(&at))?;
-        let top = openat(proc, name, flags, Mode::empty())?;
-        restrict(
-            &top,
-            if over.is_some() {
-                How::Device
-            } else {
-                How::ReadOnly
-            },
-        )
     }
 
     fn mount_fresh(
@@ -449,6 +429,26 @@ impl Root {
         let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
         Ok(mount_remount("/", flags, "")?)
     }
+}
+
+/// Puts `over`, or a read-only view of itself, over a part of `/proc`.
+fn cover_proc(proc: &OwnedFd, name: &str, over: Option<&OwnedFd>) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let at = match openat(proc, name, flags, Mode::empty()) {
+        Ok(at) => at,
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    mount_bind_recursive(by_number(over.unwrap_or(&at)), by_number(&at))?;
+    let top = openat(proc, name, flags, Mode::empty())?;
+    restrict(
+        &top,
+        if over.is_some() {
+            How::Device
+        } else {
+            How::ReadOnly
+        },
+    )
 }
 
 /// One step of a walk.

@@ -18,6 +18,8 @@ use crate::domain::sandbox::Sandbox;
 
 /// Debian 12's; older ones lack what merging in memory needs.
 const OLDEST_GIT: (u32, u32) = (2, 39);
+/// The bits of a mode that are for others than the owner.
+const PRIVATE: u32 = 6;
 /// What the scratch repository's gate says.
 const SIGN: &str = "the hook fired";
 
@@ -66,7 +68,9 @@ pub(super) fn data_folder(config: &ServerConfig) -> Finding {
     let name = "data folder";
     let shown = config.data_dir.display();
     match config.data_dir.metadata() {
-        Ok(found) if found.mode() & 0o077 == 0 => Finding::ok(name, format!("{shown} is private")),
+        Ok(found) if found.mode().trailing_zeros() >= PRIVATE => {
+            Finding::ok(name, format!("{shown} is private"))
+        }
         Ok(_) => {
             Finding::does_not_hold(name, format!("others can look into {shown}: chmod 700 it"))
         }
