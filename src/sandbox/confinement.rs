@@ -15,6 +15,8 @@ pub struct Confinement {
     pub folder: PathBuf,
     /// What else may be written: git folders, and what the server's configuration opens.
     pub writable: Vec<PathBuf>,
+    /// Those of them that are this story's alone, and count as its growth.
+    pub own: Vec<PathBuf>,
     /// What may only be read, files and folders. What is not there is left out.
     pub readable: Vec<PathBuf>,
     /// Folders that can be read, and written without reaching the original: caches of packages.

@@ -222,9 +222,12 @@ fn remove(folder: &Path) -> io::Result<()> {
 /// What a story alone writes to. Folders that the configuration opens for all are not.
 fn measured(confinement: &Confinement) -> Vec<PathBuf> {
     let room = &confinement.room;
-    [&confinement.folder, &room.home, &room.layers, &room.tmp]
-        .map(Clone::clone)
-        .into()
+    let folders = [&confinement.folder, &room.home, &room.layers, &room.tmp];
+    folders
+        .into_iter()
+        .chain(&confinement.own)
+        .cloned()
+        .collect()
 }
 
 /// A number that no other socket of the room has.

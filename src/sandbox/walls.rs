@@ -54,11 +54,12 @@ impl Walls {
             readable.extend(self.credentials.iter().cloned());
         }
         let mut writable = self.writable.clone();
-        writable.extend(stay.writable);
+        writable.extend(stay.writable.iter().cloned());
         Confinement {
             binary: self.binary.clone(),
             folder: stay.folder,
             writable,
+            own: stay.writable,
             readable: tidy(readable),
             layered: existing(&CACHES, &home, variable),
             home,
