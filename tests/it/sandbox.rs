@@ -254,7 +254,8 @@ async fn what_forks_without_end_or_fills_memory_is_held_back() {
     .unwrap();
     let script = format!(
         "'{HUSKIES}' confine-probe '{memory}' > /dev/null && echo filled >> \"$here/lines-$me\"
-         (i=0; while [ $i -lt 200 ]; do sleep 600 & i=$((i+1)); done; echo forked >> \"$here/lines-$me\")
+         (trap 'kill $pids; wait' EXIT; pids=; i=0
+          while [ $i -lt 200 ]; do sleep 600 & pids=\"$pids $!\"; i=$((i+1)); done; echo forked >> \"$here/lines-$me\")
          echo through >> \"$here/lines-$me\""
     );
     for lines in lines_of(&script, off).await {
