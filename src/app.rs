@@ -3,6 +3,7 @@
 mod core;
 mod data_dir;
 mod open;
+mod walls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::web::{self, WebState};
 
 pub use self::core::{Core, Roots};
 pub use data_dir::{DataDir, ServerFile};
+pub use walls::{of as walls_of, trial as walls_trial, try_out as walls_hold};
 
 /// A server that listens and is ready to run.
 pub struct App {
@@ -42,12 +44,15 @@ impl App {
     /// Takes the data folder, opens the store and the repositories, and binds the address. First of
     /// all `masker` learns every secret that must not be told.
     pub async fn open(
-        config: ServerConfig,
+        mut config: ServerConfig,
         environment: &Environment,
         masker: Masker,
     ) -> anyhow::Result<Self> {
         masker.learn(open::secrets(&config, environment));
         let data_dir = DataDir::take(&config.data_dir).await?;
+        // Without links and `..`: what is confined sees it under no other name.
+        config.data_dir = data_dir.path().to_owned();
+        let walls = walls::raise(&config, environment).await?;
         let crash = crash_points(environment)?;
         let sqlite = SqliteStore::open(&data_dir.store())
             .await?
@@ -67,7 +72,7 @@ impl App {
         masker.learn([Secret::from(token.clone())]);
         let configured = first_events(&config);
         let web_repos = open::web_repos(&repos);
-        let adapters = open::adapters(&config, environment, repos, (masker, crash))?;
+        let adapters = open::adapters(&config, environment, repos, (masker, crash, walls))?;
         let core = Core::new(Arc::clone(&store), Arc::clone(&clock), adapters);
         let handle = core.handle();
         handle.limit_inbox(config.max_pending);

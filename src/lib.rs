@@ -14,6 +14,7 @@
 //! | [`executor`] | carries out what was decided; each result comes back as an event |
 //! | [`git`] | two repositories of the server's own, worktrees, merging and landing, all hermetic |
 //! | [`process`], [`supervised`] | processes that outlive the server and are met again |
+//! | [`sandbox`] | the walls around everything that runs on a story's tree |
 //! | [`agent`] | how a configured agent and a prompt become a process, one file per runtime |
 //! | [`gate`], [`hook`], [`init`] | quality gates, the pre-commit hook that runs them, finding likely ones |
 //! | [`forge`], [`webhook`], [`report`] | GitHub and the built-in forge, deliveries, every word said there |
@@ -43,6 +44,7 @@ pub mod hook;
 pub mod init;
 pub mod process;
 pub mod report;
+pub mod sandbox;
 pub mod secret;
 pub mod store;
 pub mod supervised;

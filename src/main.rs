@@ -1,5 +1,6 @@
 //! Parses the command line, runs the subcommand, exits with its status.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,6 +8,7 @@ use clap::{Parser, Subcommand};
 use huskies::cli::{self, Output};
 use huskies::config::environment::Environment;
 use huskies::process::supervisor::Supervised;
+use huskies::sandbox;
 use huskies::supervised::run_attempt;
 use tokio::runtime::{Builder, Runtime};
 
@@ -27,12 +29,32 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(cli::demo::DemoArgs),
+    Doctor(cli::doctor::DoctorArgs),
     Gate(cli::gate::GateArgs),
     Hook(cli::hook::HookArgs),
     Init(cli::init::InitArgs),
     Logs(cli::logs::LogsArgs),
     Serve(cli::serve::ServeArgs),
     Story(cli::story::StoryArgs),
+    /// Run a program in a sandbox (supervisors start this)
+    #[command(hide = true)]
+    Confine {
+        order: String,
+        #[arg(last = true)]
+        argv: Vec<OsString>,
+    },
+    /// Be the first process of a sandbox
+    #[command(hide = true)]
+    ConfineInner {
+        confinement: String,
+        #[arg(last = true)]
+        argv: Vec<OsString>,
+    },
+    /// Try what can be reached from here
+    #[command(hide = true)]
+    ConfineProbe {
+        targets: String,
+    },
     /// Supervise one run (the server starts this)
     #[command(hide = true)]
     RunAttempt {
@@ -42,9 +64,30 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(code) = confine(&arguments.command) {
+        return code;
+    }
     match runtime(&arguments.command).map(|runtime| runtime.block_on(run(arguments))) {
         Ok(code) => code,
         Err(error) => cli::finish(Err(error.into())),
+    }
+}
+
+/// What has to run before there is a second thread.
+fn confine(command: &Command) -> Option<ExitCode> {
+    match command {
+        Command::Confine { order, argv } => Some(sandbox::run_outer(order, argv)),
+        Command::ConfineInner { confinement, argv } => Some(sandbox::run_inner(confinement, argv)),
+        Command::ConfineProbe { targets } => Some(sandbox::probe::main(targets)),
+        Command::Demo(_)
+        | Command::Doctor(_)
+        | Command::Gate(_)
+        | Command::Hook(_)
+        | Command::Init(_)
+        | Command::Logs(_)
+        | Command::Serve(_)
+        | Command::Story(_)
+        | Command::RunAttempt { .. } => None,
     }
 }
 
@@ -57,6 +100,10 @@ fn runtime(command: &Command) -> std::io::Result<Runtime> {
         | Command::Init(_)
         | Command::Logs(_)
         | Command::Story(_)
+        | Command::Confine { .. }
+        | Command::ConfineInner { .. }
+        | Command::ConfineProbe { .. }
+        | Command::Doctor(_)
         | Command::RunAttempt { .. } => Builder::new_current_thread(),
     };
     builder.enable_all().build()
@@ -73,6 +120,12 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Logs(args) => cli::logs::run(args, &environment, &mut out).await,
         Command::Serve(args) => cli::serve::run(args, &environment).await,
         Command::Story(args) => cli::story::run(args, &environment, &mut out).await,
+        Command::Doctor(args) => cli::doctor::run(args, &environment, &mut out).await,
+        Command::Confine { order, argv } => return sandbox::run_outer(&order, &argv),
+        Command::ConfineInner { confinement, argv } => {
+            return sandbox::run_inner(&confinement, &argv);
+        }
+        Command::ConfineProbe { targets } => return sandbox::probe::main(&targets),
         Command::RunAttempt { folder } => return supervise(folder).await,
     })
 }

@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use crate::domain::effect::{Announcement, EffectId, GatesNews, MergeNews, StatusNews};
 use crate::domain::id::{ItemName, StoryId};
+use crate::domain::sandbox::Sandbox;
 use crate::domain::story::{
     Activity, BacklogNote, BaseConflict, BlockReason, MergeFailure, Stage, Story,
 };
@@ -38,7 +39,7 @@ pub fn announcement_marker(id: &EffectId) -> String {
 }
 
 /// The one comment that is edited in place: state, what happened, what you can do, cost.
-pub fn sticky_comment(story: &Story) -> String {
+pub fn sticky_comment(story: &Story, sandbox: Sandbox) -> String {
     let mut text = format!(
         "{}\n### huskies: {}\n\n",
         story_marker(&story.id),
@@ -62,7 +63,7 @@ pub fn sticky_comment(story: &Story) -> String {
             code(login)
         );
     }
-    let _ = writeln!(text, "<sub>{}</sub>", footer(story));
+    let _ = writeln!(text, "<sub>{}</sub>", footer(story, sandbox));
     text
 }
 
@@ -232,14 +233,18 @@ fn what_you_can_do(story: &Story) -> &'static str {
     }
 }
 
-fn footer(story: &Story) -> String {
+fn footer(story: &Story, sandbox: Sandbox) -> String {
+    let sandbox = match sandbox {
+        Sandbox::On => "",
+        Sandbox::Off => " · **sandbox off**: agents and gates run with the server's rights",
+    };
     let branch = story.branch.as_ref().map_or_else(String::new, |branch| {
         format!(" · branch {}", code(branch.as_str()))
     });
     let times =
         |count: u32, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     format!(
-        "{} · {} · {}{branch} · not sandboxed yet: agents and gates run with the server's rights",
+        "{} · {} · {}{branch}{sandbox}",
         times(story.attempt.0, "attempt"),
         times(story.gate_runs, "gate run"),
         story.spent

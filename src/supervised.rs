@@ -69,6 +69,18 @@ impl Job for GatesJob {
             progress: None,
             cancel: control.token().clone(),
         };
-        run_spec(self.spec, &watch).await
+        let room = self
+            .spec
+            .place
+            .confinement
+            .as_ref()
+            .map(|confinement| confinement.room.clone());
+        let outcome = run_spec(self.spec, &watch).await;
+        let removed =
+            tokio::task::spawn_blocking(move || room.map_or(Ok(()), |room| room.remove()));
+        if let Ok(Err(error)) = removed.await {
+            tracing::warn!(%error, "what the gates left in their home cannot be removed");
+        }
+        outcome
     }
 }

@@ -20,6 +20,7 @@ use crate::domain::id::{Attempt, StoryId};
 use crate::domain::money::Usd;
 use crate::domain::project::{Agent, FIX_UP_BUDGET, FIX_UP_TURNS};
 use crate::domain::work::Start;
+use crate::sandbox::Confinement;
 use prompt::Prompt;
 use runtime::Unlaunchable;
 use session::AgentSpec;
@@ -58,6 +59,8 @@ pub struct LaunchRequest {
     pub environment: Vec<(String, String)>,
     /// Whether the agent will run as root.
     pub as_root: bool,
+    /// What it may see and use; `None` for everything that the server may.
+    pub confinement: Option<Confinement>,
 }
 
 /// Makes the specification that a supervisor runs.
@@ -91,5 +94,6 @@ pub fn spec(request: &LaunchRequest) -> Result<AgentSpec, Unlaunchable> {
         install_hint: launch.install_hint,
         inactivity: request.agent.inactivity,
         log_bytes: LOG_BYTES,
+        confinement: request.confinement.clone(),
     })
 }

@@ -1,9 +1,9 @@
 //! The data folder: one server at a time, and where the command line finds it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,7 +35,9 @@ impl DataDir {
     /// Creates the folder if needed and takes it, or says who has it.
     pub async fn take(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        fs::create_dir_all(path).with_context(|| {
+        let mut private = DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(path).with_context(|| {
             format!("cannot create the data folder {shown}: give the server write permission there")
         })?;
         let path = path

@@ -22,6 +22,7 @@ use crate::git::{Auth, Git, GitSettings, Identity, RepoPaths, Repository, Source
 use crate::process::client::Launcher;
 use crate::process::tree::{MARK_VARIABLE, Tree};
 use crate::report::Masker;
+use crate::sandbox::Walls;
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::web::WebRepo;
@@ -219,7 +220,7 @@ pub(super) fn adapters(
     config: &ServerConfig,
     environment: &Environment,
     repos: BTreeMap<RepoName, OpenRepo>,
-    (masker, crash): (Masker, CrashPoints),
+    (masker, crash, walls): (Masker, CrashPoints, Option<Walls>),
 ) -> anyhow::Result<Adapters> {
     let context = |repo: OpenRepo| RepoContext {
         git: Arc::new(repo.git),
@@ -229,7 +230,7 @@ pub(super) fn adapters(
         protection: repo.config.protection,
         runtimes: config.runtimes.clone(),
     };
-    let binary = std::env::current_exe().context("cannot find out where this program lies")?;
+    let binary = super::walls::binary()?;
     Ok(Adapters {
         repos: repos
             .into_iter()
@@ -241,17 +242,18 @@ pub(super) fn adapters(
             environment: environment.only(&SUPERVISOR_ENVIRONMENT),
         }),
         binary,
-        agent_environment: agent_environment(config, environment),
+        agent_environment: environment.for_agents(),
+        agent_secrets: agent_secrets(config, environment),
+        walls,
         as_root: rustix::process::geteuid().is_root(),
         masker,
         crash,
     })
 }
 
-/// Where programs and homes are, what the CLIs need to log in, and what the configuration names.
-fn agent_environment(config: &ServerConfig, environment: &Environment) -> Vec<(String, String)> {
-    let mut variables = environment.for_agents();
-    variables.extend(environment.only(&CREDENTIALS));
+/// What the CLIs need to log in, and what the configuration names.
+fn agent_secrets(config: &ServerConfig, environment: &Environment) -> Vec<(String, String)> {
+    let mut variables = environment.only(&CREDENTIALS);
     let named: Vec<&str> = config
         .agent_environment
         .iter()
@@ -269,7 +271,7 @@ pub(super) fn secrets(config: &ServerConfig, environment: &Environment) -> Vec<S
         .iter()
         .flat_map(|github| github.webhook_secrets.iter().chain([&github.token]))
         .cloned();
-    let of_agents = agent_environment(config, environment)
+    let of_agents = agent_secrets(config, environment)
         .into_iter()
         .filter(|(name, _)| SECRET_WORDS.iter().any(|word| name.contains(word)))
         .map(|(_, value)| Secret::from(value));

@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::{CliError, ExitStatus, Output};
-use crate::app::{App, DataDir};
+use crate::app::{self, App, DataDir};
 use crate::config::environment::Environment;
 use crate::domain::id::StoryId;
+use crate::domain::sandbox::Sandbox;
 use crate::report::Masker;
 use crate::web::{EventView, StoryView};
 use scene::Scene;
@@ -63,7 +64,14 @@ pub async fn run(
     let scene = Scene::make(args.keep)?;
     let mut show = Show::new(out);
     show.opening(&scene)?;
-    let app = App::open(scene.config(), environment, Masker::default()).await?;
+    let sandbox = match app::walls_hold(&scene.config(Sandbox::On), environment).await {
+        Ok(()) => Sandbox::On,
+        Err(error) => {
+            show.no_sandbox(&error)?;
+            Sandbox::Off
+        }
+    };
+    let app = App::open(scene.config(sandbox), environment, Masker::default()).await?;
     let client =
         Client::to(DataDir::server_file(&scene.data_dir())?.context("the server left no address")?);
     let shutdown = CancellationToken::new();

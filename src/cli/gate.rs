@@ -75,6 +75,7 @@ pub async fn run(args: GateArgs, out: &mut Output) -> Result<ExitStatus, CliErro
             environment::run_mark(),
             &format!("gate-{}", std::process::id()),
         ),
+        confinement: None,
         output_cap: Place::OUTPUT_CAP,
     };
     let components = if subject.checkout.is_some() {

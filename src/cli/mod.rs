@@ -5,6 +5,7 @@
 
 mod client;
 pub mod demo;
+pub mod doctor;
 pub mod gate;
 pub mod hook;
 pub mod init;

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use serde::Serialize;
 
 use super::CliError;
 use crate::config::environment::Environment;
-use crate::config::server::{
-    ForgeKind, HttpConfig, Identity, RepoConfig, RepoSource, ServerConfig,
-};
-use crate::domain::account::Limits;
+use crate::config::server::ServerConfig;
 use crate::domain::id::{RepoName, Slug};
-use crate::domain::policy::Protection;
-use crate::domain::project::Runtime;
+
+/// Where Claude Code keeps its login, in the home.
+const CLAUDE_LOGIN: &str = "~/.claude/.credentials.json";
 
 /// The options that every command about a server has.
 #[derive(Debug, Clone, Args)]
@@ -29,7 +28,7 @@ impl PlaceArgs {
     pub(super) fn server(&self, environment: &Environment) -> Result<ServerConfig, CliError> {
         match &self.config {
             Some(file) => ServerConfig::load(file, environment).map_err(CliError::usage),
-            None => here(),
+            None => here(environment),
         }
     }
 
@@ -37,14 +36,35 @@ impl PlaceArgs {
     pub(super) fn data_dir(&self, environment: &Environment) -> Result<PathBuf, CliError> {
         match &self.config {
             Some(file) => ServerConfig::data_dir(file, environment).map_err(CliError::usage),
-            None => Ok(here()?.data_dir),
+            None => Ok(here(environment)?.data_dir),
         }
     }
 }
 
+/// What a configuration file for one repository would say.
+#[derive(Debug, Serialize)]
+struct OwnConfig<'a> {
+    listen: &'a str,
+    data_dir: PathBuf,
+    repo: [OwnRepo<'a>; 1],
+    agents: OwnAgents<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct OwnRepo<'a> {
+    name: &'a str,
+    path: &'a Path,
+    forge: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct OwnAgents<'a> {
+    credentials: [&'a str; 1],
+}
+
 /// A server for the repository around the current folder. Its data lies in the repository's git
-/// folder, where no commit can catch it.
-fn here() -> Result<ServerConfig, CliError> {
+/// folder, where no commit can catch it. Variables of the environment count as with a file.
+fn here(environment: &Environment) -> Result<ServerConfig, CliError> {
     let hint = "name a configuration with --config, or go into a git repository";
     let repository = git2::Repository::discover(".")
         .context("there is no git repository here")
@@ -53,25 +73,21 @@ fn here() -> Result<ServerConfig, CliError> {
         let error = anyhow::anyhow!("{} is a bare repository", repository.path().display());
         return Err(CliError::usage(error).hint(hint));
     };
-    Ok(ServerConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
+    let name = local_name(root)?;
+    let own = OwnConfig {
+        listen: "127.0.0.1:0",
         data_dir: repository.commondir().join("huskies"),
-        github: None,
-        repos: vec![RepoConfig {
-            name: local_name(root)?,
-            source: RepoSource::Path(root.to_owned()),
-            forge: ForgeKind::Local,
-            base_branch: None,
-            protection: Protection::default(),
+        repo: [OwnRepo {
+            name: name.as_str(),
+            path: root,
+            forge: "local",
         }],
-        limits: Limits::default(),
-        max_body_bytes: 0,
-        max_pending: 0,
-        http: HttpConfig::default(),
-        identity: Identity::default(),
-        agent_environment: Vec::new(),
-        runtimes: Runtime::ALL.to_vec(),
-    })
+        agents: OwnAgents {
+            credentials: [CLAUDE_LOGIN],
+        },
+    };
+    let text = toml::to_string(&own).map_err(anyhow::Error::new)?;
+    ServerConfig::parse(&text, "the environment", environment).map_err(CliError::usage)
 }
 
 /// The root of the work tree around a folder, where the project file is; the folder itself where

@@ -40,6 +40,19 @@ const PASSED_ON: [&str; 28] = [
 /// The same everywhere: no colours and pagers, and tools behave as they do in CI.
 const FIXED: [(&str, &str); 3] = [("TERM", "dumb"), ("CI", "1"), ("NO_COLOR", "1")];
 
+/// Said by a sandbox of ours; then its own way to the network is passed on as well.
+const ROOM: &str = "HUSKIES_ROOM";
+const WAY_OUT: [&str; 8] = [
+    ROOM,
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "NODE_USE_ENV_PROXY",
+];
+
 /// Environment variables by name. Values that are no UTF-8 are left out.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -113,6 +126,9 @@ pub fn run_mark() -> Option<String> {
 
 fn select(environment: &Environment) -> Vec<(String, String)> {
     let mut selected = environment.only(&PASSED_ON);
+    if environment.get(ROOM).is_some() {
+        selected.extend(environment.only(&WAY_OUT));
+    }
     selected.extend(FIXED.map(|(name, value)| (name.to_owned(), value.to_owned())));
     selected
 }
@@ -120,6 +136,23 @@ fn select(environment: &Environment) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_is_passed_on_only_when_it_is_a_sandboxs_own() {
+        let passed = |environment| {
+            select(&environment)
+                .iter()
+                .any(|(name, _)| name == "HTTPS_PROXY")
+        };
+        assert!(!passed(Environment::from_pairs([(
+            "HTTPS_PROXY",
+            "http://me:secret@proxy"
+        )])));
+        assert!(passed(Environment::from_pairs([
+            ("HTTPS_PROXY", "x"),
+            ("HUSKIES_ROOM", "1")
+        ])));
+    }
 
     #[test]
     fn only_listed_variables_are_passed_on() {

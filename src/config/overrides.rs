@@ -14,7 +14,7 @@ enum Kind {
 }
 
 /// Every key outside of `[[repo]]`, as the path to it.
-const KEYS: [(&[&str], Kind); 20] = [
+const KEYS: [(&[&str], Kind); 30] = [
     (&["listen"], Kind::Text),
     (&["data_dir"], Kind::Text),
     (&["forge", "github", "api_url"], Kind::Text),
@@ -34,6 +34,16 @@ const KEYS: [(&[&str], Kind); 20] = [
     (&["identity", "name"], Kind::Text),
     (&["identity", "email"], Kind::Text),
     (&["agents", "environment"], Kind::List),
+    (&["agents", "credentials"], Kind::List),
+    (&["sandbox"], Kind::Text),
+    (&["walls", "readable"], Kind::List),
+    (&["walls", "writable"], Kind::List),
+    (&["walls", "network"], Kind::Text),
+    (&["walls", "hosts"], Kind::List),
+    (&["walls", "memory_mb"], Kind::Number),
+    (&["walls", "processes"], Kind::Number),
+    (&["walls", "open_files"], Kind::Number),
+    (&["walls", "disk_mb"], Kind::Number),
     (&["agents", "runtimes"], Kind::List),
 ];
 const REPO_KEYS: [(&str, Kind); 6] = [

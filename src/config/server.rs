@@ -8,6 +8,8 @@
 mod github;
 mod http;
 
+mod walls;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,9 @@ use crate::domain::id::{BranchName, RepoName};
 use crate::domain::money::Usd;
 use crate::domain::policy::Protection;
 use crate::domain::project::Runtime;
+use crate::domain::sandbox::Sandbox;
+use walls::RawWalls;
+pub use walls::{NetworkChoice, WallsConfig};
 
 pub use github::GitHubConfig;
 use github::RawGitHub;
@@ -50,6 +55,10 @@ pub struct ServerConfig {
     pub agent_environment: Vec<String>,
     /// The runtimes that projects may use.
     pub runtimes: Vec<Runtime>,
+    /// Files that agents' programs log in with.
+    pub agent_credentials: Vec<PathBuf>,
+    pub sandbox: Sandbox,
+    pub walls: WallsConfig,
 }
 
 #[derive(Debug, Clone)]
@@ -112,6 +121,10 @@ struct RawConfig {
     identity: Identity,
     #[serde(default)]
     agents: RawAgents,
+    #[serde(default)]
+    sandbox: Sandbox,
+    #[serde(default)]
+    walls: RawWalls,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -151,6 +164,7 @@ struct RawWebhook {
 #[serde(deny_unknown_fields, default)]
 struct RawAgents {
     environment: Vec<String>,
+    credentials: Vec<PathBuf>,
     runtimes: Option<Vec<Runtime>>,
 }
 
@@ -225,6 +239,8 @@ impl ServerConfig {
         Self {
             data_dir: folder.join(&self.data_dir),
             repos: repos.collect(),
+            agent_credentials: walls::below(folder, &self.agent_credentials),
+            walls: self.walls.relative_to(folder),
             ..self
         }
     }
@@ -288,6 +304,9 @@ impl RawConfig {
             http: self.http.check(max_body_bytes)?,
             identity: self.identity,
             agent_environment: self.agents.environment,
+            agent_credentials: walls::at_home(self.agents.credentials, environment.get("HOME")),
+            sandbox: self.sandbox,
+            walls: self.walls.check(environment.get("HOME"))?,
             runtimes: self.agents.runtimes.unwrap_or(Runtime::ALL.to_vec()),
         })
     }

@@ -18,6 +18,7 @@ use crate::domain::transition::Subject;
 use crate::engine::{EngineError, Handle, Report};
 use crate::forge::Forge;
 use crate::report::Masker;
+use crate::sandbox::Walls;
 use crate::store::{Store, StoreError};
 
 use super::supervisors::Supervisors;
@@ -39,6 +40,10 @@ pub struct Adapters {
     pub binary: PathBuf,
     /// What agents see of the server's environment.
     pub agent_environment: Vec<(String, String)>,
+    /// What they see of it besides, to log in; it never stays on the disk.
+    pub agent_secrets: Vec<(String, String)>,
+    /// `None`: the server's configuration has turned the sandbox off.
+    pub walls: Option<Walls>,
     pub as_root: bool,
     pub masker: Masker,
     pub crash: CrashPoints,

@@ -9,6 +9,7 @@ mod acts;
 mod base;
 mod context;
 mod lanes;
+mod rooms;
 mod runs;
 mod supervisors;
 mod surfaces;

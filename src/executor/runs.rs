@@ -187,6 +187,13 @@ impl Watcher {
         if let Err(error) = folder.create(&spec) {
             return Some(Outcome::not_started(&record.run, &error.to_string()));
         }
+        let secrets = match &record.run {
+            Run::StartAgent { .. } => self.context.adapters.agent_secrets.as_slice(),
+            Run::StartGates { .. } | Run::Stop { .. } => &[],
+        };
+        if let Err(error) = folder.leave_secrets(secrets) {
+            return Some(Outcome::not_started(&record.run, &error.to_string()));
+        }
         self.context.adapters.crash.reach("run.launch.before");
         let launched = self.context.adapters.supervisors.launch(folder).await;
         self.context.adapters.crash.reach("run.launch.after");
@@ -216,7 +223,7 @@ impl Watcher {
             Run::StartGates { brief, .. } => {
                 let slot = self.slots.take(&self.id);
                 Ok(RunSpec::Gates(Box::new(
-                    brief::gates_spec(&self.context, &self.id, brief, slot).await?,
+                    brief::gates_spec(&self.context, &self.id, brief, (slot, folder)).await?,
                 )))
             }
             Run::Stop { .. } => anyhow::bail!("a stop is no run"),

@@ -10,6 +10,7 @@ use super::context::{Backoff, Context, Leaving, RepoContext, Try};
 use crate::domain::effect::{CommitStatus, Surface};
 use crate::domain::event::SubjectId;
 use crate::domain::id::{RepoName, StoryId};
+use crate::domain::sandbox::Sandbox;
 use crate::domain::text;
 use crate::forge::{CommentId, ForgeError, Status};
 use crate::report;
@@ -148,10 +149,14 @@ async fn sticky_comment(
     let repo = context.repo(&id.repo)?;
     let story = context.story(id).await.map_err(anyhow::Error::from)?;
     let story = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?;
+    let sandbox = match context.adapters.walls {
+        Some(_) => Sandbox::On,
+        None => Sandbox::Off,
+    };
     let body = context
         .adapters
         .masker
-        .mask(&report::sticky_comment(&story));
+        .mask(&report::sticky_comment(&story, sandbox));
     let digest = text::digest(&body);
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
 use crate::domain::work::{Candidate, Collected};
 use crate::git::{
-    BaseTip, Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed, Repository, Retirement,
-    Worktree, WorktreeSpec,
+    BaseTip, Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed, Reach, Repository,
+    Retirement, Worktree, WorktreeSpec,
 };
 use crate::hook;
 
@@ -35,6 +35,10 @@ pub trait Workshop: Send + Sync {
     async fn prepare_worktree(&self, spec: &WorktreeSpec) -> Result<Worktree>;
     /// Where the worktree of a story branch is, or would be, and the folder for its hook.
     fn places_of(&self, branch: &BranchName) -> Result<(PathBuf, PathBuf)>;
+    /// What an agent needs of the disk to work and commit in its worktree, once that is prepared.
+    fn reach_of_worktree(&self, branch: &BranchName) -> Result<Reach>;
+    /// What gates need of the disk in the checkout of `slot`, once that is made.
+    fn reach_of_checkout(&self, slot: &str) -> Result<Reach>;
     /// Installs the pre-commit hook, which calls `binary`, for this worktree alone.
     async fn install_hook(&self, worktree: &Worktree, binary: &Path) -> anyhow::Result<()>;
     /// Keeps everything that an attempt has done, and says what there is.
@@ -84,6 +88,14 @@ impl Workshop for Repository {
 
     fn places_of(&self, branch: &BranchName) -> Result<(PathBuf, PathBuf)> {
         self.places_of(branch)
+    }
+
+    fn reach_of_worktree(&self, branch: &BranchName) -> Result<Reach> {
+        self.reach_of_worktree(branch)
+    }
+
+    fn reach_of_checkout(&self, slot: &str) -> Result<Reach> {
+        self.reach_of_checkout(slot)
     }
 
     async fn install_hook(&self, worktree: &Worktree, binary: &Path) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::context::{Context, RepoContext, Try};
+use super::rooms;
 use crate::config::environment;
 use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
@@ -13,6 +14,7 @@ use crate::domain::text;
 use crate::gate::setup::{SetupError, run_setup, run_teardown};
 use crate::gate::{Place, Watch};
 use crate::git::{CollectSpec, GitError, Retirement, Worktree, WorktreeSpec};
+use crate::sandbox::{Confinement, Room};
 
 /// A worktree that takes longer fails its attempt (spec 4.1); set-up has limits of its own.
 const TAKING_LIMIT: Duration = Duration::from_mins(2);
@@ -89,7 +91,15 @@ pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order
             };
         }
     };
-    if let Err(message) = set_up(order, &worktree, &hooks).await {
+    let confinement = match rooms::of_set_up(context, repo, order.story, order.branch) {
+        Ok(confinement) => confinement,
+        Err(error) => {
+            return Prepared::Failed {
+                message: error.to_string(),
+            };
+        }
+    };
+    if let Err(message) = set_up(order, &worktree, &hooks, confinement).await {
         return Prepared::Failed { message };
     }
     // The hook is help: that it could not be installed is said and stops nothing.
@@ -103,14 +113,21 @@ pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order
 }
 
 /// Runs the set-up commands once for each worktree; a marker beside the hook remembers it.
-async fn set_up(order: &Order<'_>, worktree: &Worktree, hooks: &Path) -> Result<(), String> {
+async fn set_up(
+    order: &Order<'_>,
+    worktree: &Worktree,
+    hooks: &Path,
+    confinement: Option<Confinement>,
+) -> Result<(), String> {
     let marker = set_up_marker(hooks);
     let done_before = marker.exists() && !worktree.created;
     if order.components.is_empty() || done_before {
         return Ok(());
     }
-    let place = place_of(order.story, &worktree.path);
-    match run_setup(order.components, &place, &Watch::default()).await {
+    let place = place_of(order.story, &worktree.path, confinement);
+    let done = run_setup(order.components, &place, &Watch::default()).await;
+    forget_tmp(&place);
+    match done {
         Ok(_) => std::fs::write(&marker, b"")
             .map_err(|error| format!("cannot write {}: {error}", marker.display())),
         Err(SetupError::Failed(failure)) => Err(format!("{failure}\n{}", failure.tail)),
@@ -123,8 +140,17 @@ fn set_up_marker(hooks: &Path) -> PathBuf {
     hooks.with_extension("set-up")
 }
 
-fn place_of(story: &StoryId, worktree: &Path) -> Place {
+fn forget_tmp(place: &Place) {
+    if let Some(confinement) = &place.confinement
+        && let Err(error) = confinement.room.remove_tmp()
+    {
+        tracing::warn!(%error, "what set-up left in /tmp cannot be removed");
+    }
+}
+
+fn place_of(story: &StoryId, worktree: &Path, confinement: Option<Confinement>) -> Place {
     Place {
+        confinement,
         directory: worktree.to_owned(),
         environment: environment::for_project_commands(),
         marks: format!(
@@ -139,9 +165,9 @@ fn place_of(story: &StoryId, worktree: &Path) -> Place {
 /// Runs the teardown of a worktree that was set up, before it goes. What fails in it is said in the
 /// log and keeps nothing from going.
 async fn tear_down(
+    context: &Context,
     repo: &RepoContext,
-    story: &StoryId,
-    branch: &BranchName,
+    (story, branch): (&StoryId, &BranchName),
     components: &[Component],
 ) {
     let Ok((worktree, hooks)) = repo.git.places_of(branch) else {
@@ -151,12 +177,41 @@ async fn tear_down(
     if !worktree.is_dir() || std::fs::remove_file(&marker).is_err() {
         return;
     }
-    let place = place_of(story, &worktree);
+    let confinement = match rooms::of_set_up(context, repo, story, branch) {
+        Ok(confinement) => confinement,
+        Err(error) => {
+            tracing::warn!(%story, %error, "no teardown: it cannot be confined");
+            return;
+        }
+    };
+    let place = place_of(story, &worktree, confinement);
     // Nobody holds the watch that could cancel it.
     if let Ok(failures) = run_teardown(components, &place, &Watch::default()).await {
         for failure in failures {
             tracing::warn!(%story, %failure, output = failure.tail, "teardown failed");
         }
+    }
+    forget_tmp(&place);
+}
+
+/// The story is over: so are its agents' sessions and caches.
+fn forget_home(context: &Context, repo: &RepoContext, story: &StoryId, branch: &BranchName) {
+    let removed = rooms::kept_room(context, repo, story, branch)
+        .map_err(std::io::Error::other)
+        .and_then(|kept| {
+            Room::with_home(&kept, &kept)
+                .remove()
+                .and_then(|()| remove_folder(&kept))
+        });
+    if let Err(error) = removed {
+        tracing::warn!(%story, %error, "the story's home cannot be removed");
+    }
+}
+
+fn remove_folder(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -197,7 +252,7 @@ pub(super) async fn retire(
     let Some((attempt, rules)) = known.and_then(|story| Some((story.attempt, story.rules?))) else {
         return Try::Done(None);
     };
-    tear_down(repo, story, branch, &rules.project.components).await;
+    tear_down(context, repo, (story, branch), &rules.project.components).await;
     let spec = CollectSpec {
         story: story.clone(),
         branch: branch.clone(),
@@ -207,7 +262,7 @@ pub(super) async fn retire(
         conflicts: Vec::new(),
     };
     match repo.git.retire_worktree(&spec).await {
-        Ok(Retirement::Removed) => {}
+        Ok(Retirement::Removed) => forget_home(context, repo, story, branch),
         Ok(Retirement::Kept { reason }) => {
             tracing::warn!(%story, reason, "the worktree is kept: a person has to look");
         }

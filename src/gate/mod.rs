@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::id::ItemName;
 use crate::domain::work::GateOutcome;
+use crate::sandbox::Confinement;
 
 /// Where and as what commands run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Place {
     ///
     /// [`MARK_VARIABLE`]: crate::process::tree::MARK_VARIABLE
     pub marks: String,
+    /// What the commands may see and use; `None` for everything that this process may.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
     /// How many bytes of each command's output are kept (the last ones).
     pub output_cap: usize,
 }

@@ -153,6 +153,7 @@ mod tests {
             directory: directory.to_owned(),
             environment: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
             marks: directory.file_name().unwrap().to_str().unwrap().to_owned(),
+            confinement: None,
             output_cap: 1000,
         }
     }

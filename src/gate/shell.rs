@@ -17,6 +17,7 @@ use crate::domain::id::ItemName;
 use crate::domain::work::GateVerdict;
 use crate::process::identity;
 use crate::process::tree::{MARK_VARIABLE, Tree};
+use crate::sandbox::{COULD_NOT_BUILD, Enclosure, SANDBOX_COMPLAINT};
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -47,8 +48,13 @@ impl ShellCommand<'_> {
     /// processes are gone afterwards, also those that it left in the background.
     pub(super) async fn run(&self, watch: &Watch) -> Result<Finished, Cancelled> {
         let start = Instant::now();
-        let (child, output) = match self.spawn() {
-            Ok(spawned) => spawned,
+        let enclosure = self.place.confinement.as_ref().map(Enclosure::begin);
+        let begun = enclosure.transpose().and_then(|enclosure| {
+            let (child, output) = self.spawn(enclosure.as_ref())?;
+            Ok((enclosure, child, output))
+        });
+        let (enclosure, child, output) = match begun {
+            Ok(begun) => begun,
             Err(error) => {
                 let message = format!("{error} (in {})", self.directory.display());
                 return Ok(Finished {
@@ -61,7 +67,7 @@ impl ShellCommand<'_> {
         let mut collector = Collector::new(self.place.output_cap);
         let verdict = {
             let mut reading = pin!(self.read(output, &mut collector, watch));
-            let mut ending = pin!(self.end(child, watch));
+            let mut ending = pin!(self.end(child, enclosure.as_ref(), watch));
             tokio::select! {
                 verdict = &mut ending => {
                     if tokio::time::timeout(DRAIN, &mut reading).await.is_err() {
@@ -72,27 +78,34 @@ impl ShellCommand<'_> {
                 () = &mut reading => ending.await,
             }
         }?;
+        let mut tail = collector.into_tail();
+        for refused in enclosure.iter().flat_map(Enclosure::refused) {
+            let gap = if tail.is_empty() { "" } else { "\n" };
+            tail = format!("{tail}{gap}huskies: {refused}");
+        }
         Ok(Finished {
-            verdict,
-            tail: collector.into_tail(),
+            verdict: explained(verdict, &tail),
+            tail,
             duration: start.elapsed(),
         })
     }
 
-    fn spawn(&self) -> std::io::Result<(Child, pipe::Receiver)> {
+    fn spawn(&self, enclosure: Option<&Enclosure>) -> std::io::Result<(Child, pipe::Receiver)> {
         let (reader, writer) = std::io::pipe()?;
-        let mut command = Command::new("sh");
+        let argv = ["sh", "-c", self.command].map(str::to_owned);
+        let (argv, environment) = match enclosure {
+            Some(enclosure) => (
+                enclosure.wrap(&argv),
+                enclosure.environment(&self.place.environment),
+            ),
+            None => (argv.to_vec(), self.place.environment.clone()),
+        };
+        let mut command = Command::new(&argv[0]);
         command
-            .arg("-c")
-            .arg(self.command)
+            .args(&argv[1..])
             .current_dir(&self.directory)
             .env_clear()
-            .envs(
-                self.place
-                    .environment
-                    .iter()
-                    .map(|(name, value)| (name, value)),
-            )
+            .envs(environment)
             .env(
                 MARK_VARIABLE,
                 format!("{} {}", self.place.marks, self.mark()),
@@ -112,9 +125,25 @@ impl ShellCommand<'_> {
         format!("{run}/{}", self.of)
     }
 
-    async fn end(&self, mut child: Child, watch: &Watch) -> Result<GateVerdict, Cancelled> {
+    async fn end(
+        &self,
+        mut child: Child,
+        enclosure: Option<&Enclosure>,
+        watch: &Watch,
+    ) -> Result<GateVerdict, Cancelled> {
         let tree = self.tree(&child);
+        let mut overstepped = None;
+        let too_much = async {
+            match enclosure {
+                Some(enclosure) => enclosure.too_much_written().await,
+                None => std::future::pending().await,
+            }
+        };
         let ended = tokio::select! {
+            what = too_much => {
+                overstepped = Some(what);
+                Err(Cancelled)
+            }
             () = watch.cancel.cancelled() => Err(Cancelled),
             ended = tokio::time::timeout(self.timeout, child.wait()) => Ok(ended),
         };
@@ -134,7 +163,10 @@ impl ShellCommand<'_> {
             }
             Err(Cancelled) => {
                 self.reap(&mut child).await;
-                Err(Cancelled)
+                match overstepped {
+                    Some(message) => Ok(GateVerdict::Broken { message }),
+                    None => Err(Cancelled),
+                }
             }
         }
     }
@@ -180,6 +212,20 @@ impl ShellCommand<'_> {
                 })
                 .await;
         }
+    }
+}
+
+/// A command that never began has no verdict of its own.
+fn explained(verdict: GateVerdict, tail: &str) -> GateVerdict {
+    let complaint = tail.lines().rfind(|line| line.contains(SANDBOX_COMPLAINT));
+    match (&verdict, complaint) {
+        (GateVerdict::Failed { status }, Some(complaint))
+            if *status == i32::from(COULD_NOT_BUILD) =>
+        {
+            let message = complaint.to_owned();
+            GateVerdict::Broken { message }
+        }
+        _ => verdict,
     }
 }
 

@@ -74,6 +74,7 @@ pub async fn run_pre_commit(run: PreCommitRun, watch: &Watch) -> Result<PreCommi
             directory: subject.folder,
             environment: run.environment,
             marks: run.marks,
+            confinement: None,
             output_cap: Place::OUTPUT_CAP,
         },
         changed_paths: subject.changed_paths,

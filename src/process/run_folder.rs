@@ -2,7 +2,8 @@
 //!
 //! | file | written by | is |
 //! |---|---|---|
-//! | `spec.json` | server | what to run ([`Spec`]); may hold secrets, so mode 0600 |
+//! | `spec.json` | server | what to run ([`Spec`]); mode 0600 |
+//! | `secrets.json` | server | variables of the job that must not stay on the disk; the job takes it away |
 //! | `started.json` | supervisor | who runs it; created at most once, so a spec never runs twice |
 //! | `socket` | supervisor | where it listens while it runs |
 //! | `log.jsonl`, `log.1.jsonl` | job | its output, newest in `log.jsonl` |
@@ -146,6 +147,25 @@ impl RunFolder {
         self.path.join("result.json").exists()
     }
 
+    /// Leaves variables for the job that is about to start.
+    pub fn leave_secrets(&self, variables: &[(String, String)]) -> Result<(), FolderError> {
+        if variables.is_empty() {
+            return Ok(());
+        }
+        self.write("secrets.json", &variables)
+    }
+
+    /// Takes away what was left for this job; nothing the second time.
+    pub fn take_secrets(&self) -> Result<Vec<(String, String)>, FolderError> {
+        let secrets: Option<Vec<(String, String)>> = self.read("secrets.json")?;
+        let Some(secrets) = secrets else {
+            return Ok(Vec::new());
+        };
+        fs::remove_file(self.path.join("secrets.json"))
+            .map_err(|source| self.error("remove", "secrets.json", source))?;
+        Ok(secrets)
+    }
+
     /// Takes the run for `process`. `false` when it was taken before: a hard link is made or not
     /// made, so two supervisors that race cannot both have it, and no reader sees half a file.
     pub fn claim(&self, process: ProcessIdentity) -> Result<bool, FolderError> {
@@ -263,6 +283,21 @@ mod tests {
         assert_eq!(folder.read_supervision().unwrap(), Supervision::default());
         assert_eq!(folder.read_started().unwrap(), None);
         assert_eq!(folder.read_result::<String>().unwrap(), None);
+    }
+
+    #[test]
+    fn secrets_are_taken_once_and_are_gone_from_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = folder(&dir);
+        assert_eq!(folder.take_secrets().unwrap(), []);
+        let secrets = [("KEY".to_owned(), "hush".to_owned())];
+        folder.leave_secrets(&secrets).unwrap();
+        assert_eq!(folder.take_secrets().unwrap(), secrets);
+        assert_eq!(folder.take_secrets().unwrap(), []);
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            assert!(!text.contains("hush"));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! two ways: by descent from its root, and by a mark in the environment that children inherit.
 //! A process that leaves both (cleared environment *and* an ended parent) is still a descendant of
 //! the run's supervisor, which is a child subreaper; only one that does so after its supervisor was
-//! killed is out of reach. A PID namespace will close that gap.
+//! killed is out of reach, and in a sandbox not even that one: its PID namespace ends with its run.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -50,7 +50,7 @@ fn a_blocked_story_says_what_happened_and_what_to_do() {
     });
     story.report = Some(failing_report("```\n@everyone closes #1"));
     story.refused.insert("stranger".to_owned());
-    insta::assert_snapshot!(sticky_comment(&story), @"
+    insta::assert_snapshot!(sticky_comment(&story, Sandbox::On), @"
     <!-- huskies:story octo/app#42 -->
     ### huskies: blocked
 
@@ -73,7 +73,7 @@ fn a_blocked_story_says_what_happened_and_what_to_do() {
 
     `stranger`: thank you, but starting or moving a story needs write permission on this repository.
 
-    <sub>2 attempts · 0 gate runs · 0.00 USD · branch `feature/story-42-fix-the-door` · not sandboxed yet: agents and gates run with the server's rights</sub>
+    <sub>2 attempts · 0 gate runs · 0.00 USD · branch `feature/story-42-fix-the-door`</sub>
     ");
 }
 
@@ -146,7 +146,7 @@ fn nothing_quoted_in_a_comment_can_ping_or_reference() {
         from: BlockedFrom::Coding,
     });
     story.report = Some(failing_report(hostile));
-    let text = sticky_comment(&story);
+    let text = sticky_comment(&story, Sandbox::On);
     for line in text.lines().filter(|line| line.contains("@octocat")) {
         let fenced = line == hostile;
         assert!(fenced || line.contains("`@octocat"), "{line}");
@@ -162,7 +162,7 @@ fn a_conflict_with_the_base_is_in_the_comment_until_something_is_done_about_it()
     let with_conflict = |stage| {
         let mut story = story(stage);
         story.base_conflict = Some(conflict.clone());
-        sticky_comment(&story)
+        sticky_comment(&story, Sandbox::On)
     };
     let stopped = with_conflict(Stage::Backlog {
         note: Some(BacklogNote::Stopped),

@@ -220,6 +220,7 @@ async fn a_server_needs_no_configuration_inside_a_repository() {
     let mut served = crate::support::server::binary(&clone.join(".git"))
         .arg("serve")
         .current_dir(&clone)
+        .env("HUSKIES_WALLS_WRITABLE", scene.agent.file(""))
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .kill_on_drop(true)

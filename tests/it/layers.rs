@@ -25,9 +25,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("webhook", &["domain"]),
     ("report", &["domain", "secret"]),
     ("store", &["domain", "crash"]),
-    // Agents and gates are process trees that are watched over.
-    ("agent", &["domain", "process"]),
-    ("gate", &["domain", "process"]),
+    // The walls around process trees. They know paths and numbers, and nothing of stories.
+    ("sandbox", &[]),
+    // Agents and gates are process trees that are watched over, and confined.
+    ("agent", &["domain", "process", "sandbox"]),
+    ("gate", &["domain", "process", "sandbox"]),
     // The hook is the gates at another moment: it reads the project file that is being committed
     // and runs its gates. The only adapter that stands on another one.
     ("hook", &["domain", "gate", "config::project"]),
@@ -58,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "agent",
             "forge",
             "report",
+            "sandbox",
         ],
     ),
     (
@@ -79,7 +82,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "clock", "config", "crash", "domain", "engine", "executor", "forge", "git", "process",
-            "report", "secret", "store", "timer", "web",
+            "report", "sandbox", "secret", "store", "timer", "web",
         ],
     ),
     // The command line starts the server, talks to it, and runs gates and hooks itself.
@@ -93,12 +96,16 @@ const ARROWS: &[(&str, &[&str])] = &[
             "gate",
             "hook",
             "init",
+            "sandbox",
             "agent::session",
             // The log goes through the masker.
             "report",
         ],
     ),
-    ("main", &["cli", "config", "process", "supervised"]),
+    (
+        "main",
+        &["cli", "config", "process", "sandbox", "supervised"],
+    ),
 ];
 
 /// Rooms that decide or word things from what they are given, and do nothing.

@@ -29,6 +29,7 @@ mod permission;
 mod protected;
 mod readme;
 mod rotation;
+mod sandbox;
 mod secrets;
 mod simulation;
 mod slow_clients;

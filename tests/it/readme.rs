@@ -97,6 +97,9 @@ fn the_reference_of_the_server_shows_the_defaults() {
     assert_eq!(shown.identity, bare.identity);
     assert_eq!(shown.agent_environment, bare.agent_environment);
     assert_eq!(shown.runtimes, bare.runtimes);
+    assert_eq!(shown.agent_credentials, bare.agent_credentials);
+    assert_eq!(shown.sandbox, bare.sandbox);
+    assert_eq!(shown.walls, bare.walls);
     assert_eq!(shown.github.unwrap().api_url, bare.github.unwrap().api_url);
     let commented = reference.replace("# base_branch", "base_branch");
     assert!(server(&commented).repos[0].base_branch.is_some());

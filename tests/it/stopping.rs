@@ -39,14 +39,13 @@ async fn in_mid_run_of(change: impl FnOnce(Project) -> Project) -> (Scene, u64, 
         scene.agent.lines("pids").len() == 2
     })
     .await;
+    assert!(sweep::agents_of(scene.folder()).len() >= 2);
     (scene, story, standing)
 }
 
 fn assert_nobody_is_left(scene: &Scene) {
-    for pid in scene.agent.lines("pids") {
-        let running = sweep::is_running(pid.parse().unwrap());
-        assert!(!running, "process {pid} of the agent is still there");
-    }
+    let left = sweep::agents_of(scene.folder());
+    assert!(left.is_empty(), "{left:?} of the agent are still there");
 }
 
 /// The work that the stopped attempt had is kept: committed, changed, staged and untracked.
@@ -239,7 +238,7 @@ fn count(ledger: &std::path::Path, word: &str) -> usize {
 #[tokio::test]
 async fn each_life_of_a_worktree_is_set_up_once_and_torn_down_once() {
     let stage = Stage::new();
-    let ledger = stage.folder().join("ledger");
+    let ledger = stage.agent.file("ledger");
     // Checkouts for gates are set up as well; only worktrees are on a branch.
     let note = |word: &str| {
         format!(

@@ -45,6 +45,7 @@ impl Scene {
             install_hint: String::new(),
             inactivity: Duration::from_mins(10),
             log_bytes: 1 << 20,
+            confinement: None,
         };
         folder
             .create(&Spec {

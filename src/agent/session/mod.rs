@@ -24,6 +24,7 @@ use crate::domain::project::Runtime;
 use crate::domain::work::{End, Start, Usage};
 use crate::process::run_folder::RunFolder;
 use crate::process::supervisor::{Job, JobControl, StopCause, StopRequest};
+use crate::sandbox::{COULD_NOT_BUILD, Confinement, Enclosure, SANDBOX_COMPLAINT};
 pub use log::LogLine;
 use log::{Log, LogPlace};
 use terminal::Running;
@@ -56,6 +57,9 @@ pub struct AgentSpec {
     pub inactivity: Duration,
     /// How much output is kept.
     pub log_bytes: u64,
+    /// What it may see and use; `None` for everything that the server may.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
 }
 
 /// What came of an attempt: the `result.json` of an agent's run.
@@ -83,17 +87,26 @@ impl Job for AgentSession {
         let mut follower = Follower::new(&self.spec, control.clone());
         let inactivity = self.spec.inactivity;
         let mark = control.mark().to_owned();
+        let room = self
+            .spec
+            .confinement
+            .as_ref()
+            .map(|confinement| confinement.room.clone());
         let end = match tokio::task::spawn_blocking(move || self.start(&mark)).await {
             Ok(Ok(mut running)) => {
                 let stopped_by = follower.follow(&mut running, inactivity).await;
+                let refused = running.enclosure.as_ref().map(Enclosure::refused);
                 follower.finish(running, stopped_by.grace()).await;
-                follower.end(stopped_by)
+                follower.end(stopped_by, &refused.unwrap_or_default())
             }
             Ok(Err(message)) => End::CannotLaunch { message },
             Err(panicked) => End::CannotLaunch {
                 message: format!("starting the agent broke off: {panicked}"),
             },
         };
+        if let Some(Err(error)) = room.map(|room| room.remove_tmp()) {
+            tracing::warn!(%error, "what the agent left in /tmp cannot be removed");
+        }
         AgentOutcome {
             end,
             usage: follower.parser.usage(),
@@ -103,7 +116,13 @@ impl Job for AgentSession {
 }
 
 impl AgentSession {
-    fn start(&self, mark: &str) -> Result<Running, String> {
+    fn start(mut self, mark: &str) -> Result<Running, String> {
+        let secrets = self
+            .folder
+            .take_secrets()
+            .map_err(|error| error.to_string())?;
+        // What the runtime itself has set counts more: the last value of a name does.
+        self.spec.environment.splice(0..0, secrets);
         fs::write(&self.spec.prompt_file, &self.spec.prompt).map_err(|error| {
             format!(
                 "cannot write the prompt to {}: {error}",
@@ -117,23 +136,31 @@ impl AgentSession {
         };
         let log =
             Log::create(place).map_err(|error| format!("cannot write the agent's log: {error}"))?;
-        terminal::start(&self.spec, mark, log, self.now)
+        let enclosure = self.spec.confinement.as_ref().map(Enclosure::begin);
+        let enclosure = enclosure
+            .transpose()
+            .map_err(|error| format!("{SANDBOX_COMPLAINT}: {error}"))?;
+        terminal::start(&self.spec, (mark, enclosure), log, self.now)
     }
 }
 
 /// What ended the watching.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Ended {
     Exited(Exit),
-    Stalled { after: Duration },
+    Stalled {
+        after: Duration,
+    },
+    /// It passed a limit, in words.
+    Overstepped(String),
     Stopped(StopRequest),
 }
 
 impl Ended {
-    fn grace(self) -> Duration {
+    fn grace(&self) -> Duration {
         match self {
             Self::Exited(_) => LEFTOVER_GRACE,
-            Self::Stalled { .. } => STALL_GRACE,
+            Self::Stalled { .. } | Self::Overstepped(_) => STALL_GRACE,
             Self::Stopped(request) => request.grace.min(LONGEST_GRACE),
         }
     }
@@ -147,6 +174,8 @@ struct Follower {
     tools: HashSet<String>,
     /// Until then silence is announced.
     backoff_until: Instant,
+    /// Why the sandbox could not be built, if it says so.
+    complaint: Option<String>,
 }
 
 impl Follower {
@@ -158,6 +187,7 @@ impl Follower {
             session: None,
             tools: HashSet::new(),
             backoff_until: Instant::now(),
+            complaint: None,
         }
     }
 
@@ -166,6 +196,13 @@ impl Follower {
         let mut stopped = pin!(control.stopped());
         let mut heard = Instant::now();
         let mut reads_on = true;
+        let too_much = running.enclosure.as_ref().map(Enclosure::too_much_written);
+        let mut overstepped = pin!(async {
+            match too_much {
+                Some(too_much) => too_much.await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             let patience = heard.max(self.backoff_until) + inactivity;
             tokio::select! {
@@ -181,6 +218,7 @@ impl Follower {
                 () = sleep_until(patience), if self.tools.is_empty() => {
                     return Ended::Stalled { after: inactivity };
                 }
+                what = &mut overstepped => return Ended::Overstepped(what),
             }
         }
     }
@@ -210,6 +248,9 @@ impl Follower {
 
     fn take(&mut self, lines: &[String]) {
         for line in lines {
+            if line.contains(SANDBOX_COMPLAINT) {
+                self.complaint = Some(line.trim().to_owned());
+            }
             for progress in self.parser.line(line) {
                 self.note(progress);
             }
@@ -233,9 +274,22 @@ impl Follower {
         }
     }
 
-    fn end(&self, ended: Ended) -> End {
+    /// `refused`: what the limits of the sandbox refused.
+    fn end(&self, ended: Ended, refused: &[String]) -> End {
         match ended {
-            Ended::Exited(exit) => self.parser.end(exit),
+            Ended::Exited(Exit::Status(status))
+                if status == i32::from(COULD_NOT_BUILD) && self.complaint.is_some() =>
+            {
+                let message = self.complaint.clone().unwrap_or_default();
+                End::CannotLaunch { message }
+            }
+            Ended::Exited(exit) => match self.parser.end(exit) {
+                End::Crashed { message } if !refused.is_empty() => End::Crashed {
+                    message: format!("{}; {message}", refused.join("; ")),
+                },
+                end => end,
+            },
+            Ended::Overstepped(message) => End::Crashed { message },
             Ended::Stalled { after } => End::Stalled { after },
             Ended::Stopped(StopRequest { cause, .. }) => match cause {
                 StopCause::Requested => End::Stopped,

@@ -16,6 +16,7 @@ use super::log::Log;
 use crate::agent::runtime::Exit;
 use crate::process::identity::identify;
 use crate::process::tree::{MARK_VARIABLE, Tree};
+use crate::sandbox::Enclosure;
 
 /// Wide enough that no CLI wraps its JSON.
 const SIZE: PtySize = PtySize {
@@ -38,6 +39,8 @@ pub(super) struct Running {
     /// One item per read, also when it completed no line: bytes are a sign of life. Closed when
     /// nobody holds the terminal any more.
     pub(super) output: mpsc::Receiver<Vec<String>>,
+    /// What it is confined by.
+    pub(super) enclosure: Option<Enclosure>,
     /// Closing it would hang up on the agent.
     _terminal: Box<dyn MasterPty + Send>,
 }
@@ -48,7 +51,7 @@ pub(super) struct Running {
 /// What is missing, in words for the person who configured the agent.
 pub(super) fn start(
     spec: &AgentSpec,
-    mark: &str,
+    (mark, enclosure): (&str, Option<Enclosure>),
     log: Log,
     now: fn() -> Timestamp,
 ) -> Result<Running, String> {
@@ -56,7 +59,9 @@ pub(super) fn start(
     let broken = |error: anyhow::Error| format!("no pseudo-terminal for the agent: {error:#}");
     let pty = native_pty_system().openpty(SIZE).map_err(broken)?;
     let reader = pty.master.try_clone_reader().map_err(broken)?;
-    let child = pty.slave.spawn_command(command(spec, mark));
+    let child = pty
+        .slave
+        .spawn_command(command(spec, mark, enclosure.as_ref()));
     let child = child.map_err(|error| format!("cannot start {}: {error:#}", spec.argv[0]))?;
     // While it is open here, the terminal never ends.
     drop(pty.slave);
@@ -82,29 +87,31 @@ pub(super) fn start(
         tree,
         exit,
         output,
+        enclosure,
         _terminal: pty.master,
     })
-}
-
-/// The place for the sandbox: whatever confines an agent wraps its argument list here. Nothing
-/// does yet.
-fn confined(argv: &[String]) -> Vec<String> {
-    argv.to_vec()
 }
 
 /// The agent behind a shell that closes its standard input and then becomes it. The terminal stays
 /// its controlling one, but there is nothing to read: a question gets an end of file, no eternal
 /// silence. Besides, a program that cannot be executed is reported by the shell (126, 127) in words,
 /// where portable-pty's own child would die of an abort signal.
-fn command(spec: &AgentSpec, mark: &str) -> CommandBuilder {
+fn command(spec: &AgentSpec, mark: &str, enclosure: Option<&Enclosure>) -> CommandBuilder {
     let mut command = CommandBuilder::new("/bin/sh");
     command.args(["-c", "exec \"$@\" </dev/null", "sh"]);
-    command.args(confined(&spec.argv));
+    let (argv, environment) = match enclosure {
+        Some(enclosure) => (
+            enclosure.wrap(&spec.argv),
+            enclosure.environment(&spec.environment),
+        ),
+        None => (spec.argv.clone(), spec.environment.clone()),
+    };
+    command.args(argv);
     command.cwd(&spec.worktree);
     command.env_clear();
     // Anything but `dumb` invites colours and cursor movements into the log.
     command.env("TERM", "dumb");
-    for (name, value) in &spec.environment {
+    for (name, value) in environment {
         command.env(name, value);
     }
     command.env(MARK_VARIABLE, mark);

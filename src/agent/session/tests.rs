@@ -31,6 +31,7 @@ impl Scene {
             install_hint: "install it".to_owned(),
             inactivity: NEVER,
             log_bytes: 1 << 20,
+            confinement: None,
         };
         Self { dir, spec }
     }

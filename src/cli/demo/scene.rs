@@ -8,11 +8,13 @@ use git2::{Oid, Repository, Signature};
 use tempfile::TempDir;
 
 use crate::config::server::{
-    ForgeKind, HttpConfig, Identity, RepoConfig, RepoSource, ServerConfig,
+    ForgeKind, HttpConfig, Identity, NetworkChoice, RepoConfig, RepoSource, ServerConfig,
+    WallsConfig,
 };
 use crate::domain::account::Limits;
 use crate::domain::policy::Protection;
 use crate::domain::project::Runtime;
+use crate::domain::sandbox::Sandbox;
 
 pub(super) const REPO: &str = "demo/greeter";
 
@@ -126,7 +128,8 @@ impl Scene {
         let root = self.repository();
         fs::create_dir_all(root.join(".huskies"))?;
         fs::write(root.join(".huskies/project.toml"), PROJECT)?;
-        let go = self.folder.join("go");
+        fs::create_dir_all(self.signals())?;
+        let go = self.signals().join("go");
         fs::write(
             root.join(".huskies/scripted-agent.sh"),
             AGENT.replace("@GO@", &go.display().to_string()),
@@ -169,7 +172,12 @@ impl Scene {
         self.folder.join("data")
     }
 
-    pub(super) fn config(&self) -> ServerConfig {
+    /// Where agents look for a word from the demonstration.
+    fn signals(&self) -> PathBuf {
+        self.folder.join("signals")
+    }
+
+    pub(super) fn config(&self, sandbox: Sandbox) -> ServerConfig {
         ServerConfig {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: self.data_dir(),
@@ -191,13 +199,20 @@ impl Scene {
             http: HttpConfig::default(),
             identity: Identity::default(),
             agent_environment: Vec::new(),
+            agent_credentials: Vec::new(),
+            sandbox,
+            walls: WallsConfig {
+                readable: vec![self.signals()],
+                network: NetworkChoice::None,
+                ..WallsConfig::default()
+            },
             runtimes: Runtime::ALL.to_vec(),
         }
     }
 
     /// The agents of the two rival stories wait for this.
     pub(super) fn let_rivals_go(&self) -> anyhow::Result<()> {
-        Ok(fs::write(self.folder.join("go"), b"")?)
+        Ok(fs::write(self.signals().join("go"), b"")?)
     }
 
     pub(super) fn tree_of(&self, commit: &str) -> anyhow::Result<String> {

@@ -54,6 +54,14 @@ impl<'a> Show<'a> {
         ))
     }
 
+    /// One line, so that nobody takes what follows for sandboxed.
+    pub(super) fn no_sandbox(&mut self, error: &anyhow::Error) -> Result<(), CliError> {
+        let cause = error.root_cause();
+        self.out.line(format!(
+            "{DIM}without the sandbox: {cause} (`huskies doctor` says more){DIM:#}\n"
+        ))
+    }
+
     pub(super) fn opened(&mut self, id: &StoryId, title: &str) -> Result<(), CliError> {
         self.out.line(format!(
             "{BOLD}#{}{BOLD:#}  opened and started: {title}",

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 
 use super::super::base::project_at;
 use super::super::context::{Context, RepoContext};
+use super::super::rooms;
 use crate::agent::prompt::{Conflict, Occasion, PromptRequest, compose};
 use crate::agent::session::AgentSpec;
 use crate::agent::template::Template;
@@ -65,6 +66,12 @@ pub(super) async fn agent_spec(
         prompt_file: folder.path().join("prompt.md"),
         environment: adapters.agent_environment.clone(),
         as_root: adapters.as_root,
+        confinement: rooms::of_agent(
+            context,
+            repo,
+            (story, &brief.branch),
+            (folder.path(), &folder.path().join("prompt.md")),
+        )?,
     };
     Ok(spec(&request)?)
 }
@@ -131,7 +138,7 @@ pub(super) async fn gates_spec(
     context: &Context,
     id: &RunId,
     brief: &GatesBrief,
-    slot: String,
+    (slot, folder): (String, &RunFolder),
 ) -> anyhow::Result<GatesSpec> {
     let repo = context.repo(id.repo())?;
     let project = project_at(repo, &brief.rules).await?;
@@ -142,6 +149,7 @@ pub(super) async fn gates_spec(
         gates: project.gates_on(brief.moment),
         components: project.components,
         place: Place {
+            confinement: rooms::of_gates(context, repo, &slot, &directory, folder.path())?,
             directory,
             environment: environment::for_project_commands(),
             marks: String::new(),

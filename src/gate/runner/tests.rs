@@ -31,6 +31,7 @@ fn request(directory: &Path, gates: Vec<Gate>) -> GateRun {
                 "outer-of-{0} {0}",
                 directory.file_name().unwrap().to_str().unwrap()
             ),
+            confinement: None,
             output_cap: 1000,
         },
         changed_paths: None,

@@ -174,6 +174,8 @@ impl Telling {
             supervisors: Arc::new(FakeSupervisors { link: link.clone() }),
             binary: "/usr/bin/huskies".into(),
             agent_environment: Vec::new(),
+            agent_secrets: Vec::new(),
+            walls: None,
             as_root: false,
             masker: Masker::default(),
             crash: CrashPoints::off(),

@@ -8,8 +8,8 @@ use huskies::domain::id::{Attempt, BranchName, Sha, StoryId};
 use huskies::domain::work::{Candidate, Collected};
 use huskies::executor::Workshop;
 use huskies::git::{
-    BaseTip, Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed, Retirement, Worktree,
-    WorktreeSpec,
+    BaseTip, Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed, Reach, Retirement,
+    Worktree, WorktreeSpec,
 };
 
 use super::commits::{Merged, tree_name};
@@ -146,6 +146,14 @@ impl Workshop for FakeWorkshop {
         Ok((worktree.clone(), worktree.with_extension("hooks")))
     }
 
+    fn reach_of_worktree(&self, _branch: &BranchName) -> Result<Reach> {
+        Ok(nothing())
+    }
+
+    fn reach_of_checkout(&self, _slot: &str) -> Result<Reach> {
+        Ok(nothing())
+    }
+
     async fn install_hook(&self, _worktree: &Worktree, _binary: &Path) -> anyhow::Result<()> {
         let installed = self.link.call("install_hook", trouble, |_, _| Ok(()));
         Ok(installed.await?)
@@ -233,5 +241,13 @@ impl Workshop for FakeWorkshop {
             Ok(landing)
         });
         landed.await
+    }
+}
+
+/// Nothing is confined here.
+fn nothing() -> Reach {
+    Reach {
+        writable: Vec::new(),
+        readable: Vec::new(),
     }
 }

@@ -28,6 +28,25 @@ pub(crate) struct Config {
     repo: Vec<Repo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     agents: Option<Agents>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<&'static str>,
+    walls: Walls,
+}
+
+/// The scripted agent's folder is open to every story: it is where tests see what happened inside.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Walls {
+    pub(crate) writable: Vec<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) network: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hosts: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_mb: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) processes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk_mb: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -69,7 +88,13 @@ pub(crate) const REPO: &str = "octo/app";
 
 impl Config {
     fn of(data_dir: &Path, forge: Option<Forges>, repo: Repo) -> Self {
+        let agent = data_dir.with_file_name("agent");
         Self {
+            sandbox: None,
+            walls: Walls {
+                writable: agent.is_dir().then_some(agent).into_iter().collect(),
+                ..Walls::default()
+            },
             listen: "127.0.0.1:0",
             data_dir: data_dir.to_owned(),
             webhook: BTreeMap::new(),
@@ -135,6 +160,16 @@ impl Config {
     pub(crate) fn runtimes(mut self, names: &[&'static str]) -> Self {
         let runtimes = names.to_vec();
         self.agents = Some(Agents { runtimes });
+        self
+    }
+
+    pub(crate) fn sandbox_off(mut self) -> Self {
+        self.sandbox = Some("off");
+        self
+    }
+
+    pub(crate) fn walls(mut self, change: impl FnOnce(&mut Walls)) -> Self {
+        change(&mut self.walls);
         self
     }
 

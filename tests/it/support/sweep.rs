@@ -32,8 +32,13 @@ pub(crate) fn processes_of(folder: &Path) -> Vec<Pid> {
     processes_that_mention(folder.as_os_str().as_encoded_bytes())
 }
 
+/// The processes of a test's agents that are running now, whatever they are called inside.
+pub(crate) fn agents_of(folder: &Path) -> Vec<Pid> {
+    processes_that_mention(format!("HUSKIES_WORKTREE={}", folder.display()).as_bytes())
+}
+
 /// True while the process is there and not merely waiting to be reaped.
-pub(crate) fn is_running(pid: u32) -> bool {
+fn is_running(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         let state = stat
             .rsplit_once(") ")

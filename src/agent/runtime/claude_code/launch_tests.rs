@@ -37,6 +37,7 @@ fn request() -> LaunchRequest {
         prompt_file: "/data/run/prompt.md".into(),
         environment: vec![("PATH".to_owned(), "/bin".to_owned())],
         as_root: false,
+        confinement: None,
     }
 }
 
