@@ -136,6 +136,7 @@ impl Workshop for FakeWorkshop {
                 path: path.clone(),
                 head,
                 created,
+                noticed: Vec::new(),
             })
         });
         prepared.await
@@ -172,6 +173,7 @@ impl Workshop for FakeWorkshop {
                     && !world.commits.changed(&spec.base, &kept.head).is_empty(),
                 advanced: *spec.since.as_ref().unwrap_or(&spec.base) != kept.head,
                 wip: kept.snapshot,
+                noticed: Vec::new(),
                 markers: spec.conflicts.iter().filter(marked).cloned().collect(),
                 head: kept.head,
             })
