@@ -151,7 +151,7 @@ async fn sticky_comment(
     let body = context
         .adapters
         .masker
-        .mask(&report::sticky_comment(&story));
+        .comment(&report::sticky_comment(&story));
     let digest = text::digest(&body);
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);
@@ -234,10 +234,7 @@ async fn commit_status(
     status: &CommitStatus,
     pending: &PendingSurface,
 ) -> Result<Written, Trouble> {
-    let description = context
-        .adapters
-        .masker
-        .mask(&report::status_description(&status.news));
+    let description = context.adapters.masker.status(&status.news);
     let state = status.news.state();
     let digest = text::digest(&format!("{} {description}", state.name()));
     if let Some(written) = unchanged(pending, &digest) {

@@ -24,6 +24,7 @@ use crate::domain::project::Runtime;
 use crate::domain::work::{End, Start, Usage};
 use crate::process::run_folder::RunFolder;
 use crate::process::supervisor::{Job, JobControl, StopCause, StopRequest};
+pub use lines::LineSplitter;
 pub use log::LogLine;
 use log::{Log, LogPlace};
 use terminal::Running;
