@@ -1,7 +1,8 @@
 //! Every string that a person reads on the forge is made here: story in, Markdown out.
 //!
 //! Pure. What comes from people, agents or gates is quoted so that it cannot ping anybody, close
-//! an issue or break out of its fence, and is cut to size. Not for: the command line's output.
+//! an issue or break out of its fence, and is cut to size. What leaves is a [`Markdown`] or a
+//! [`StatusNews`], and a [`Masker`] alone makes text of those. Not for: the command line's output.
 
 mod log;
 mod quote;
@@ -15,16 +16,20 @@ use crate::domain::sandbox::Sandbox;
 use crate::domain::story::{
     Activity, BacklogNote, BaseConflict, BlockReason, MergeFailure, Stage, Story,
 };
+use crate::domain::text::{tail_at_char_boundary, visible, visible_line};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
 
 pub use log::event_line;
-pub use quote::Masker;
+pub use quote::{Markdown, Masker};
 use quote::{code, fence};
 pub use words::block_reason;
 use words::{activity, failure_sentence, list};
 
-/// How much of a failing gate's output a comment quotes.
+/// How much of a failing gate's output a comment quotes, and of how many gates.
 const QUOTED_BYTES: usize = 2_000;
+const QUOTED_GATES: usize = 5;
+/// How many gates the table lists.
+const LISTED_GATES: usize = 30;
 /// How many paths or gates a sentence names before it counts the rest.
 const NAMED: usize = 10;
 
@@ -39,7 +44,7 @@ pub fn announcement_marker(id: &EffectId) -> String {
 }
 
 /// The one comment that is edited in place: state, what happened, what you can do, cost.
-pub fn sticky_comment(story: &Story, sandbox: Sandbox) -> String {
+pub fn sticky_comment(story: &Story, sandbox: Sandbox) -> Markdown {
     let mut text = format!(
         "{}\n### huskies: {}\n\n",
         story_marker(&story.id),
@@ -56,15 +61,15 @@ pub fn sticky_comment(story: &Story, sandbox: Sandbox) -> String {
         text.push_str(&gate_table(report));
     }
     let _ = write!(text, "**What you can do.** {}\n\n", what_you_can_do(story));
-    for login in &story.refused {
+    if !story.refused.is_empty() {
         let _ = writeln!(
             text,
             "{}: thank you, but starting or moving a story needs write permission on this repository.\n",
-            code(login)
+            list(story.refused.iter().map(String::as_str), NAMED)
         );
     }
     let _ = writeln!(text, "<sub>{}</sub>", footer(story, sandbox));
-    text
+    Markdown::new(text)
 }
 
 fn heading(story: &Story) -> String {
@@ -174,7 +179,7 @@ fn gate_table(report: &GateReport) -> String {
         "| gate on {} | verdict | time |\n|---|---|---|\n",
         code(report.commit.short())
     );
-    for outcome in &report.outcomes {
+    for outcome in report.outcomes.iter().take(LISTED_GATES) {
         let verdict = match outcome.verdict {
             GateVerdict::Passed => "passed".to_owned(),
             GateVerdict::Skipped => "skipped: none of its paths changed".to_owned(),
@@ -191,13 +196,16 @@ fn gate_table(report: &GateReport) -> String {
             outcome.duration.as_secs_f64()
         );
     }
+    if let Some(more) = report.outcomes.len().checked_sub(LISTED_GATES + 1) {
+        let _ = writeln!(text, "| and {} more | | |", more + 1);
+    }
     text.push('\n');
-    for outcome in report.failures() {
-        let tail =
-            crate::domain::text::tail_at_char_boundary(outcome.tail.trim_end(), QUOTED_BYTES);
+    for outcome in report.failures().take(QUOTED_GATES) {
+        let tail = visible(&outcome.tail);
+        let tail = tail_at_char_boundary(tail.trim_end(), QUOTED_BYTES);
         let _ = write!(
             text,
-            "<details><summary>End of the output of {}</summary>\n\n{}\n</details>\n\n",
+            "<details><summary>End of the output of <code>{}</code></summary>\n\n{}\n</details>\n\n",
             outcome.gate,
             fence(tail)
         );
@@ -252,7 +260,7 @@ fn footer(story: &Story, sandbox: Sandbox) -> String {
 }
 
 /// A comment of its own for what a person should see now.
-pub fn announcement(id: &EffectId, story: &StoryId, announcement: &Announcement) -> String {
+pub fn announcement(id: &EffectId, story: &StoryId, announcement: &Announcement) -> Markdown {
     let marker = announcement_marker(id);
     let text = match announcement {
         Announcement::Blocked {
@@ -288,11 +296,11 @@ pub fn announcement(id: &EffectId, story: &StoryId, announcement: &Announcement)
             )
         }
     };
-    format!("{marker}\n{text}\n")
+    Markdown::new(format!("{marker}\n{text}\n"))
 }
 
-/// The words of a commit status. The forge's room cuts them to its limit.
-pub fn status_description(news: &StatusNews) -> String {
+/// The words of a commit status, which a [`Masker`] makes fit to be written.
+fn status_words(news: &StatusNews) -> String {
     match news {
         StatusNews::Gates(gates) => gates_description(gates),
         StatusNews::Merge(merge) => merge_description(merge),
@@ -360,7 +368,7 @@ fn merge_description(news: &MergeNews) -> String {
 
 /// A reason fit for one line of the command line or the API: why a story waits or stopped.
 pub fn reason(story: &Story) -> Option<String> {
-    match &story.stage {
+    let reason = match &story.stage {
         Stage::Blocked { reason, .. } => Some(plain(&block_reason(reason))),
         Stage::MergeFailure { failure, .. } => Some(plain(&failure_sentence(failure))),
         Stage::Backlog { note: Some(_) } => Some(plain(&what_happened(story))),
@@ -371,7 +379,8 @@ pub fn reason(story: &Story) -> Option<String> {
             Activity::Held => Some("held by a label".to_owned()),
             Activity::None | Activity::Starting | Activity::Running | Activity::Judging => None,
         },
-    }
+    };
+    reason.map(|reason| visible_line(&reason))
 }
 
 /// Markdown's code marks mean nothing on a terminal.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::interrupt::Interrupts;
 use super::place::root_around;
+use super::terminal::tame;
 use super::{CliError, ExitStatus, Output};
 use crate::config::environment;
 use crate::config::project::{self, PROJECT_FILE};
@@ -265,9 +266,10 @@ fn summarize(
     for outcome in &failures {
         out.line(format_args!(
             "\ngate `{}` {}",
-            outcome.gate, outcome.verdict
+            outcome.gate,
+            tame(&outcome.verdict.to_string())
         ))?;
-        out.line(&outcome.tail)?;
+        out.line(tame(&outcome.tail))?;
     }
     let [commit, tree] = match &subject.commit {
         Some([commit, tree]) => [Some(commit), Some(tree)],

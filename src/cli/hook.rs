@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::gate::outcome_line;
 use super::interrupt::Interrupts;
+use super::terminal::tame;
 use super::{CliError, ExitStatus, Output};
 use crate::config::environment;
 use crate::domain::work::GateOutcome;
@@ -226,9 +227,10 @@ fn conclude(end: PreCommit, out: &mut Output) -> Result<ExitStatus, CliError> {
     for outcome in &failures {
         out.remark(format_args!(
             "\nhuskies: gate `{}` {}",
-            outcome.gate, outcome.verdict
+            outcome.gate,
+            tame(&outcome.verdict.to_string())
         ))?;
-        out.remark(last_lines(&outcome.tail, SHOWN_LINES))?;
+        out.remark(last_lines(&tame(&outcome.tail), SHOWN_LINES))?;
     }
     if on == Judged::Copy {
         out.remark("\nhuskies: judged was what is staged; the work tree holds other changes or files besides")?;

@@ -6,6 +6,7 @@ use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::terminal::log_line;
 use crate::config::environment::Environment;
 use crate::report::Masker;
 
@@ -66,8 +67,8 @@ struct MaskedStderr<'a> {
 
 impl Write for MaskedStderr<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        self.stderr.write_all(self.masker.mask(&text).as_bytes())?;
+        let line = log_line(&String::from_utf8_lossy(bytes));
+        self.stderr.write_all(self.masker.mask(&line).as_bytes())?;
         Ok(bytes.len())
     }
 

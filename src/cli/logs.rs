@@ -5,6 +5,7 @@ use clap::Args;
 use super::client::Client;
 use super::place::PlaceArgs;
 use super::story::find;
+use super::terminal::tame;
 use super::{CliError, ExitStatus, Output};
 use crate::agent::session::LogLine;
 use crate::config::environment::Environment;
@@ -54,6 +55,6 @@ fn print(record: &str, out: &mut Output) -> Result<(), CliError> {
             out.value(&line)?;
             out.line(line.text())
         }
-        Err(_) => out.line(record.trim_end()),
+        Err(_) => out.line(tame(record.trim_end())),
     }
 }

@@ -1,6 +1,6 @@
 //! The command line: one file per subcommand, one enum of exit statuses, one printer of errors.
 //!
-//! A subcommand returns; only `main` turns what it returned into the process's exit status. Results
+//! What others wrote goes through [`terminal::tame`] before it is printed. A subcommand returns; only `main` turns what it returned into the process's exit status. Results
 //! go to stdout through [`Output`], everything else to stderr.
 
 mod client;
@@ -15,6 +15,7 @@ pub mod logs;
 mod place;
 pub mod serve;
 pub mod story;
+mod terminal;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -22,6 +23,8 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+
+use terminal::{tame, tame_json, walled};
 
 /// What the process's exit status says. The numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,12 +128,12 @@ pub fn finish(result: Result<ExitStatus, CliError>) -> ExitCode {
 fn print_error(error: &CliError, out: &mut impl Write) -> io::Result<()> {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     let cyan = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
-    writeln!(out, "{red}error:{red:#} {}", error.message)?;
+    writeln!(out, "{red}error:{red:#} {}", tame(&error.message))?;
     for cause in &error.causes {
-        writeln!(out, "  caused by: {cause}")?;
+        writeln!(out, "  caused by: {}", tame(cause))?;
     }
     if let Some(hint) = &error.hint {
-        writeln!(out, "{cyan}hint:{cyan:#} {hint}")?;
+        writeln!(out, "{cyan}hint:{cyan:#} {}", tame(hint))?;
     }
     Ok(())
 }
@@ -160,7 +163,7 @@ impl Output {
     /// One line of a result for people; nothing when JSON was asked for.
     pub fn line(&mut self, line: impl Display) -> Result<(), CliError> {
         if !self.json {
-            writeln!(self.results, "{line}")?;
+            writeln!(self.results, "{}", walled(&line.to_string()))?;
             self.results.flush()?;
         }
         Ok(())
@@ -170,7 +173,7 @@ impl Output {
     pub fn value(&mut self, value: &impl Serialize) -> Result<(), CliError> {
         if self.json {
             let text = serde_json::to_string(value).map_err(anyhow::Error::new)?;
-            writeln!(self.results, "{text}")?;
+            writeln!(self.results, "{}", tame_json(&text))?;
             self.results.flush()?;
         }
         Ok(())
@@ -178,7 +181,7 @@ impl Output {
 
     /// One line on stderr, about the work rather than its result.
     pub fn remark(&mut self, line: impl Display) -> Result<(), CliError> {
-        writeln!(self.remarks, "{line}")?;
+        writeln!(self.remarks, "{}", walled(&line.to_string()))?;
         self.remarks.flush()?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::place::PlaceArgs;
 use super::{CliError, ExitStatus, Output};
 use crate::config::environment::Environment;
 use crate::domain::id::StoryId;
+use crate::domain::text::visible_line;
 use crate::web::{EventView, StoryView};
 
 /// How long one request waits for news before it asks again.
@@ -211,7 +212,7 @@ async fn list(client: &Client, out: &mut Output) -> Result<ExitStatus, CliError>
         out.line(format!(
             "{:width$}  {state:24}  {}",
             story.id,
-            one_line(&story.title)
+            visible_line(&story.title)
         ))?;
     }
     Ok(ExitStatus::Success)
@@ -229,14 +230,14 @@ async fn ask(
 
 fn show(story: &StoryView, out: &mut Output) -> Result<ExitStatus, CliError> {
     out.value(story)?;
-    out.line(format!("{}  {}", story.id, one_line(&story.title)))?;
+    out.line(format!("{}  {}", story.id, visible_line(&story.title)))?;
     let activity = story
         .activity
         .as_ref()
         .map_or_else(String::new, |activity| format!(", {activity}"));
     out.line(format!("  stage    {}{activity}", story.stage))?;
     if let Some(reason) = &story.reason {
-        out.line(format!("  because  {}", one_line(reason)))?;
+        out.line(format!("  because  {}", visible_line(reason)))?;
     }
     out.line(format!(
         "  attempt  {}, {} retries, {} gate runs",
@@ -250,15 +251,6 @@ fn show(story: &StoryView, out: &mut Output) -> Result<ExitStatus, CliError> {
     }
     out.line(format!("  spent    {}", story.spent))?;
     Ok(ExitStatus::Success)
-}
-
-/// Titles and reasons come from others; on a terminal they are one line without control characters.
-fn one_line(text: &str) -> String {
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 async fn events(client: &Client, story: &str, out: &mut Output) -> Result<ExitStatus, CliError> {
@@ -276,8 +268,8 @@ pub fn event_line(event: &EventView) -> String {
     let ignored = event
         .refusal
         .as_ref()
-        .map_or_else(String::new, |why| format!("  ({why})"));
-    let summary = shortened(&one_line(&event.summary));
+        .map_or_else(String::new, |why| format!("  ({})", visible_line(why)));
+    let summary = shortened(&visible_line(&event.summary));
     format!("{}  {summary}{ignored}", clock(event.at))
 }
 

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
+use super::text::{is_hidden, visible_line};
+
 /// Why a name was refused. The text is fit for the person who wrote the name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{value}` is not {expected}")]
@@ -21,7 +23,7 @@ pub struct InvalidName {
 impl InvalidName {
     fn new(value: &str, expected: &'static str) -> Self {
         Self {
-            value: value.chars().take(120).collect(),
+            value: visible_line(value).chars().take(120).collect(),
             expected,
         }
     }
@@ -72,7 +74,8 @@ struct Path<'a>(&'a str);
 impl Path<'_> {
     /// Git refuses ref components that end in `.lock` (git-check-ref-format(1)).
     fn ends_like_a_lock_file(&self) -> bool {
-        self.0.len() >= 5 && self.0[self.0.len() - 5..].eq_ignore_ascii_case(".lock")
+        let end = self.0.as_bytes().last_chunk::<5>();
+        end.is_some_and(|end| end.eq_ignore_ascii_case(b".lock"))
     }
 }
 
@@ -136,6 +139,11 @@ impl FromStr for StoryId {
     fn from_str(value: &str) -> Result<Self, InvalidName> {
         let invalid = || InvalidName::new(value, "a story such as `octo/app#42`");
         let (repo, number) = value.split_once('#').ok_or_else(invalid)?;
+        // `+42` and `042` would be second names of one story.
+        let canonical = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
+        if !canonical {
+            return Err(invalid());
+        }
         Ok(Self {
             repo: repo.parse().map_err(|_| invalid())?,
             number: number.parse().map_err(|_| invalid())?,
@@ -230,7 +238,7 @@ impl FromStr for BranchName {
         let component = |part: &str| {
             !part.is_empty() && !part.starts_with('.') && !Path(part).ends_like_a_lock_file()
         };
-        let forbidden = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+        let forbidden = |c: char| c.is_control() || is_hidden(c) || " ~^:?*[\\".contains(c);
         let valid = value.len() <= 240
             && !value.starts_with('-')
             && value.split('/').all(component)
@@ -415,9 +423,37 @@ mod tests {
         ] {
             assert!(bad.parse::<BranchName>().is_err(), "{bad:?}");
         }
-        for good in ["main", "release/1.0", "feature/story-1-x"] {
+        for good in ["main", "release/1.0", "feature/story-1-x", "é1234", "中文"] {
             assert!(good.parse::<BranchName>().is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn a_branch_name_that_shows_as_another_one_is_refused() {
+        for bad in ["main\u{200b}", "\u{202e}niam", "a\u{e0041}"] {
+            assert!(bad.parse::<BranchName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_story_has_one_name() {
+        for bad in [
+            "octo/app#+42",
+            "octo/app#042",
+            "octo/app#0",
+            "octo/app#",
+            "octo/app#1#2",
+        ] {
+            assert!(bad.parse::<StoryId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_name_is_shown_without_what_a_terminal_would_act_on() {
+        let error = "a\u{1b}]0;x\u{7}\n\u{202e}b"
+            .parse::<BranchName>()
+            .unwrap_err();
+        assert_eq!(error.to_string(), "`a b` is not a branch name");
     }
 
     #[test]

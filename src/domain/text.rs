@@ -1,4 +1,11 @@
-//! Pure work on quoted text: cutting it to size without breaking it, and recognising it again.
+//! Pure work on quoted text: cutting it to size without breaking it, recognising it again, and
+//! taking from text of others what a person does not see or a forge would act on.
+
+mod inert;
+mod visible;
+
+pub use inert::{ends_with_closing_word, inert_line};
+pub use visible::{is_hidden, visible, visible_line, without_escapes};
 
 use sha2::{Digest, Sha256};
 

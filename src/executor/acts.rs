@@ -299,7 +299,7 @@ async fn announce(
     }
     let body = report::announcement(order.id, order.story, order.announcement);
     repo.forge
-        .create_comment(order.story, &context.adapters.masker.mask(&body))
+        .create_comment(order.story, &context.adapters.masker.comment(&body))
         .await?;
     Ok(())
 }

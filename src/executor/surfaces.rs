@@ -156,7 +156,7 @@ async fn sticky_comment(
     let body = context
         .adapters
         .masker
-        .mask(&report::sticky_comment(&story, sandbox));
+        .comment(&report::sticky_comment(&story, sandbox));
     let digest = text::digest(&body);
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);
@@ -239,10 +239,7 @@ async fn commit_status(
     status: &CommitStatus,
     pending: &PendingSurface,
 ) -> Result<Written, Trouble> {
-    let description = context
-        .adapters
-        .masker
-        .mask(&report::status_description(&status.news));
+    let description = context.adapters.masker.status(&status.news);
     let state = status.news.state();
     let digest = text::digest(&format!("{} {description}", state.name()));
     if let Some(written) = unchanged(pending, &digest) {

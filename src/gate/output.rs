@@ -5,12 +5,14 @@
 
 use std::collections::VecDeque;
 
+use crate::domain::text::visible;
+
 /// A line longer than this is passed on in pieces, so that output without line ends cannot fill the
 /// memory.
 const MAX_LINE: usize = 8 * 1024;
 
 /// Collects output: a capped tail of all of it, and its lines as they are completed.
-pub(super) struct Collector {
+pub struct Collector {
     cap: usize,
     tail: VecDeque<u8>,
     cut: bool,
@@ -18,7 +20,7 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(cap: usize) -> Self {
+    pub fn new(cap: usize) -> Self {
         Self {
             cap,
             tail: VecDeque::new(),
@@ -28,7 +30,7 @@ impl Collector {
     }
 
     /// Takes the next bytes and returns the lines that they complete.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub fn take(&mut self, bytes: &[u8]) -> Vec<String> {
         self.tail.extend(bytes);
         let surplus = self.tail.len().saturating_sub(self.cap);
         self.cut |= surplus > 0;
@@ -46,13 +48,13 @@ impl Collector {
     }
 
     /// The last line, when it was not ended.
-    pub(super) fn rest(&mut self) -> Option<String> {
+    pub fn rest(&mut self) -> Option<String> {
         (!self.line.is_empty()).then(|| readable(&std::mem::take(&mut self.line)))
     }
 
     /// The kept tail as text. Where the beginning was cut off it starts with a whole line, if there
     /// is one.
-    pub(super) fn into_tail(self) -> String {
+    pub fn into_tail(self) -> String {
         let bytes: Vec<u8> = self.tail.into();
         let start = match bytes.iter().position(|byte| *byte == b'\n') {
             Some(end_of_line) if self.cut && end_of_line + 1 < bytes.len() => end_of_line + 1,
@@ -62,19 +64,10 @@ impl Collector {
     }
 }
 
-/// Text without escape sequences and control characters; tabs become spaces, a carriage return
-/// ends a line (progress bars would otherwise run together).
+/// What a person sees of it; tabs become spaces, a carriage return ends a line (progress bars would
+/// otherwise run together).
 fn readable(bytes: &[u8]) -> String {
-    let mut plain = Vec::with_capacity(bytes.len());
-    for (index, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'\t' => plain.extend(b"    "),
-            b'\r' if matches!(bytes.get(index + 1), None | Some(b'\n')) => {}
-            b'\r' => plain.push(b'\n'),
-            other => plain.push(*other),
-        }
-    }
-    String::from_utf8_lossy(&strip_ansi_escapes::strip(plain)).into_owned()
+    visible(&String::from_utf8_lossy(bytes)).replace('\t', "    ")
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::objects::{Objects, candidate_ref, oid, sha, text_of_paths};
 use super::repository::Identity;
 use super::{GitError, Repository, Result};
 use crate::domain::id::Sha;
+use crate::domain::text::inert_line;
 use crate::domain::work::Candidate;
 
 /// What is to be squashed.
@@ -156,12 +157,16 @@ fn commits_of<'a>(control: &'a Objects, spec: &CandidateSpec) -> Result<Vec<Comm
     .collect()
 }
 
+/// The longest line, and the most of them, that are taken over from a story's commits.
+const TRAILER_CHARS: usize = 200;
+const TRAILERS: usize = 50;
+
 /// The trailer lines that the squash commit takes over, oldest first.
 fn trailers(commits: &[Commit<'_>], author: &git2::Signature<'_>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for commit in commits.iter().rev() {
         let message = String::from_utf8_lossy(commit.message_bytes());
-        lines.extend(trailers_of(&message));
+        lines.extend(credits_of(&message));
         let other = commit.author();
         if !other
             .email_bytes()
@@ -169,21 +174,41 @@ fn trailers(commits: &[Commit<'_>], author: &git2::Signature<'_>) -> Vec<String>
         {
             let name = String::from_utf8_lossy(other.name_bytes()).into_owned();
             let email = String::from_utf8_lossy(other.email_bytes()).into_owned();
-            lines.push(format!("Co-authored-by: {name} <{email}>"));
+            lines.push(inert_line(
+                &format!("Co-authored-by: {name} <{email}>"),
+                TRAILER_CHARS,
+            ));
         }
     }
     lines
 }
 
-fn trailers_of(message: &str) -> Vec<String> {
+/// Who wrote, signed, reviewed or reported it: trailers whose key ends in `-by`. Others are orders
+/// to some program (`Fixes`, `Closes`, `Release-As`, `skip-checks`), and an agent's word is not
+/// enough for those; so is a person's name that mentions or refers to somebody else.
+fn credits_of(message: &str) -> Vec<String> {
+    let is_credit = |key: &str| {
+        let key = key.to_ascii_lowercase();
+        key.len() > 3
+            && key.ends_with("-by")
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+    };
+    let trailers = trailers_of(message).into_iter();
+    trailers
+        .filter(|(key, _)| is_credit(key))
+        .map(|(key, value)| inert_line(&format!("{key}: {value}"), TRAILER_CHARS))
+        .collect()
+}
+
+/// Keys and values of a message's last paragraph, if that is one of trailers.
+fn trailers_of(message: &str) -> Vec<(String, String)> {
     // A message that libgit2 cannot read (a zero byte in it) has no trailers for us.
     let Ok(trailers) = git2::message_trailers_strs(message) else {
         return Vec::new();
     };
-    let one_line = |value: &str| value.split_whitespace().collect::<Vec<_>>().join(" ");
     trailers
         .iter()
-        .map(|(key, value)| format!("{key}: {}", one_line(value)))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect()
 }
 
@@ -196,9 +221,13 @@ fn with_trailers(message: &str, lines: Vec<String>) -> Result<String> {
         ));
     }
     let mut text = message.trim_end().to_owned();
-    let mut present = trailers_of(&text);
+    let present = trailers_of(&text);
+    let mut present: Vec<String> = present
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}"))
+        .collect();
     let mut separator = if present.is_empty() { "\n\n" } else { "\n" };
-    for line in lines {
+    for line in lines.into_iter().take(TRAILERS) {
         if !present
             .iter()
             .any(|other| other.eq_ignore_ascii_case(&line))
@@ -234,6 +263,18 @@ mod tests {
         let with_own = with_trailers("Fix\n\nStory: octo/app#1", both).unwrap();
         assert_eq!(with_own, format!("Fix\n\nStory: octo/app#1\n{block}"));
         assert_eq!(trailers_of(&with_own).len(), 3);
+    }
+
+    #[test]
+    fn only_credits_are_taken_over_and_they_mention_and_close_nothing() {
+        let message = "Mend\n\nFixes: #2\nCloses: octo/app#3\nskip-checks: true\nRelease-As: 9.9.9\n\
+             Signed-off-by: A <a@x.org>\nReviewed-by: @octo/team fixes #4\nCo-authored-by: B\u{202e} <b@x.org>\n";
+        let credits = lines(&[
+            "Signed-off-by: A <a@x.org>",
+            "Reviewed-by: @ octo/team fixes # 4",
+            "Co-authored-by: B <b@x.org>",
+        ]);
+        assert_eq!(credits_of(message), credits);
     }
 
     #[test]

@@ -17,6 +17,10 @@ fn story(stage: Stage) -> Story {
     story
 }
 
+fn text(comment: &Markdown) -> String {
+    Masker::default().comment(comment)
+}
+
 fn failing_report(tail: &str) -> GateReport {
     GateReport {
         commit: sha('a'),
@@ -50,7 +54,7 @@ fn a_blocked_story_says_what_happened_and_what_to_do() {
     });
     story.report = Some(failing_report("```\n@everyone closes #1"));
     story.refused.insert("stranger".to_owned());
-    insta::assert_snapshot!(sticky_comment(&story, Sandbox::On), @"
+    insta::assert_snapshot!(text(&sticky_comment(&story, Sandbox::On)), @"
     <!-- huskies:story octo/app#42 -->
     ### huskies: blocked
 
@@ -61,7 +65,7 @@ fn a_blocked_story_says_what_happened_and_what_to_do() {
     | `test` | **`failed with exit status 1`** | 1.2 s |
     | `docs` | skipped: none of its paths changed | 0.0 s |
 
-    <details><summary>End of the output of test</summary>
+    <details><summary>End of the output of <code>test</code></summary>
 
     ````text
     ```
@@ -94,7 +98,7 @@ fn a_done_story_shows_its_receipt() {
         receipt: Some(Box::new(receipt)),
     };
     let id = EffectId("octo/app#42@7.1".to_owned());
-    insta::assert_snapshot!(announcement(&id, &"octo/app#42".parse().unwrap(), &done), @"
+    insta::assert_snapshot!(text(&announcement(&id, &"octo/app#42".parse().unwrap(), &done)), @"
     <!-- huskies:act octo/app#42@7.1 -->
     **Done.** Landed as `3333333333` on `1111111111`. What landed is the tree `4444444444` that `test` tested.
     ");
@@ -123,7 +127,7 @@ fn every_status_says_its_news_in_a_few_words() {
             "{} {}: {}",
             news.context(),
             news.state().name(),
-            status_description(&news)
+            Masker::default().status(&news)
         )
     });
     insta::assert_snapshot!(lines.join("\n"), @"
@@ -146,7 +150,7 @@ fn nothing_quoted_in_a_comment_can_ping_or_reference() {
         from: BlockedFrom::Coding,
     });
     story.report = Some(failing_report(hostile));
-    let text = sticky_comment(&story, Sandbox::On);
+    let text = text(&sticky_comment(&story, Sandbox::On));
     for line in text.lines().filter(|line| line.contains("@octocat")) {
         let fenced = line == hostile;
         assert!(fenced || line.contains("`@octocat"), "{line}");
@@ -162,7 +166,7 @@ fn a_conflict_with_the_base_is_in_the_comment_until_something_is_done_about_it()
     let with_conflict = |stage| {
         let mut story = story(stage);
         story.base_conflict = Some(conflict.clone());
-        sticky_comment(&story, Sandbox::On)
+        text(&sticky_comment(&story, Sandbox::On))
     };
     let stopped = with_conflict(Stage::Backlog {
         note: Some(BacklogNote::Stopped),

@@ -7,11 +7,10 @@ use crate::domain::story::{Activity, BlockReason, LastTry, MergeFailure};
 use crate::domain::work::{End, Limit};
 
 /// `a`, `b` and 3 more.
-pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> String {
-    let names: Vec<String> = names.map(code).collect();
-    let (shown, rest) = names.split_at(names.len().min(most));
+pub(super) fn list<'a>(mut names: impl Iterator<Item = &'a str>, most: usize) -> String {
+    let shown: Vec<String> = names.by_ref().take(most).map(code).collect();
     let shown = shown.join(", ");
-    match (shown.is_empty(), rest.len()) {
+    match (shown.is_empty(), names.count()) {
         (true, _) => "nothing".to_owned(),
         (false, 0) => shown,
         (false, more) => format!("{shown} and {more} more"),
@@ -26,7 +25,7 @@ fn item_names(names: &[ItemName]) -> String {
 pub(super) fn activity(activity: &Activity) -> String {
     match activity {
         Activity::None => String::new(),
-        Activity::Waiting { what } => format!(", waiting for {what}"),
+        Activity::Waiting { what } => format!(", waiting for {}", phrase(what)),
         Activity::Starting => ", starting".to_owned(),
         Activity::Running => ", an agent is running".to_owned(),
         Activity::Judging => ", the gates are running".to_owned(),
@@ -36,6 +35,16 @@ pub(super) fn activity(activity: &Activity) -> String {
             why,
             until: Some(until),
         } => format!(", paused until {until}: {}", code(why)),
+    }
+}
+
+/// The core's own phrases stand as they are; whatever holds more than letters and blanks, such as
+/// what git said, is quoted.
+fn phrase(text: &str) -> String {
+    if text.chars().all(|c| c.is_ascii_alphabetic() || c == ' ') {
+        text.to_owned()
+    } else {
+        code(text)
     }
 }
 
@@ -89,7 +98,8 @@ pub fn block_reason(reason: &BlockReason) -> String {
         BlockReason::Asked { question } => format!("The agent asks: {}", code(question)),
         BlockReason::Ceiling { message } => {
             format!(
-                "The money ceiling is reached: {message}. Raise it in the server's [limits] to go on."
+                "The money ceiling is reached: {}. Raise it in the server's `[limits]` to go on.",
+                code(message)
             )
         }
         BlockReason::CannotLaunch { agent, message } => format!(

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::domain::delivery::{IssueChange, Push};
 use crate::domain::id::{DeliveryId, RepoName};
+use crate::domain::text::visible_line;
 
 /// The headers of a delivery that matter for reading it, as they arrived.
 #[derive(Debug, Clone, Copy, Default)]
@@ -146,10 +147,7 @@ fn ignored(reason: impl Into<String>) -> Content {
 
 /// A sender's word, made fit for a log line or an answer.
 fn printable(text: &str) -> String {
-    text.chars()
-        .take(80)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    visible_line(text).chars().take(80).collect()
 }
 
 #[cfg(test)]

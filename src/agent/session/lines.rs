@@ -1,16 +1,18 @@
 //! Bytes of a terminal to lines of text, within bounded memory.
 
+use crate::domain::text::without_escapes;
+
 /// Splits a stream into lines, however it is cut into pieces. A line keeps its first `cap` bytes
 /// and says how many were cut.
 #[derive(Debug)]
-pub(super) struct LineSplitter {
+pub struct LineSplitter {
     line: Vec<u8>,
     cut: usize,
     cap: usize,
 }
 
 impl LineSplitter {
-    pub(super) fn new(cap: usize) -> Self {
+    pub fn new(cap: usize) -> Self {
         Self {
             line: Vec::new(),
             cut: 0,
@@ -19,7 +21,7 @@ impl LineSplitter {
     }
 
     /// The lines that `bytes` completes.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut pieces = bytes.split(|&byte| byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
@@ -34,7 +36,7 @@ impl LineSplitter {
     }
 
     /// What stands behind the last line end.
-    pub(super) fn finish(&mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         (!self.line.is_empty()).then(|| self.take())
     }
 
@@ -53,12 +55,13 @@ impl LineSplitter {
     }
 }
 
-/// Without carriage returns (a terminal ends lines with CR LF) and escape sequences.
+/// Without carriage returns (a terminal ends lines with CR LF) and escape sequences. What is
+/// invisible stays: the line is data for a parser, and its strings are cleaned where they go out.
 fn clean(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line).replace('\r', "");
-    // Only where there is one: the stripper also drops tabs.
+    // The eight-bit forms may stand in a JSON string; ESC may not (RFC 8259, 7).
     if text.contains('\u{1b}') {
-        strip_ansi_escapes::strip_str(&text)
+        without_escapes(&text)
     } else {
         text
     }
@@ -85,7 +88,7 @@ mod tests {
             &mut splitter,
             &[b"{\"a\":1}\r\n", b"\x1b[31mred\x1b[0m\tx\r\n\x1b[?25h"],
         );
-        assert_eq!(seen, ["{\"a\":1}", "redx", ""]);
+        assert_eq!(seen, ["{\"a\":1}", "red\tx", ""]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::text::head_at_char_boundary;
+use crate::domain::text::{head_at_char_boundary, visible};
 
 /// One line of a log file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,16 +23,10 @@ pub enum LogLine {
 }
 
 impl LogLine {
-    /// The line for a terminal: what would move the cursor or change colours is left out.
+    /// What a person sees of it.
     pub fn text(&self) -> String {
         match self {
-            Self::Output { line, .. } => {
-                let plain = strip_ansi_escapes::strip_str(line);
-                plain
-                    .chars()
-                    .filter(|c| !c.is_control() || *c == '\t')
-                    .collect()
-            }
+            Self::Output { line, .. } => visible(line),
             Self::Cut { bytes, .. } => format!("… {bytes} bytes of older output are gone"),
         }
     }

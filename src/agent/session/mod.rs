@@ -25,6 +25,7 @@ use crate::domain::work::{End, Start, Usage};
 use crate::process::run_folder::RunFolder;
 use crate::process::supervisor::{Job, JobControl, StopCause, StopRequest};
 use crate::sandbox::{COULD_NOT_BUILD, Confinement, Enclosure, SANDBOX_COMPLAINT};
+pub use lines::LineSplitter;
 pub use log::LogLine;
 use log::{Log, LogPlace};
 use terminal::Running;

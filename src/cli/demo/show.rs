@@ -5,6 +5,7 @@ use std::fmt::Display;
 use anstyle::{AnsiColor, Style};
 
 use super::super::story::event_line;
+use super::super::terminal::tame;
 use super::super::{CliError, Output};
 use super::Summary;
 use super::scene::{REPO, Scene};
@@ -64,8 +65,9 @@ impl<'a> Show<'a> {
 
     pub(super) fn opened(&mut self, id: &StoryId, title: &str) -> Result<(), CliError> {
         self.out.line(format!(
-            "{BOLD}#{}{BOLD:#}  opened and started: {title}",
-            id.number
+            "{BOLD}#{}{BOLD:#}  opened and started: {}",
+            id.number,
+            tame(title)
         ))
     }
 
@@ -102,7 +104,9 @@ impl<'a> Show<'a> {
                 .map_or_else(String::new, |commit| format!(" as {commit:.10}"));
             self.out.line(format!(
                 "{BOLD}{}{BOLD:#}  {style}{}{style:#}{landed}  {}",
-                story.id, story.stage, story.title
+                story.id,
+                story.stage,
+                tame(&story.title)
             ))?;
             let counts = [
                 counted(story.attempts, "attempt"),
@@ -118,7 +122,7 @@ impl<'a> Show<'a> {
             "\n{BOLD}main{BOLD:#}, each commit the very tree that its gates passed:"
         ))?;
         for commit in scene.history()? {
-            self.out.line(format!("    {commit}"))?;
+            self.out.line(format!("    {}", tame(&commit)))?;
         }
         self.closing(scene, trouble)
     }

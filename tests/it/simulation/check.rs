@@ -11,7 +11,7 @@ use huskies::domain::repo::Repo;
 use huskies::domain::sandbox::Sandbox;
 use huskies::domain::story::{Actor, Admission, MergePhase, Phase, Stage, Story};
 use huskies::domain::transition::{Subject, step};
-use huskies::report::{announcement_marker, status_description, sticky_comment, story_marker};
+use huskies::report::{Masker, announcement_marker, sticky_comment, story_marker};
 use huskies::store::{Commit, EventRecord, SqliteStore, Store};
 
 use super::forge::WRITER;
@@ -252,10 +252,10 @@ fn is_shown(world: &World, story: &Story) -> Vec<String> {
         .filter(|comment| comment.author == WRITER && comment.body.starts_with(&marker))
         .map(|comment| comment.body.as_str())
         .collect();
-    let mut faults = Vec::new();
+    let (mut faults, masker) = (Vec::new(), Masker::default());
     let shows = story.was_started() || !story.refused.is_empty();
     match stickies[..] {
-        [shown] if shows && *shown == sticky_comment(story, Sandbox::Off) => {}
+        [shown] if shows && *shown == masker.comment(&sticky_comment(story, Sandbox::Off)) => {}
         [] if !shows || world.deleted.contains(&number) => {}
         _ => faults.push(format!(
             "#{number} should show once what it is: {stickies:#?}"
@@ -294,7 +294,7 @@ fn reports(world: &World, written: &Writing) -> Vec<String> {
     for CommitStatus { commit, news } in written.statuses.values() {
         let shown = world.issues.status(commit, news.context());
         let right = shown.is_some_and(|shown| {
-            shown.state == news.state() && shown.description == status_description(news)
+            shown.state == news.state() && shown.description == Masker::default().status(news)
         });
         if !right {
             faults.push(format!("{commit} shows {shown:?} and should show {news:?}"));

@@ -83,8 +83,8 @@ impl StreamParser for ClaudeStream {
             .messages
             .values()
             .fold(Tokens::default(), |sum, tokens| Tokens {
-                input: sum.input + tokens.input,
-                output: sum.output + tokens.output,
+                input: sum.input.saturating_add(tokens.input),
+                output: sum.output.saturating_add(tokens.output),
             });
         let result = self.result.as_ref();
         let tokens = result.and_then(|result| result.tokens).unwrap_or(seen);
@@ -277,9 +277,10 @@ impl Tokens {
     fn read(usage: &Value) -> Self {
         let count = |name: &str| usage[name].as_u64().unwrap_or(0);
         Self {
+            // What an agent prints can be any number.
             input: count("input_tokens")
-                + count("cache_creation_input_tokens")
-                + count("cache_read_input_tokens"),
+                .saturating_add(count("cache_creation_input_tokens"))
+                .saturating_add(count("cache_read_input_tokens")),
             output: count("output_tokens"),
         }
     }

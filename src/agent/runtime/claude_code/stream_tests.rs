@@ -36,7 +36,10 @@ fn recordings() -> Vec<(String, Vec<String>)> {
         {
             let key = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let text = fs::read_to_string(&path).unwrap().replace('\r', "");
-            let lines = text.lines().map(strip_ansi_escapes::strip_str).collect();
+            let lines = text
+                .lines()
+                .map(crate::domain::text::without_escapes)
+                .collect();
             recordings.push((key, lines));
         }
     }

@@ -8,8 +8,11 @@ use crate::domain::repo::QueueEntry;
 use crate::domain::story::{
     BaseConflict, BlockReason, BlockedFrom, Merge, MergeFailure, MergePhase, Purpose, Stage, Then,
 };
+use crate::domain::text::{ends_with_closing_word, inert_line};
 use crate::domain::work::{GateReport, GateVerdict, Receipt};
 
+/// The longest title that a commit's subject shows.
+const SUBJECT_CHARS: usize = 120;
 /// Fix-ups of a failed merge before a person is asked.
 const MAX_FIX_UPS: u32 = 1;
 
@@ -32,20 +35,17 @@ impl Turn {
         self.tell_repo(RepoEvent::Enqueued { entry });
     }
 
-    /// The squash commit's message: the title, and where it came from.
+    /// The squash commit's message: the title, and where it came from. Whoever may open an issue
+    /// writes the title, and a forge acts on the messages of commits that land.
     fn commit_message(&self) -> String {
-        let title = self
-            .story
-            .task
-            .title
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
-        let title = if title.is_empty() {
-            "Untitled".to_owned()
-        } else {
-            title
-        };
+        let mut title = inert_line(&self.story.task.title, SUBJECT_CHARS);
+        if title.is_empty() {
+            "Untitled".clone_into(&mut title);
+        }
+        // `Fixes (#42)` is a reference; no forge shall ever read it as an order.
+        if ends_with_closing_word(&title) {
+            title.push('.');
+        }
         format!(
             "{title} (#{})\n\nStory: {}\n",
             self.story.id.number, self.story.id
