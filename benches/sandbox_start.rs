@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use huskies::config::environment::Environment;
 use huskies::sandbox::{Enclosure, Limits, Network, Room, Stay, Walls};
 
 const ROUNDS: usize = 60;
@@ -45,11 +46,10 @@ fn main() {
 
 /// With everything that the machine has on the allow list.
 fn walls(network: Network) -> Walls {
-    let variables = std::env::vars().filter(|(name, _)| name == "HOME" || name == "PATH");
     Walls {
         binary: env!("CARGO_BIN_EXE_huskies").into(),
         data_dir: "/nonexistent".into(),
-        environment: variables.collect(),
+        environment: Environment::of_process().only(&["HOME", "PATH"]),
         readable: Vec::new(),
         writable: Vec::new(),
         network,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::template::{Story, Template};
 use crate::domain::id::{BranchName, Sha, StoryId};
 use crate::domain::story::FAILURE_BYTES;
-use crate::domain::text::{tail_at_char_boundary, visible, visible_line};
+use crate::domain::text::{is_hidden, tail_at_char_boundary, visible, visible_line};
 use crate::domain::work::{Start, Task, TaskComment};
 
 /// How the section on failed gates begins (spec 5.4).
@@ -297,10 +297,15 @@ fn fence(text: &str) -> String {
 
 /// A path, with what cannot be seen written out: the agent has to find the file.
 fn one_line(text: &str) -> String {
-    text.escape_debug()
-        .to_string()
-        .replace("\\'", "'")
-        .replace("\\\"", "\"")
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\\' || c == '\n' || c == '\t' || is_hidden(c) {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 #[cfg(test)]

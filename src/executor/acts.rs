@@ -75,15 +75,18 @@ fn misrouted(act: &Act) -> Try {
     Try::Done(None)
 }
 
+/// What is asked of a repository that nobody configures any more waits until somebody does.
+fn not_configured(error: &anyhow::Error) -> Try {
+    Try::Again {
+        after: Some(MENDED_CHECK),
+        why: error.to_string(),
+    }
+}
+
 async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct) -> Try {
     let repo = match context.repo(&story.repo) {
         Ok(repo) => repo,
-        Err(error) => {
-            return Try::Again {
-                after: Some(MENDED_CHECK),
-                why: error.to_string(),
-            };
-        }
+        Err(error) => return not_configured(&error),
     };
     match &pending.act {
         Act::Admit {
@@ -154,12 +157,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
 async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
     let repo = match context.repo(name) {
         Ok(repo) => repo,
-        Err(error) => {
-            return Try::Again {
-                after: Some(MENDED_CHECK),
-                why: error.to_string(),
-            };
-        }
+        Err(error) => return not_configured(&error),
     };
     let event = match act {
         Act::SyncBase { heads } => sync_base(repo, heads).await,

@@ -77,24 +77,9 @@ pub fn block_reason(reason: &BlockReason) -> String {
         }
         BlockReason::SameFailure {
             times,
-            alternating: false,
+            alternating,
             failed,
-        } => {
-            format!(
-                "{} failed in the same way {times} times in a row; another try would not help.",
-                item_names(failed)
-            )
-        }
-        BlockReason::SameFailure {
-            alternating: true,
-            failed,
-            ..
-        } => {
-            format!(
-                "Two failures take turns without anything new, the last in {}.",
-                item_names(failed)
-            )
-        }
+        } => same_failure(*times, *alternating, failed),
         BlockReason::Asked { question } => format!("The agent asks: {}", code(question)),
         BlockReason::Ceiling { message } => {
             format!(
@@ -142,6 +127,17 @@ pub fn block_reason(reason: &BlockReason) -> String {
             format!("The gates could not be run: {}.", code(message))
         }
         BlockReason::MergeFailed { failure } => failure_sentence(failure),
+    }
+}
+
+fn same_failure(times: u32, alternating: bool, failed: &[ItemName]) -> String {
+    let failed = item_names(failed);
+    if alternating {
+        format!("Two failures take turns without anything new, the last in {failed}.")
+    } else {
+        format!(
+            "{failed} failed in the same way {times} times in a row; another try would not help."
+        )
     }
 }
 

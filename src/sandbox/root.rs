@@ -481,13 +481,23 @@ fn step(at: &OwnedFd, name: &OsStr, kind: FileType) -> io::Result<OwnedFd> {
         Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
-    if folder {
-        mkdirat(at, name, Mode::from_raw_mode(0o755))?;
+    let made = if folder {
+        mkdirat(at, name, Mode::from_raw_mode(0o755))
     } else {
         let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        openat(at, name, create, Mode::from_raw_mode(0o644))?;
+        openat(at, name, create, Mode::from_raw_mode(0o644)).map(drop)
+    };
+    match made {
+        // Gates of one run share a home, and each of them furnishes it at the same time.
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
     }
-    Ok(openat(at, name, flags, Mode::empty())?)
+    let opened = openat(at, name, flags, Mode::empty())?;
+    if fits(&opened) {
+        Ok(opened)
+    } else {
+        Err(io::Error::other("somebody puts links in the way"))
+    }
 }
 
 /// Takes rights from a mount; those that it lacked already stay away, since they are locked.
@@ -527,5 +537,34 @@ mod tests {
     fn a_mount_point_with_a_space_is_read_as_it_is_called() {
         assert_eq!(unescape(br"/a\040b\134c"), b"/a b\\c");
         assert_eq!(unescape(br"/a\04"), br"/a\04");
+    }
+
+    #[test]
+    fn rooms_that_share_a_home_can_be_furnished_at_the_same_time() {
+        let home = tempfile::tempdir().unwrap();
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let at = openat(CWD, home.path(), flags, Mode::empty()).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for number in 0..200 {
+                        let (folder, file) = (format!("d{number}"), format!("f{number}"));
+                        step(&at, OsStr::new(&folder), FileType::Directory).unwrap();
+                        step(&at, OsStr::new(&file), FileType::RegularFile).unwrap();
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_link_in_the_way_makes_room() {
+        let home = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), home.path().join("d")).unwrap();
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let at = openat(CWD, home.path(), flags, Mode::empty()).unwrap();
+        step(&at, OsStr::new("d"), FileType::Directory).unwrap();
+        assert!(!home.path().join("d").is_symlink());
     }
 }

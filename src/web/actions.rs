@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
@@ -203,10 +202,10 @@ pub(super) async fn new_issue(
     State(state): Shared,
     Path((owner, repo)): Path<(String, String)>,
     Extension(budget): Extension<Budget>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<(StatusCode, Json<IssueCreated>), WebError> {
-    let body = budget.read(&headers, body, LONGEST_ISSUE).await?;
+    let (parts, body) = request.into_parts();
+    let body = budget.read(&parts.headers, body, LONGEST_ISSUE).await?;
     let issue: NewIssue = serde_json::from_slice(&body).map_err(|_| {
         let message = "send an object with `title` and, if you like, `body`";
         WebError::new(StatusCode::BAD_REQUEST, message)

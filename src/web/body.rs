@@ -150,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_the_limit_is_read_and_one_byte_more_is_not() {
-        let budget = Budget::new(Duration::from_secs(60), 1_000);
+        let budget = Budget::new(Duration::from_mins(1), 1_000);
         let headers = HeaderMap::new();
         let whole = budget.read(&headers, chunks(&[4, 6]), 10).await.unwrap();
         assert_eq!(&*whole, b"xxxxxxxxxx");
@@ -168,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_share_their_memory_and_give_it_back() {
-        let budget = Budget::new(Duration::from_secs(60), 10);
+        let budget = Budget::new(Duration::from_mins(1), 10);
         let headers = HeaderMap::new();
         let first = budget.read(&headers, chunks(&[3, 3]), 10).await.unwrap();
         assert_eq!(

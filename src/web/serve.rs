@@ -173,13 +173,12 @@ impl Room {
     }
 
     async fn enter(&self) -> Guest {
-        let place = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => Some(place),
-            Err(_) => {
-                self.show_somebody_out();
-                // The semaphore is never closed.
-                Arc::clone(&self.places).acquire_owned().await.ok()
-            }
+        let place = if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            Some(place)
+        } else {
+            self.show_somebody_out();
+            // The semaphore is never closed.
+            Arc::clone(&self.places).acquire_owned().await.ok()
         };
         let shown_out = CancellationToken::new();
         let mut register = lock(&self.silent);
