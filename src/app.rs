@@ -19,11 +19,13 @@ use crate::crash::CrashPoints;
 use crate::domain::event::{AccountEvent, Event, RepoEvent};
 use crate::engine::{Engine, Handle, Report, Work};
 use crate::executor::{self, Executor};
-use crate::store::{SqliteStore, Store, TimerWrite};
+use crate::store::{SqliteStore, Store, StoreError, TimerWrite};
 use crate::timer;
+use crate::upkeep::{Mode, Swept, Upkeep};
 use crate::web::{self, WebState};
 
 pub use data_dir::{DataDir, ServerFile};
+pub use open::plain_git;
 
 /// A server that listens and is ready to run.
 pub struct App {
@@ -37,6 +39,9 @@ pub struct App {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     configured: Vec<Event>,
+    upkeep: Arc<Upkeep>,
+    /// Runs are ended when the server leaves.
+    stops_runs: bool,
     /// Held as long as the server lives.
     data_dir: DataDir,
 }
@@ -46,15 +51,23 @@ impl App {
     pub async fn open(config: ServerConfig, environment: &Environment) -> anyhow::Result<Self> {
         let data_dir = DataDir::take(&config.data_dir).await?;
         let crash = crash_points(environment)?;
-        let sqlite = SqliteStore::open(&data_dir.store())
-            .await?
-            .with_crash_points(crash.clone());
+        let sqlite = SqliteStore::open_with(&data_dir.store(), crash.clone()).await?;
         let pool = sqlite.pool().clone();
-        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
         let (work_sender, work) = mpsc::unbounded_channel();
         let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work_sender);
+        let upkeep = Arc::new(Upkeep {
+            data_dir: data_dir.path().to_owned(),
+            limits: config.retention.clone(),
+            store: Arc::clone(&store),
+            old: Arc::new(sqlite),
+            repos: open::gits(&repos),
+            engine: handle.clone(),
+            clock: Arc::clone(&clock),
+            busy: tokio::sync::Mutex::default(),
+        });
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}: choose another `listen` address",
@@ -77,6 +90,7 @@ impl App {
             max_body_bytes: config.max_body_bytes,
             token,
             data_dir: data_dir.path().to_owned(),
+            upkeep: Arc::clone(&upkeep),
         };
         let adapters = open::adapters(&config, environment, repos, crash)?;
         let context = executor::Context {
@@ -95,8 +109,17 @@ impl App {
             store,
             clock,
             configured,
+            upkeep,
+            stops_runs: false,
             data_dir,
         })
+    }
+
+    /// Agents and gates do not outlive this server: when it leaves it ends them. What agents have
+    /// is kept by the next one, and their stories go on from it.
+    #[must_use]
+    pub fn stopping_runs(self, stops_runs: bool) -> Self {
+        Self { stops_runs, ..self }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -107,6 +130,7 @@ impl App {
     /// accepted and nothing new starts; what is under way gets its grace; the engine stores what it
     /// was told; the data folder is given back.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        self.tidy_checkouts().await;
         let mut roots = JoinSet::new();
         roots.spawn(async move {
             self.engine.run().await;
@@ -128,7 +152,14 @@ impl App {
             timer::run(armed, clock, engine, stop).await;
             Ok("timers")
         });
+        let upkeep = (Arc::clone(&self.upkeep), shutdown.clone());
+        roots.spawn(async move {
+            let (upkeep, stop) = upkeep;
+            upkeep.run(stop).await;
+            Ok("upkeep")
+        });
         let executor = Executor::new(self.context, work, shutdown.clone());
+        let executor = executor.stopping_runs(self.stops_runs);
         roots.spawn(async move {
             executor.run().await?;
             Ok("executor")
@@ -137,11 +168,63 @@ impl App {
         for event in self.configured {
             self.handle.report(Report::event(event)).await?;
         }
-        drop(self.handle);
+        drop((self.handle, self.upkeep));
         let outcome = watch(&mut roots, &shutdown).await;
         drop(self.data_dir);
         outcome
     }
+
+    /// The one moment at which no run can begin in a checkout.
+    async fn tidy_checkouts(&self) {
+        let mut swept = Swept::default();
+        match self.upkeep.sweep_checkouts(&mut swept).await {
+            Ok(()) if swept.removed.is_empty() => {}
+            Ok(()) => tracing::info!(bytes = swept.bytes(), "removed checkouts that nobody used"),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "old checkouts could not be removed; trying again at the next start"
+            ),
+        }
+    }
+}
+
+/// Sweeps the data folder of a server that does not run: opens it as one would, and leaves.
+pub async fn sweep(
+    config: ServerConfig,
+    environment: &Environment,
+    mode: Mode,
+) -> anyhow::Result<Swept> {
+    let data_dir = DataDir::take(&config.data_dir).await?;
+    let sqlite = SqliteStore::open(&data_dir.store()).await?;
+    let store: Arc<dyn Store> = Arc::new(sqlite.clone());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let pool = sqlite.pool().clone();
+    let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
+    // What the engine hands on is in the store, and taken up by the next server.
+    let (work, _unused) = mpsc::unbounded_channel();
+    let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work);
+    let engine = tokio::spawn(engine.run());
+    let upkeep = Upkeep {
+        data_dir: data_dir.path().to_owned(),
+        limits: config.retention,
+        store,
+        old: Arc::new(sqlite.clone()),
+        repos: open::gits(&repos),
+        engine: handle,
+        clock,
+        busy: tokio::sync::Mutex::default(),
+    };
+    let mut swept = upkeep.sweep(mode).await?;
+    upkeep.sweep_checkouts(&mut swept).await?;
+    drop(upkeep);
+    engine.await?;
+    sqlite.close().await;
+    Ok(swept)
+}
+
+/// Whether an error says that the data cannot be used as it is: somebody has to do something first.
+pub fn could_not_begin(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<StoreError>())
 }
 
 /// What the server tells its subjects at each start.

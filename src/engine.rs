@@ -120,17 +120,16 @@ impl Handle {
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
-    /// Hands over a timer that is due. It stays armed in the store until that is durable.
-    pub async fn fire(&self, timer: TimerWrite) {
+    /// Hands over a timer that is due. It stays armed in the store until that is durable; on an
+    /// error it has to be handed over again.
+    pub async fn fire(&self, timer: TimerWrite) -> Result<(), EngineError> {
         let fired = Some((timer.subject, timer.name, timer.at));
         let report = Report {
             event: Some(timer.event),
             fired,
             ..Report::default()
         };
-        if let Err(error) = self.report(report).await {
-            tracing::warn!(%error, "a timer could not be taken; it fires again at the next start");
-        }
+        self.report(report).await.map(drop)
     }
 
     /// Counts commits; changes whenever something durable happened.

@@ -19,6 +19,7 @@
 //! | [`forge`], [`webhook`], [`report`] | GitHub and the built-in forge, deliveries, every word said there |
 //! | [`clock`], [`timer`] | time, and what is armed to happen at one |
 //! | [`web`] | what talks HTTP |
+//! | [`upkeep`], [`backup`] | what is old goes, a full disk stops starts; everything in one file, and back |
 //! | [`config`] | validated configuration; the only room that reads the environment |
 //! | [`crash`] | named places where a test may kill the server |
 //! | [`app`], [`cli`] | the composition root, and the command line |
@@ -28,6 +29,7 @@
 
 pub mod agent;
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -45,5 +47,6 @@ pub mod report;
 pub mod store;
 pub mod supervised;
 pub mod timer;
+pub mod upkeep;
 pub mod web;
 pub mod webhook;

@@ -1,4 +1,9 @@
 //! The timers that steps arm: waited for, and handed to the engine when they are due.
+//!
+//! A timer is due when the clock says so. It is also due when as much time has passed as was left
+//! when it was armed, whatever the clock says by then: a clock that was ahead and is put back by
+//! days must not make anything wait for days. Firing early, late or twice is harmless: steps fence
+//! what comes out of turn.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,49 +11,119 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::event::SubjectId;
-use crate::engine::Handle;
+use crate::engine::{EngineError, Handle};
 use crate::store::TimerWrite;
+
+/// The clock is looked at this often, so that one that was put forward is noticed.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+/// How soon a timer is handed over again that the store could not take.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Waits for armed timers and hands what fires to the engine, until cancelled.
 ///
-/// A timer that fired while the server was away fires at once. Firing late or twice is harmless:
-/// steps fence what comes out of turn.
+/// A timer that fired while the server was away fires at once.
 pub async fn run(
     mut armed: mpsc::UnboundedReceiver<TimerWrite>,
     clock: Arc<dyn Clock>,
     engine: Handle,
     shutdown: CancellationToken,
 ) {
-    let mut timers: BTreeMap<(SubjectId, String), TimerWrite> = BTreeMap::new();
+    let mut timers = Timers::default();
     loop {
-        let next = timers.values().min_by_key(|timer| timer.at).cloned();
-        let wait = next.as_ref().map(|timer| until(clock.as_ref(), timer.at));
+        let next = timers.next(clock.as_ref());
         tokio::select! {
             () = shutdown.cancelled() => return,
             timer = armed.recv() => match timer {
-                Some(timer) => {
-                    timers.insert((timer.subject.clone(), timer.name.clone()), timer);
-                }
+                Some(timer) => timers.arm(timer, clock.as_ref()),
                 None => return,
             },
-            () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
-                if let Some(timer) = next.filter(|timer| timer.at <= clock.now()) {
-                    timers.remove(&(timer.subject.clone(), timer.name.clone()));
-                    engine.fire(timer).await;
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                if let Some(timer) = timers.take_due(clock.as_ref()) {
+                    match engine.fire(timer.clone()).await {
+                        Ok(()) => {}
+                        Err(EngineError::Stopped) => return,
+                        Err(error @ EngineError::Store(_)) => {
+                            tracing::error!(%error, timer = timer.name, "the store does not take a timer; trying again");
+                            timers.put_back(timer);
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// At most a minute at a time, so that a clock that jumps is noticed.
+/// What is armed, by name.
+#[derive(Default)]
+struct Timers(BTreeMap<(SubjectId, String), Armed>);
+
+struct Armed {
+    timer: TimerWrite,
+    /// When as much time has passed as was left when it was armed.
+    passed: Instant,
+    /// Not handed over again before this.
+    not_before: Instant,
+}
+
+impl Armed {
+    fn is_due(&self, clock: &dyn Clock) -> bool {
+        let now = Instant::now();
+        self.not_before <= now && (self.passed <= now || self.timer.at <= clock.now())
+    }
+
+    fn wake(&self, clock: &dyn Clock) -> Instant {
+        let by_the_clock = Instant::now() + until(clock, self.timer.at);
+        by_the_clock.min(self.passed).max(self.not_before)
+    }
+}
+
+impl Timers {
+    fn arm(&mut self, timer: TimerWrite, clock: &dyn Clock) {
+        let now = Instant::now();
+        let passed = now + until(clock, timer.at);
+        self.insert(timer, passed, now);
+    }
+
+    /// For one that could not be handed over.
+    fn put_back(&mut self, timer: TimerWrite) {
+        let again = Instant::now() + AGAIN;
+        self.insert(timer, again, again);
+    }
+
+    fn insert(&mut self, timer: TimerWrite, passed: Instant, not_before: Instant) {
+        let name = (timer.subject.clone(), timer.name.clone());
+        let armed = Armed {
+            timer,
+            passed,
+            not_before,
+        };
+        self.0.insert(name, armed);
+    }
+
+    /// When to look whether one is due; `None` when nothing is armed.
+    fn next(&self, clock: &dyn Clock) -> Option<Instant> {
+        let wake = self.0.values().map(|armed| armed.wake(clock)).min()?;
+        Some(wake.min(Instant::now() + LOOK_AGAIN))
+    }
+
+    /// Takes out the one that has been due for longest.
+    fn take_due(&mut self, clock: &dyn Clock) -> Option<TimerWrite> {
+        let due = self.0.iter().filter(|(_, armed)| armed.is_due(clock));
+        let (name, _) = due.min_by_key(|(_, armed)| armed.timer.at)?;
+        let name = name.clone();
+        self.0.remove(&name).map(|armed| armed.timer)
+    }
+}
+
+/// How long it is, by the clock, until `at`; a century at most, which an [`Instant`] can hold.
 fn until(clock: &dyn Clock, at: Timestamp) -> Duration {
-    let wait = at
-        .duration_since(clock.now())
-        .clamp(SignedDuration::ZERO, SignedDuration::from_secs(60));
-    wait.unsigned_abs()
+    let century = SignedDuration::from_hours(24 * 36_525);
+    at.duration_since(clock.now())
+        .clamp(SignedDuration::ZERO, century)
+        .unsigned_abs()
 }

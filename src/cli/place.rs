@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::CliError;
 use crate::config::environment::Environment;
-use crate::config::server::{ForgeKind, Identity, RepoConfig, RepoSource, ServerConfig};
+use crate::config::server::{ForgeKind, Identity, RepoConfig, RepoSource, Retention, ServerConfig};
 use crate::domain::account::Limits;
 use crate::domain::id::{RepoName, Slug};
 use crate::domain::policy::Protection;
@@ -65,6 +65,7 @@ fn here() -> Result<ServerConfig, CliError> {
         limits: Limits::default(),
         max_body_bytes: 0,
         identity: Identity::default(),
+        retention: Retention::default(),
         agent_environment: Vec::new(),
         runtimes: Runtime::ALL.to_vec(),
     })

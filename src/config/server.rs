@@ -5,6 +5,8 @@
 //! commas. Relative paths begin at the file's folder. Secrets are never in the file: it names the
 //! variables that hold them.
 
+mod retention;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,9 @@ use crate::domain::money::Usd;
 use crate::domain::policy::Protection;
 use crate::domain::project::Runtime;
 
+pub use retention::Retention;
+use retention::RawRetention;
+
 /// GitHub's cap on webhook payloads is 25 MB (docs.github.com, "Webhook events and payloads").
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 const GITHUB_API: &str = "https://api.github.com";
@@ -35,6 +40,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     pub max_body_bytes: usize,
     pub identity: Identity,
+    /// How long what is finished is kept.
+    pub retention: Retention,
     /// Variables of the server's environment that agents may see, by name.
     pub agent_environment: Vec<String>,
     /// The runtimes that projects may use.
@@ -107,6 +114,8 @@ struct RawConfig {
     identity: Identity,
     #[serde(default)]
     agents: RawAgents,
+    #[serde(default)]
+    retention: RawRetention,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -286,6 +295,7 @@ impl RawConfig {
             limits: self.limits.check()?,
             max_body_bytes: self.webhook.max_body_bytes.unwrap_or(MAX_BODY_BYTES),
             identity: self.identity,
+            retention: self.retention.check()?,
             agent_environment: self.agents.environment,
             runtimes: self.agents.runtimes.unwrap_or(Runtime::ALL.to_vec()),
         })

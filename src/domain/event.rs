@@ -217,6 +217,9 @@ pub enum StoryEvent {
     Contained {
         tip: Sha,
     },
+    /// Nothing has happened for long: a worktree that it still has can go. What is in it is kept
+    /// first, and the next attempt gets a new one.
+    LongAtRest,
     /// The base branch moved, and `head` conflicts with it in `paths`; none when it does not any
     /// more. Told on every change, not at every move.
     BaseConflicts {
@@ -255,6 +258,7 @@ impl StoryEvent {
             | Self::MergeNeedsApproval { .. }
             | Self::Landed { .. }
             | Self::Contained { .. }
+            | Self::LongAtRest
             | Self::BaseConflicts { .. } => None,
         }
     }
@@ -419,6 +423,12 @@ pub enum AccountEvent {
     },
     /// A timer: a new day has a new ceiling.
     DayTurned,
+    /// The server's disk is nearly full: what runs goes on, and no agent starts.
+    DiskLow {
+        because: String,
+    },
+    /// There is room again.
+    DiskFine,
     /// A person changed the order in which a story is served.
     Prioritised {
         story: StoryId,

@@ -17,12 +17,14 @@
 //! | `refs/huskies/wip/<number>/<attempt>` | what an attempt left, committed or not |
 //! | `refs/huskies/seen/<branch>` | what a story branch was found at when somebody else had moved it |
 //! | `refs/huskies/candidate/<short>` | a squash commit that is being tested or has landed |
+//! | `refs/huskies/backup/<commit>` | a commit that a restored backup remembers |
 //!
 //! The command line does what changes things or needs the network (`command` is the one place
 //! that runs it); libgit2 reads, and moves single refs.
 //!
 //! Not for: deciding anything about stories, running gates, the hook's contents, the forge's API.
 
+mod bundle;
 mod candidate;
 mod checkout;
 mod clone;
@@ -33,6 +35,7 @@ mod error;
 mod files;
 mod foreign;
 mod index;
+mod keeping;
 mod land;
 mod linked;
 mod objects;
@@ -47,10 +50,12 @@ mod worktree;
 #[cfg(test)]
 mod tests;
 
+pub use bundle::{bundle, unbundle};
 pub use candidate::{Built, CandidateSpec};
 pub use collect::{CollectSpec, Retirement};
 pub use command::{Git, GitSettings};
 pub use error::GitError;
+pub use keeping::{IdleCheckout, KeptWork, OldCandidate};
 pub use land::{Landing, Pushed};
 pub use paths::RepoPaths;
 pub use remote::Auth;

@@ -5,7 +5,9 @@
 //! handler, which sleeps; readers have connections of their own and never wait for a writer. Other
 //! processes may use the same file at the same time.
 
+mod file;
 mod read;
+mod retention;
 mod write;
 
 #[cfg(test)]
@@ -17,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 use sqlx::error::DatabaseError;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::crash::CrashPoints;
@@ -56,13 +58,24 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file at `path`, makes it where it is missing (its folder must be there), and
     /// brings its tables up to date.
+    ///
+    /// A file that is damaged, no store, or a newer program's is refused and stays as it is. Of one
+    /// with older tables a copy is kept beside it first, as `huskies.db.before-<version>`.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::connect(path)
+        Self::open_with(path, CrashPoints::off()).await
+    }
+
+    /// Like [`Self::open`]; a test may kill the process before and after each durable write.
+    pub async fn open_with(path: &Path, crash_points: CrashPoints) -> Result<Self, StoreError> {
+        Self::connect(path, crash_points)
             .await
             .map_err(|failure| failure.at(path))
     }
 
-    async fn connect(path: &Path) -> Result<Self, Failure> {
+    async fn connect(path: &Path, crash_points: CrashPoints) -> Result<Self, Failure> {
+        if let Some(version) = file::examine(path).await? {
+            file::keep_before_migration(path, version).await?;
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -73,7 +86,7 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         let writer = connect_writer(writer).await?;
-        migrate(&writer).await?;
+        file::migrate(path, &writer, &crash_points).await?;
         let readers = lasting(READERS)
             .connect_with(options.pragma("query_only", "on"))
             .await?;
@@ -81,15 +94,8 @@ impl SqliteStore {
             path: path.to_owned(),
             writer,
             readers,
-            crash_points: CrashPoints::off(),
+            crash_points,
         })
-    }
-
-    /// Lets a test kill the process before and after each durable write.
-    #[must_use]
-    pub fn with_crash_points(mut self, crash_points: CrashPoints) -> Self {
-        self.crash_points = crash_points;
-        self
     }
 
     /// The one connection that writes. Whoever holds it keeps the engine waiting: take it for one
@@ -152,25 +158,13 @@ async fn connect_writer(options: SqliteConnectOptions) -> Result<SqlitePool, sql
     lasting(1).connect_with(options).await
 }
 
-/// One transaction round all migrations: of two processes that open a new file at the same time,
-/// the second one finds it ready.
-async fn migrate(writer: &SqlitePool) -> Result<(), Failure> {
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    // `run` does the same, but makes every future that opens a store one that is not `Send`: its
-    // `Acquire` bound is not general enough for the compiler. sqlx keeps this way round it.
-    match MIGRATOR.run_direct(None, &mut *transaction, false).await {
-        Ok(()) => Ok(transaction.commit().await?),
-        Err(MigrateError::VersionMissing(_)) => Err(Failure::Newer),
-        Err(MigrateError::Execute(source)) => Err(Failure::Database(source)),
-        Err(error) => Err(Failure::Database(error.into())),
-    }
-}
-
 /// What went wrong, before it is said in which file.
 #[derive(Debug)]
 enum Failure {
     Database(sqlx::Error),
     Newer,
+    /// What SQLite's own check complains about.
+    Damaged(String),
     /// An error that names no file.
     Known(StoreError),
 }
@@ -181,6 +175,7 @@ impl Failure {
         match self {
             Self::Database(source) => StoreError::Database { path, source },
             Self::Newer => StoreError::Newer { path },
+            Self::Damaged(complaint) => StoreError::Damaged { path, complaint },
             Self::Known(error) => error,
         }
     }

@@ -8,6 +8,7 @@ mod actions;
 mod api;
 mod error;
 mod logs;
+mod upkeep;
 mod view;
 mod webhook;
 
@@ -27,6 +28,7 @@ use crate::domain::id::RepoName;
 use crate::engine::Handle;
 use crate::forge::{Forge, LocalForge};
 use crate::store::Store;
+use crate::upkeep::Upkeep;
 
 pub use view::{EventView, StoryView};
 
@@ -42,6 +44,7 @@ pub struct WebState {
     /// Opens the API.
     pub token: SecretString,
     pub data_dir: PathBuf,
+    pub upkeep: Arc<Upkeep>,
 }
 
 /// A repository as the API sees it.
@@ -78,6 +81,7 @@ pub fn router(state: WebState) -> Router {
             "/api/stories/{owner}/{repo}/{number}/{verb}",
             post(actions::act),
         )
+        .route("/api/gc", post(upkeep::gc))
         .route("/api/repos", get(api::repos))
         .route("/api/repos/{owner}/{repo}/issues", post(actions::new_issue))
         .with_state(Arc::new(state))

@@ -58,6 +58,21 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
         ],
     ),
+    // What is old goes, and a full disk is said: asks every adapter that keeps something.
+    (
+        "upkeep",
+        &[
+            "clock",
+            "config::server",
+            "domain",
+            "engine",
+            "git",
+            "process::run_folder",
+            "store",
+        ],
+    ),
+    // The store and the repositories in one file. A server need not run, and does not notice.
+    ("backup", &["git", "store"]),
     (
         "web",
         &[
@@ -69,6 +84,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "webhook",
             "process::run_folder",
+            "upkeep",
         ],
     ),
     // The composition root.
@@ -76,7 +92,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "clock", "config", "crash", "domain", "engine", "executor", "forge", "git", "process",
-            "report", "store", "timer", "web",
+            "report", "store", "timer", "upkeep", "web",
         ],
     ),
     // The command line starts the server, talks to it, and runs gates and hooks itself.
@@ -84,6 +100,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "app",
+            "backup",
+            "clock",
+            "upkeep",
             "web",
             "config",
             "domain",

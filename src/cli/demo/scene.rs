@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use git2::{Oid, Repository, Signature};
 use tempfile::TempDir;
 
-use crate::config::server::{ForgeKind, Identity, RepoConfig, RepoSource, ServerConfig};
+use crate::config::server::{ForgeKind, Identity, RepoConfig, RepoSource, Retention, ServerConfig};
 use crate::domain::account::Limits;
 use crate::domain::policy::Protection;
 use crate::domain::project::Runtime;
@@ -186,6 +186,7 @@ impl Scene {
             limits: Limits::default(),
             max_body_bytes: 0,
             identity: Identity::default(),
+        retention: Retention::default(),
             agent_environment: Vec::new(),
             runtimes: Runtime::ALL.to_vec(),
         }
