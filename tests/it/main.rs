@@ -6,11 +6,13 @@
     reason = "a test that cannot go on fails; clippy only knows that of the test functions themselves"
 )]
 
+mod backup;
 mod command_line;
 mod conflict;
 mod crash;
 mod demo;
 mod failing_agents;
+mod faults;
 mod first_steps;
 mod forge_contract;
 mod gate;
@@ -29,5 +31,7 @@ mod readme;
 mod stopping;
 mod supervisor;
 mod support;
+mod upgrade;
+mod upkeep;
 mod webhook;
 mod webhook_edge;

@@ -23,6 +23,8 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     forge: Option<Forges>,
     repo: Vec<Repo>,
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    retention: toml::Table,
     #[serde(skip_serializing_if = "Option::is_none")]
     agents: Option<Agents>,
 }
@@ -73,6 +75,7 @@ impl Config {
             webhook: None,
             forge,
             repo: vec![repo],
+            retention: toml::Table::new(),
             agents: None,
         }
     }
@@ -132,6 +135,18 @@ impl Config {
         self
     }
 
+    /// One key of `[retention]`.
+    pub(crate) fn retention(mut self, key: &str, value: i64) -> Self {
+        self.retention.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Another data folder.
+    pub(crate) fn in_folder(mut self, data_dir: &Path) -> Self {
+        data_dir.clone_into(&mut self.data_dir);
+        self
+    }
+
     pub(crate) fn max_body_bytes(mut self, bytes: u64) -> Self {
         self.webhook = Some(Webhook {
             max_body_bytes: bytes,
@@ -182,23 +197,38 @@ impl Server {
         let file = folder.join("huskies.toml");
         let text = toml::to_string(config).expect("the configuration is TOML");
         std::fs::write(&file, text).expect("a temp folder can be written to");
-        Self::spawn(folder, &file, variables).await
+        Self::spawn(folder, &file, |mut serve| {
+            serve.envs(variables.iter().copied());
+            serve
+        })
+        .await
+    }
+
+    /// Starts it in another way: `change` gets the command and gives back the one to run.
+    pub(crate) async fn start_by(
+        folder: &Path,
+        config: &Config,
+        change: impl FnOnce(Command) -> Command,
+    ) -> Result<Self, ExitStatus> {
+        let file = folder.join("huskies.toml");
+        let text = toml::to_string(config).expect("the configuration is TOML");
+        std::fs::write(&file, text).expect("a temp folder can be written to");
+        Self::spawn(folder, &file, change).await
     }
 
     async fn spawn(
         folder: &Path,
         config: &Path,
-        variables: &[(&str, &str)],
+        change: impl FnOnce(Command) -> Command,
     ) -> Result<Self, ExitStatus> {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(folder.join("server.log"))
             .expect("a temp folder can be written to");
-        let mut process = binary(folder)
-            .args(["serve", "--config"])
-            .arg(config)
-            .envs(variables.iter().copied())
+        let mut serve = binary(folder);
+        serve.args(["serve", "--config"]).arg(config);
+        let mut process = change(serve)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -251,9 +281,13 @@ impl Server {
             .expect("a child can be waited for")
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().expect("the server runs")
+    }
+
     /// Starts it again on the same data, on another port.
     pub(crate) async fn restart(&mut self) {
-        *self = Self::spawn(&self.folder, &self.config, &[])
+        *self = Self::spawn(&self.folder, &self.config, |serve| serve)
             .await
             .unwrap_or_else(|status| {
                 panic!(
