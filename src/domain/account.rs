@@ -139,14 +139,16 @@ pub enum Budget {
 pub struct Pause {
     pub because: String,
     pub until: Timestamp,
+    #[serde(default)]
     pub probe: Probe,
 }
 
 /// How a pause ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
     /// The provider named the time: then everybody goes on.
+    #[default]
     Needless,
     /// Nobody knows: at the pause's end one agent tries.
     Planned,

@@ -174,12 +174,14 @@ pub enum StoryEvent {
     GatesEnded {
         attempt: Attempt,
         /// Which run of the attempt's gates it was ([`super::id::RunId::Accept`]).
+        #[serde(default)]
         round: u32,
         report: GateReport,
     },
     /// The gates broke down without a verdict.
     GatesLost {
         attempt: Attempt,
+        #[serde(default)]
         round: u32,
         message: String,
     },
@@ -282,6 +284,7 @@ pub enum RepoEvent {
         tip: Sha,
         trigger: Trigger,
         /// The tips, of those that were asked about, that `tip` contains.
+        #[serde(deserialize_with = "contained")]
         contained: Vec<(StoryId, Sha)>,
         /// Whether the others still merge with it, as far as that could be found out.
         #[serde(default)]
@@ -363,6 +366,22 @@ pub enum RepoEvent {
     LandDue {
         number: u64,
     },
+}
+
+/// The first logs name the stories alone; without a tip nobody is contained.
+fn contained<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(StoryId, Sha)>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        WithTip(StoryId, Sha),
+        Alone(#[expect(dead_code, reason = "read over")] StoryId),
+    }
+    let written = Vec::<Written>::deserialize(from)?;
+    let with_tip = written.into_iter().filter_map(|written| match written {
+        Written::WithTip(story, tip) => Some((story, tip)),
+        Written::Alone(_) => None,
+    });
+    Ok(with_tip.collect())
 }
 
 /// What can happen to a commit without a story.

@@ -112,8 +112,15 @@ impl Runs {
         if !stop {
             return;
         }
+        let open = match self.context.store.open_runs().await {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::error!(%error, "it cannot be read what runs; it goes on");
+                return;
+            }
+        };
         let mut stopping = JoinSet::new();
-        for id in self.stops.into_keys() {
+        for id in open.into_iter().map(|(run, _)| run.id) {
             if let Ok(folder) = RunFolder::of(&self.context.adapters.data_dir, &id) {
                 stopping.spawn(async move {
                     if let Err(error) = stop_now(&folder).await {

@@ -3,6 +3,8 @@
 //! Everything goes in small steps, each a short transaction of its own, so that the engine never
 //! waits long for one. The room is used again inside the file. Not for: how old is too old.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -54,14 +56,14 @@ pub trait Retention: Send + Sync {
     async fn ended_runs(&self) -> Result<Vec<EndedRun>, StoreError>;
     /// Forgets runs that have ended; one that has not stays.
     async fn forget_runs(&self, runs: &[RunId]) -> Result<(), StoreError>;
-    /// What deliveries that were taken before `before` said. Their ids stay, so that a repetition
-    /// is recognised.
+    /// What deliveries said that were taken between these times. Their ids stay, so that a
+    /// repetition is recognised.
     async fn drop_delivery_bodies(
         &self,
-        before: Timestamp,
+        between: Range<Timestamp>,
         mode: Mode,
     ) -> Result<Freed, StoreError>;
-    /// Whole deliveries without a body, from before `before`.
+    /// Whole deliveries that were taken before `before`.
     async fn drop_deliveries(&self, before: Timestamp, mode: Mode) -> Result<Freed, StoreError>;
     /// Lines of a subject's log from before `before`, except the last [`LAST_LINES`].
     async fn drop_events(

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
+use sqlx::{Connection as _, SqlitePool};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -123,7 +123,8 @@ impl SqliteStore {
     async fn write(&self, commit: &Commit) -> Result<(), Failure> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         if let Err(failure) = write::apply(&mut transaction, commit).await {
-            transaction.rollback().await?;
+            // After some failures SQLite has done so itself; the failure says more than that.
+            drop(transaction.rollback().await);
             return Err(failure);
         }
         self.crash_points.reach("store.commit.before");
@@ -148,14 +149,27 @@ fn lasting(connections: u32) -> SqlitePoolOptions {
 /// (sqlite.org/c3ref/busy_handler.html).
 async fn connect_writer(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
     for _ in 1..ATTEMPTS {
-        match lasting(1).connect_with(options.clone()).await {
+        match writing().connect_with(options.clone()).await {
             Err(error) if primary_code(&error) == Some(SQLITE_BUSY) => {
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,
         }
     }
-    lasting(1).connect_with(options).await
+    writing().connect_with(options).await
+}
+
+/// One connection at a time. SQLite itself ends a transaction whose disk is full or fails
+/// (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"); sqlx goes on
+/// counting it, and that connection could never begin another. It is closed for a new one.
+fn writing() -> SqlitePoolOptions {
+    lasting(1).after_release(|connection, _| {
+        Box::pin(async move {
+            // Answered when everything before it is.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 /// What went wrong, before it is said in which file.

@@ -137,12 +137,12 @@ impl Upkeep {
         } else {
             Mode::Remove
         };
-        let before = self.before(self.limits.deliveries);
-        let bodies = self.old.drop_delivery_bodies(before, mode).await?;
-        swept.count(rows(Kind::DeliveryBodies, bodies));
-        let before = self.before(self.limits.delivery_ids);
-        let ids = self.old.drop_deliveries(before, mode).await?;
+        let ids_before = self.before(self.limits.delivery_ids);
+        let ids = self.old.drop_deliveries(ids_before, mode).await?;
         swept.count(rows(Kind::DeliveryIds, ids));
+        let between = ids_before..self.before(self.limits.deliveries);
+        let bodies = self.old.drop_delivery_bodies(between, mode).await?;
+        swept.count(rows(Kind::DeliveryBodies, bodies));
         let before = self.before(self.limits.events);
         let ended = stories.resting_since(before).filter(|story| has_ended(story));
         let mut subjects: Vec<SubjectId> = ended

@@ -86,7 +86,8 @@ async fn replay(store: &SqliteStore, subject: &Subject, id: &SubjectId) {
     let (Subject::Story(replayed), Subject::Story(stored)) = (replayed, subject) else {
         panic!("{id} is a story");
     };
-    assert_eq!(replayed, *stored, "the log of {id} tells of another story");
+    assert_eq!(replayed.stage, stored.stage, "the log of {id}");
+    assert_eq!(replayed.attempt, stored.attempt, "the log of {id}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Old rows out of the file.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteArguments;
@@ -150,22 +152,23 @@ impl Retention for SqliteStore {
 
     async fn drop_delivery_bodies(
         &self,
-        before: Timestamp,
+        between: Range<Timestamp>,
         mode: Mode,
     ) -> Result<Freed, StoreError> {
         let sweep = Sweep {
-            rows: "FROM deliveries WHERE taken = 1 AND content IS NOT NULL AND received_at < ?",
+            rows: "FROM deliveries WHERE taken = 1 AND content IS NOT NULL
+                   AND received_at >= ? AND received_at < ?",
             size: "length(content)",
             statement: "UPDATE deliveries SET content = NULL",
-            arguments: vec![time(before)],
+            arguments: vec![time(between.start), time(between.end)],
         };
         self.located(sweep.carry_out(self, mode).await)
     }
 
     async fn drop_deliveries(&self, before: Timestamp, mode: Mode) -> Result<Freed, StoreError> {
         let sweep = Sweep {
-            rows: "FROM deliveries WHERE content IS NULL AND received_at < ?",
-            size: "length(id) + length(name)",
+            rows: "FROM deliveries WHERE taken = 1 AND received_at < ?",
+            size: "length(id) + coalesce(length(content), 0)",
             statement: "DELETE FROM deliveries",
             arguments: vec![time(before)],
         };

@@ -99,6 +99,7 @@ impl Holder {
 async fn a_store_that_is_held_for_a_moment_makes_a_delivery_wait_and_loses_none() {
     let (mut scene, config, store) = at_rest().await;
     scene.server = Server::start(scene.folder(), &config).await;
+    scene.agent.story(2, "echo 2 > 2.txt; commit 'Do it'");
     let story = scene.github.add_issue("Another", "Do it.", crate::support::scene::WRITER);
     let label = scene.github.label(story, "huskies", crate::support::scene::WRITER);
     let mut holder = Holder::of(&store).await;
