@@ -127,3 +127,63 @@ fn until(clock: &dyn Clock, at: Timestamp) -> Duration {
         .clamp(SignedDuration::ZERO, century)
         .unsigned_abs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::event::{AccountEvent, Event};
+
+    fn timer(at: Timestamp) -> TimerWrite {
+        TimerWrite {
+            subject: SubjectId::Account,
+            name: "day-turned".to_owned(),
+            at,
+            event: Event::Account {
+                event: AccountEvent::DayTurned,
+            },
+        }
+    }
+
+    fn noon() -> Timestamp {
+        "2026-01-05T12:00:00Z".parse().unwrap()
+    }
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn a_clock_that_is_put_forward_makes_a_timer_due() {
+        let clock = ManualClock::at(noon());
+        let mut timers = Timers::default();
+        timers.arm(timer(noon() + HOUR), &clock);
+        assert!(timers.take_due(&clock).is_none());
+        clock.advance(48 * HOUR);
+        assert!(timers.take_due(&clock).is_some());
+        assert!(timers.next(&clock).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_by_days_delays_no_timer() {
+        let clock = ManualClock::at(noon() - 240 * HOUR);
+        let mut timers = Timers::default();
+        // Armed for a moment from now, by a clock that was ten days ahead.
+        let now = Instant::now();
+        timers.insert(timer(noon()), now, now);
+        assert!(
+            timers
+                .next(&clock)
+                .is_some_and(|wake| wake <= Instant::now())
+        );
+        assert!(timers.take_due(&clock).is_some());
+    }
+
+    #[test]
+    fn a_timer_that_could_not_be_stored_is_handed_over_again_and_not_at_once() {
+        let clock = ManualClock::at(noon() + HOUR);
+        let mut timers = Timers::default();
+        timers.put_back(timer(noon()));
+        assert!(timers.take_due(&clock).is_none());
+        let wake = timers.next(&clock).unwrap();
+        assert!(wake > Instant::now() && wake <= Instant::now() + AGAIN);
+    }
+}

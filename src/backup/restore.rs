@@ -116,10 +116,7 @@ fn check(path: &Path) -> Result<Manifest, RestoreError> {
     }
 }
 
-fn read_manifest(
-    path: &Path,
-    entry: tar::Entry<'_, impl Read>,
-) -> Result<Manifest, RestoreError> {
+fn read_manifest(path: &Path, entry: tar::Entry<'_, impl Read>) -> Result<Manifest, RestoreError> {
     let foreign = || RestoreError::Foreign(path.to_owned());
     if entry.path().map_err(|_| foreign())? != Path::new(MANIFEST) {
         return Err(foreign());
@@ -128,7 +125,10 @@ fn read_manifest(
     let read = entry.take(MANIFEST_LIMIT).read_to_end(&mut text);
     read.map_err(|_| foreign())?;
     let loose: serde_json::Value = serde_json::from_slice(&text).map_err(|_| foreign())?;
-    if loose["format"].as_u64().is_some_and(|format| format > u64::from(FORMAT)) {
+    if loose["format"]
+        .as_u64()
+        .is_some_and(|format| format > u64::from(FORMAT))
+    {
         return Err(RestoreError::Newer {
             file: path.to_owned(),
             version: loose["huskies"].as_str().unwrap_or("unknown").to_owned(),
@@ -191,10 +191,14 @@ fn unpack(path: &Path, entries: &[Entry], root: &Path) -> anyhow::Result<()> {
         };
         let place = root.join(&known.path);
         if let Some(folder) = place.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
         }
         let mut out = File::create_new(&place)?;
-        io::copy(&mut entry, &mut out).with_context(|| format!("cannot write {}", place.display()))?;
+        io::copy(&mut entry, &mut out)
+            .with_context(|| format!("cannot write {}", place.display()))?;
         out.sync_all()?;
     }
     Ok(())

@@ -125,7 +125,10 @@ fn folders(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// Everything that looks like the id of a commit.
 fn commits_in(texts: &[String]) -> Vec<String> {
     let is_id = |word: &&str| {
-        word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        word.len() == 40
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     };
     let words = texts.iter().flat_map(|text| text.split('"')).filter(is_id);
     let mut ids: Vec<String> = words.map(str::to_owned).collect();
@@ -172,7 +175,11 @@ fn pack(manifest: &Manifest, scratch: &Path, into: &Path) -> anyhow::Result<u64>
     let mut archive = tar::Builder::new(io::BufWriter::new(file));
     let text = serde_json::to_vec_pretty(manifest)?;
     let made_at = manifest.made_at.as_second().unsigned_abs();
-    append(&mut archive, MANIFEST, (&text[..], text.len() as u64, made_at))?;
+    append(
+        &mut archive,
+        MANIFEST,
+        (&text[..], text.len() as u64, made_at),
+    )?;
     for entry in &manifest.entries {
         let file = File::open(scratch.join(&entry.path))?;
         append(&mut archive, &entry.path, (file, entry.bytes, made_at))?;
@@ -207,8 +214,14 @@ mod tests {
 
     #[test]
     fn ids_of_commits_are_found_in_json_and_nothing_else_is() {
-        let (one, two) = ("a".repeat(40), "0123456789abcdef0123456789abcdef01234567".to_owned());
-        let text = format!(r#"{{"head":"{one}","tip":["{two}","{one}"],"x":"{}"}}"#, "g".repeat(40));
+        let (one, two) = (
+            "a".repeat(40),
+            "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        );
+        let text = format!(
+            r#"{{"head":"{one}","tip":["{two}","{one}"],"x":"{}"}}"#,
+            "g".repeat(40)
+        );
         let short = format!(r#"{{"x":"{}"}}"#, "a".repeat(39));
         assert_eq!(commits_in(&[text, short]), [two, one]);
     }

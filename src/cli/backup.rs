@@ -65,7 +65,11 @@ pub async fn run(
         "wrote {} ({} kB): the store and {repositories} {}",
         args.file.display(),
         written.bytes.div_ceil(1024),
-        if repositories == 1 { "repository" } else { "repositories" },
+        if repositories == 1 {
+            "repository"
+        } else {
+            "repositories"
+        },
     ))?;
     out.line("not in it: secrets, and your own clones")?;
     Ok(ExitStatus::Success)

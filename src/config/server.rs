@@ -23,8 +23,8 @@ use crate::domain::money::Usd;
 use crate::domain::policy::Protection;
 use crate::domain::project::Runtime;
 
-pub use retention::Retention;
 use retention::RawRetention;
+pub use retention::Retention;
 
 /// GitHub's cap on webhook payloads is 25 MB (docs.github.com, "Webhook events and payloads").
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;

@@ -39,7 +39,11 @@ pub async fn unbundle(git: &Git, bundle: &Path, control: &Path) -> Result<()> {
     create::init(git, control).await?;
     let call = git.on(control, "fetch").allow("file");
     let call = call.args(["--quiet", "--no-tags", "--no-write-fetch-head", "--"]);
-    call.arg(bundle).arg("+refs/*:refs/*").stdout().await.map(drop)
+    call.arg(bundle)
+        .arg("+refs/*:refs/*")
+        .stdout()
+        .await
+        .map(drop)
 }
 
 fn scratch_beside(into: &Path) -> Result<tempfile::TempDir> {

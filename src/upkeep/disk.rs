@@ -90,7 +90,10 @@ impl Upkeep {
 /// What is too little, in a sentence; `low`: it was too little before.
 fn shortage(disk: &StatVfs, limits: &Retention, low: bool) -> Option<String> {
     let wanted = |limit: u64| if low { limit + limit / MARGIN } else { limit };
-    let (free, least) = (disk.f_bavail.saturating_mul(disk.f_frsize), limits.min_free_bytes);
+    let (free, least) = (
+        disk.f_bavail.saturating_mul(disk.f_frsize),
+        limits.min_free_bytes,
+    );
     if free < wanted(least) {
         return Some(format!(
             "the disk of the server is nearly full: {} MB are free, and agents start with {} MB",

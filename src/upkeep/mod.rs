@@ -22,8 +22,8 @@ use crate::config::server::Retention;
 use crate::domain::id::RepoName;
 use crate::engine::Handle;
 use crate::git::Repository;
-use crate::store::retention::Retention as RetentionStore;
 use crate::store::Store;
+use crate::store::retention::Retention as RetentionStore;
 
 pub use crate::store::retention::Mode;
 

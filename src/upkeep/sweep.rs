@@ -144,7 +144,9 @@ impl Upkeep {
         let bodies = self.old.drop_delivery_bodies(between, mode).await?;
         swept.count(rows(Kind::DeliveryBodies, bodies));
         let before = self.before(self.limits.events);
-        let ended = stories.resting_since(before).filter(|story| has_ended(story));
+        let ended = stories
+            .resting_since(before)
+            .filter(|story| has_ended(story));
         let mut subjects: Vec<SubjectId> = ended
             .map(|story| SubjectId::Story(story.id.clone()))
             .collect();

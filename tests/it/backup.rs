@@ -27,7 +27,9 @@ async fn busy_scene() -> (Scene, Config, crate::support::pause::Held) {
     stage.agent.story(2, mended);
     let half = format!("echo three > three.txt; {}", pause.shell());
     stage.agent.story_turn(3, 1, &half);
-    stage.agent.story(3, "echo three > three.txt; commit 'Do three'");
+    stage
+        .agent
+        .story(3, "echo three > three.txt; commit 'Do three'");
     let project = stage.coder().gate("fine", GATE).max_retries(0);
     let (remote, config) = stage.prepare(&project);
     let server = Server::start(stage.folder(), &config).await;
@@ -44,7 +46,11 @@ async fn busy_scene() -> (Scene, Config, crate::support::pause::Held) {
 
 async fn backup(scene: &Scene, name: &str) -> (PathBuf, Ran) {
     let file = scene.folder().join(name);
-    let ran = run(scene.folder(), &["backup", file.to_str().unwrap(), "--json"]).await;
+    let ran = run(
+        scene.folder(),
+        &["backup", file.to_str().unwrap(), "--json"],
+    )
+    .await;
     (file, ran)
 }
 
@@ -73,7 +79,11 @@ async fn a_backup_of_a_busy_server_goes_on_elsewhere_with_all_work_kept() {
         .collect();
     assert_eq!(
         entries,
-        ["huskies.db", "huskies.toml", "repos/octo/app/control.bundle"]
+        [
+            "huskies.db",
+            "huskies.toml",
+            "repos/octo/app/control.bundle"
+        ]
     );
     // The machine is gone: server, supervisors, agents, data.
     scene.server.kill_9().await;
@@ -93,11 +103,19 @@ async fn a_backup_of_a_busy_server_goes_on_elsewhere_with_all_work_kept() {
         git::git(&control, &["rev-parse", "--verify", &name]);
     }
     // What was under way is lost, and goes on; what was blocked is retried with its work.
-    follow(&scene.server, 3, "the end", |story| story["stage"] == "done").await;
+    follow(&scene.server, 3, "the end", |story| {
+        story["stage"] == "done"
+    })
+    .await;
     assert_eq!(scene.agent.starts().len(), 4, "{:?}", scene.agent.starts());
-    let retry = scene.github.label(2, "huskies:retry", crate::support::scene::WRITER);
+    let retry = scene
+        .github
+        .label(2, "huskies:retry", crate::support::scene::WRITER);
     scene.accepted(&retry).await;
-    follow(&scene.server, 2, "the end", |story| story["stage"] == "done").await;
+    follow(&scene.server, 2, "the end", |story| {
+        story["stage"] == "done"
+    })
+    .await;
     assert_eq!(scene.remote.file(BASE, "precious.txt"), "precious");
     assert_eq!(scene.remote.file(BASE, "three.txt"), "three");
 }

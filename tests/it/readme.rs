@@ -93,6 +93,7 @@ fn the_reference_of_the_server_shows_the_defaults() {
     assert_eq!(shown.limits, bare.limits);
     assert_eq!(shown.max_body_bytes, bare.max_body_bytes);
     assert_eq!(shown.identity, bare.identity);
+    assert_eq!(shown.retention, bare.retention);
     assert_eq!(shown.agent_environment, bare.agent_environment);
     assert_eq!(shown.runtimes, bare.runtimes);
     assert_eq!(shown.github.unwrap().api_url, bare.github.unwrap().api_url);

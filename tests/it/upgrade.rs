@@ -130,13 +130,23 @@ async fn goes_on(writer: &'static str) {
         let asked = run(heritage.folder.path(), &["story", verb, story]).await;
         assert_eq!(asked.code, Some(0), "{writer}: {asked:?}\n{}", server.log());
         let waited = run(heritage.folder.path(), &["story", "wait", story]).await;
-        assert_eq!(waited.code, Some(0), "{writer}: {waited:?}\n{}", server.log());
+        assert_eq!(
+            waited.code,
+            Some(0),
+            "{writer}: {waited:?}\n{}",
+            server.log()
+        );
     }
     let new = ["story", "new", "Something new", "--start", "--json"];
     let new = run(heritage.folder.path(), &new).await.json();
     let id = new["id"].as_str().unwrap();
     let waited = run(heritage.folder.path(), &["story", "wait", id]).await;
-    assert_eq!(waited.code, Some(0), "{writer}: {waited:?}\n{}", server.log());
+    assert_eq!(
+        waited.code,
+        Some(0),
+        "{writer}: {waited:?}\n{}",
+        server.log()
+    );
     let files = git::git(&heritage.app(), &["ls-tree", "--name-only", "main"]);
     for file in ["one.txt", "two.txt", "3.txt", "4.txt", "6.txt"] {
         assert!(files.lines().any(|name| name == file), "{writer}: {files}");
@@ -164,7 +174,16 @@ async fn a_migration_keeps_a_copy_and_one_that_is_killed_is_begun_again() {
     let kept = heritage.data().join("huskies.db.before-2");
     assert_eq!(version(&kept).await, 1);
     let server = Server::start(folder, &heritage.config()).await;
-    assert_eq!(server.get("/api/stories").await.body.as_array().unwrap().len(), 6);
+    assert_eq!(
+        server
+            .get("/api/stories")
+            .await
+            .body
+            .as_array()
+            .unwrap()
+            .len(),
+        6
+    );
     drop(server);
     assert_eq!(version(&heritage.store()).await, 2);
     assert_eq!(version(&kept).await, 1, "the copy can be gone back to");
@@ -175,7 +194,8 @@ async fn a_migration_keeps_a_copy_and_one_that_is_killed_is_begun_again() {
 #[tokio::test]
 async fn a_store_of_a_newer_program_is_refused_and_not_touched() {
     let heritage = Heritage::of("4cb2b2a").await;
-    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    let newer =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  VALUES (9000, 'of the future', 1, x'00', 0);";
     database::execute(&heritage.store(), newer).await;
     let before = std::fs::read(heritage.store()).unwrap();
@@ -186,7 +206,9 @@ async fn a_store_of_a_newer_program_is_refused_and_not_touched() {
     };
     assert_eq!(status.code(), Some(2));
     let log = std::fs::read_to_string(folder.join("server.log")).unwrap();
-    assert!(log.contains("was written by a newer huskies: install that version"), "{log}");
+    assert!(
+        log.contains("was written by a newer huskies: install that version"),
+        "{log}"
+    );
     assert_eq!(std::fs::read(heritage.store()).unwrap(), before);
 }
-

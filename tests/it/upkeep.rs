@@ -30,7 +30,10 @@ async fn gc(scene: &Scene, arguments: &[&str]) -> Value {
 fn names(swept: &Value, what: &str) -> Vec<String> {
     let of_kind = |removed: &&Value| removed["what"] == what;
     let removed = swept["removed"].as_array().unwrap();
-    let names = removed.iter().find(of_kind).map(|removed| &removed["names"]);
+    let names = removed
+        .iter()
+        .find(of_kind)
+        .map(|removed| &removed["names"]);
     let names = names.and_then(Value::as_array).cloned().unwrap_or_default();
     let mut names: Vec<String> = names
         .iter()
@@ -59,13 +62,24 @@ async fn a_sweep_takes_what_is_over_and_leaves_what_anybody_can_still_need() {
     stage.agent.story(1, done);
     let blocked = "echo never > greeting.txt; commit 'Try'; echo precious > precious.txt";
     stage.agent.story_turn(2, 1, blocked);
-    stage.agent.story(2, "test -f precious.txt; echo two > greeting.txt; commit 'Mend it'");
-    stage.agent.story(3, &format!("{}; echo three > three.txt; commit 'Do three'", pause.shell()));
+    stage.agent.story(
+        2,
+        "test -f precious.txt; echo two > greeting.txt; commit 'Mend it'",
+    );
+    stage.agent.story(
+        3,
+        &format!(
+            "{}; echo three > three.txt; commit 'Do three'",
+            pause.shell()
+        ),
+    );
     let project = stage.coder().gate("fine", "! grep -q never greeting.txt");
     let project = project.max_retries(0);
     let mut scene = stage
         .serve_with(&project, |config| {
-            AT_ONCE.iter().fold(config, |config, key| config.retention(key, 0))
+            AT_ONCE
+                .iter()
+                .fold(config, |config, key| config.retention(key, 0))
         })
         .await;
     let first = scene.github.add_issue("One", "Do it.", WRITER);
@@ -135,7 +149,9 @@ async fn a_sweep_takes_what_is_over_and_leaves_what_anybody_can_still_need() {
     assert_eq!(names(&swept, "checkouts"), ["octo/app gates-0"]);
     scene.server.restart().await;
     assert_eq!(scene.start_story("Four", "Do it.").await, 4);
-    scene.agent.story(4, "echo four > four.txt; commit 'Do four'");
+    scene
+        .agent
+        .story(4, "echo four > four.txt; commit 'Do four'");
     scene.wait_for_stage(4, "done").await;
 }
 
@@ -145,7 +161,9 @@ async fn a_delivery_whose_body_is_gone_is_still_a_duplicate() {
     stage.agent.always(greeting::RIGHT);
     let project = greeting::project(&stage);
     let scene = stage.serve(&project).await;
-    let story = scene.github.add_issue(greeting::TITLE, greeting::BODY, WRITER);
+    let story = scene
+        .github
+        .add_issue(greeting::TITLE, greeting::BODY, WRITER);
     let label = scene.github.label(story, "huskies", WRITER);
     scene.accepted(&label).await;
     scene.wait_for_stage(story, "done").await;
@@ -157,14 +175,19 @@ async fn a_delivery_whose_body_is_gone_is_still_a_duplicate() {
     let bodies = "SELECT count(*) FROM deliveries WHERE content IS NOT NULL";
     assert_eq!(database::number(&store, bodies).await, 0);
     let answer = scene.server.deliver(&label).await;
-    assert_eq!((answer.status, answer.body["status"].as_str()), (202, Some("duplicate")));
+    assert_eq!(
+        (answer.status, answer.body["status"].as_str()),
+        (202, Some("duplicate"))
+    );
     assert_eq!(scene.agent.starts().len(), 1);
 }
 
 #[tokio::test]
 async fn the_oldest_runs_go_first_when_all_together_are_too_big() {
     let stage = Stage::new();
-    stage.agent.always("echo $HUSKIES_STORY > story.txt; commit 'Do it'");
+    stage
+        .agent
+        .always("echo $HUSKIES_STORY > story.txt; commit 'Do it'");
     let project = stage.coder().gate("fine", "true");
     let scene = stage
         .serve_with(&project, |config| config.retention("runs_max_mb", 1))
@@ -173,7 +196,9 @@ async fn the_oldest_runs_go_first_when_all_together_are_too_big() {
         scene.start_story("A story", "Do it.").await;
         scene.wait_for_stage(story, "done").await;
     }
-    let log = scene.folder().join("data/runs/octo/app/agent-1-1/log.1.jsonl");
+    let log = scene
+        .folder()
+        .join("data/runs/octo/app/agent-1-1/log.1.jsonl");
     std::fs::write(log, vec![b'x'; 2 << 20]).unwrap();
     let swept = gc(&scene, &[]).await;
     let gone = names(&swept, "runs");

@@ -186,7 +186,7 @@ impl Scene {
             limits: Limits::default(),
             max_body_bytes: 0,
             identity: Identity::default(),
-        retention: Retention::default(),
+            retention: Retention::default(),
             agent_environment: Vec::new(),
             runtimes: Runtime::ALL.to_vec(),
         }

@@ -89,7 +89,11 @@ impl RawRetention {
             runs: age("runs_days", self.runs_days, default.runs)?,
             runs_max_bytes: self.runs_max_mb.map_or(default.runs_max_bytes, megabytes),
             deliveries: age("deliveries_days", self.deliveries_days, default.deliveries)?,
-            delivery_ids: age("delivery_ids_days", self.delivery_ids_days, default.delivery_ids)?,
+            delivery_ids: age(
+                "delivery_ids_days",
+                self.delivery_ids_days,
+                default.delivery_ids,
+            )?,
             events: age("events_days", self.events_days, default.events)?,
             kept_work: age("kept_work_days", self.kept_work_days, default.kept_work)?,
             candidates: age("candidates_days", self.candidates_days, default.candidates)?,
@@ -110,8 +114,9 @@ impl RawRetention {
 impl Retention {
     fn hold_to_redelivery(self) -> Result<Self, ConfigError> {
         if self.deliveries < SignedDuration::from_hours(24 * i64::from(REDELIVERY_DAYS)) {
-            let message =
-                format!("GitHub sends deliveries again for {REDELIVERY_DAYS} days: keep them as long");
+            let message = format!(
+                "GitHub sends deliveries again for {REDELIVERY_DAYS} days: keep them as long"
+            );
             return Err(value_error("retention.deliveries_days", &message));
         }
         if self.delivery_ids < self.deliveries {
@@ -123,7 +128,11 @@ impl Retention {
     }
 }
 
-fn age(key: &str, days: Option<u32>, default: SignedDuration) -> Result<SignedDuration, ConfigError> {
+fn age(
+    key: &str,
+    days: Option<u32>,
+    default: SignedDuration,
+) -> Result<SignedDuration, ConfigError> {
     match days {
         None => Ok(default),
         Some(days) if days <= LONGEST_DAYS => Ok(SignedDuration::from_hours(24 * i64::from(days))),

@@ -298,7 +298,9 @@ impl Account {
 
     fn answer(&self, wanted: &Wanted) -> Answer {
         let in_the_way = self.paused(&wanted.provider);
-        let in_the_way = in_the_way.or_else(|| self.full()).or_else(|| self.crowded());
+        let in_the_way = in_the_way
+            .or_else(|| self.full())
+            .or_else(|| self.crowded());
         if let Some(delay) = in_the_way {
             return Answer::Wait(delay);
         }
@@ -388,8 +390,6 @@ impl Account {
 
     /// Nothing but the day's money stands in its way.
     fn waits_for_tomorrow(&self, wanted: &Wanted) -> bool {
-        self.paused(&wanted.provider).is_none()
-            && self.full().is_none()
-            && self.crowded().is_none()
+        self.paused(&wanted.provider).is_none() && self.full().is_none() && self.crowded().is_none()
     }
 }

@@ -13,7 +13,11 @@ use crate::store::StoreError;
 
 /// The version of the tables that this program writes.
 fn newest() -> i64 {
-    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
+    MIGRATOR
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or_default()
 }
 
 /// A connection that can write nothing.
@@ -28,7 +32,9 @@ async fn look_at(path: &Path) -> Result<SqliteConnection, Failure> {
 /// The version of the file's tables; 0 for a file that has none yet.
 async fn version(connection: &mut SqliteConnection) -> Result<i64, Failure> {
     let known = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations')";
-    let known: bool = sqlx::query_scalar(known).fetch_one(&mut *connection).await?;
+    let known: bool = sqlx::query_scalar(known)
+        .fetch_one(&mut *connection)
+        .await?;
     if !known {
         return Ok(0);
     }
@@ -124,7 +130,9 @@ async fn copy(path: &Path, into: &Path) -> Result<(), Failure> {
     let finish = || {
         std::fs::File::open(&part)?.sync_all()?;
         std::fs::rename(&part, into)?;
-        let folder = into.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = into
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     Ok(finish().map_err(sqlx::Error::Io)?)
@@ -169,7 +177,9 @@ impl SqliteStore {
             let lost = format!(
                 "UPDATE runs SET state = 'started', process = '{process}' WHERE state <> 'ended'"
             );
-            let lost = sqlx::query(AssertSqlSafe(lost)).execute(&mut connection).await?;
+            let lost = sqlx::query(AssertSqlSafe(lost))
+                .execute(&mut connection)
+                .await?;
             connection.close().await?;
             Ok(lost.rows_affected())
         };

@@ -302,7 +302,11 @@ impl TimerRow {
 }
 
 /// The inverse of [`SubjectId::kind`] and its `Display`.
-pub(super) fn subject_id(kind: &str, text: &str, what: impl Fn() -> String) -> Result<SubjectId, Failure> {
+pub(super) fn subject_id(
+    kind: &str,
+    text: &str,
+    what: impl Fn() -> String,
+) -> Result<SubjectId, Failure> {
     match kind {
         "story" => Ok(SubjectId::Story(name(text, what)?)),
         "repo" => Ok(SubjectId::Repo(name(text, what)?)),
@@ -321,7 +325,10 @@ pub(super) fn subject_id(kind: &str, text: &str, what: impl Fn() -> String) -> R
     }
 }
 
-pub(super) fn value<T: DeserializeOwned>(text: &str, what: impl Fn() -> String) -> Result<T, Failure> {
+pub(super) fn value<T: DeserializeOwned>(
+    text: &str,
+    what: impl Fn() -> String,
+) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|source| corrupt(what, source))
 }
 

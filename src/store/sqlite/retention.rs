@@ -126,11 +126,10 @@ async fn forget_runs(store: &SqliteStore, runs: &[RunId]) -> Result<(), Failure>
 }
 
 async fn other_subjects(store: &SqliteStore) -> Result<Vec<SubjectId>, Failure> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
-        "SELECT subject_kind, subject FROM subjects WHERE subject_kind <> 'story'",
-    )
-    .fetch_all(&store.readers)
-    .await?;
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT subject_kind, subject FROM subjects WHERE subject_kind <> 'story'")
+            .fetch_all(&store.readers)
+            .await?;
     rows.iter()
         .map(|(kind, subject)| subject_id(kind, subject, || format!("the subject {subject}")))
         .collect()

@@ -191,7 +191,10 @@ async fn three_commits_in_a_process_of_its_own() {
     };
     let points = CrashPoints::new(kill_at.parse().ok(), Some("trace".into())).unwrap();
     let store = SqliteStore::open(Path::new("huskies.db")).await.unwrap();
-    let store = SqliteStore { crash_points: points, ..store };
+    let store = SqliteStore {
+        crash_points: points,
+        ..store
+    };
     for version in 1..=3 {
         store
             .commit(step(&subject("octo/app#7"), version))

@@ -17,8 +17,13 @@ fn mounted(serve: &Command, data: &Path, mount: &str) -> Command {
     let mut command = Command::new("unshare");
     let script = format!("data=$1; shift; {mount} && exec \"$@\"");
     command.args(["-r", "-m", "sh", "-c", &script, "sh"]);
-    command.arg(data).arg(serve.get_program()).args(serve.get_args());
-    let set = serve.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    command
+        .arg(data)
+        .arg(serve.get_program())
+        .args(serve.get_args());
+    let set = serve
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
     command.env_clear().envs(set);
     command
 }
@@ -54,11 +59,18 @@ fn fill(file: &Path) {
 async fn a_disk_that_fills_up_loses_nothing_that_was_accepted_and_goes_on_when_there_is_room() {
     let stage = Stage::new();
     let pause = stage.agent.pause("work");
-    stage.agent.story(1, &format!("{}; echo 1 > 1.txt; commit 'Do one'", pause.shell()));
-    stage.agent.always("echo $HUSKIES_STORY > it.txt; commit 'Do it'");
+    stage.agent.story(
+        1,
+        &format!("{}; echo 1 > 1.txt; commit 'Do one'", pause.shell()),
+    );
+    stage
+        .agent
+        .always("echo $HUSKIES_STORY > it.txt; commit 'Do it'");
     let project = stage.coder().gate("fine", "true");
     let (remote, config) = stage.prepare(&project);
-    let config = config.retention("min_free_mb", 8).retention("min_free_files", 0);
+    let config = config
+        .retention("min_free_mb", 8)
+        .retention("min_free_files", 0);
     let server = on_a_small_disk(&stage, &config, "48m").await;
     let scene = stage.with(remote, server);
     let first = scene.start_story("One", "Do it.").await;
@@ -82,10 +94,16 @@ async fn a_disk_that_fills_up_loses_nothing_that_was_accepted_and_goes_on_when_t
     std::fs::remove_file(&filler).unwrap();
     let again = scene.server.deliver(&refused).await;
     assert_eq!(again.status, 202, "{}", again.body);
-    assert_eq!(again.body["status"], "accepted", "what was refused left no trace");
+    assert_eq!(
+        again.body["status"], "accepted",
+        "what was refused left no trace"
+    );
     for label in &accepted {
         let answer = scene.server.deliver(label).await;
-        assert_eq!(answer.body["status"], "duplicate", "what was accepted is there");
+        assert_eq!(
+            answer.body["status"], "duplicate",
+            "what was accepted is there"
+        );
     }
     standing.let_go();
     scene.wait_for_stage(first, "done").await;
@@ -103,7 +121,9 @@ async fn a_nearly_full_disk_starts_nothing_says_so_and_starts_by_itself_when_the
     stage.agent.always(greeting::RIGHT);
     let project = greeting::project(&stage);
     let (remote, config) = stage.prepare(&project);
-    let config = config.retention("min_free_mb", 32).retention("min_free_files", 0);
+    let config = config
+        .retention("min_free_mb", 32)
+        .retention("min_free_files", 0);
     let server = on_a_small_disk(&stage, &config, "64m").await;
     let scene = stage.with(remote, server);
     assert_eq!(scene.server.get("/readyz").await.status, 200);
@@ -119,11 +139,18 @@ async fn a_nearly_full_disk_starts_nothing_says_so_and_starts_by_itself_when_the
     assert_eq!(waits["activity"], "paused", "{waits}");
     assert_eq!(scene.server.get("/readyz").await.status, 200);
     assert!(scene.agent.starts().is_empty());
-    assert!(scene.server.log().contains("no agent starts until there is room"));
+    assert!(
+        scene
+            .server
+            .log()
+            .contains("no agent starts until there is room")
+    );
     scene
         .wait_for_github("the comment says so", |github| {
             let comments = greeting::sticky_comments(github, story);
-            comments.iter().any(|comment| comment.body.contains("nearly full"))
+            comments
+                .iter()
+                .any(|comment| comment.body.contains("nearly full"))
         })
         .await;
     std::fs::remove_file(filler).unwrap();

@@ -39,7 +39,10 @@ async fn in_a_tool_call() -> (Scene, u64, Held) {
     let scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
     let standing = pause.reached().await;
-    eventually("both processes have said who they are", || pids(&scene).len() == 2).await;
+    eventually("both processes have said who they are", || {
+        pids(&scene).len() == 2
+    })
+    .await;
     (scene, story, standing)
 }
 
@@ -63,7 +66,9 @@ fn supervisor(scene: &Scene, run: &str) -> u32 {
 /// How the story's agents ended, in order.
 async fn ends(scene: &Scene, story: u64) -> Vec<String> {
     let events = scene.events(story).await;
-    let ends = events.iter().filter(|event| event["event"] == "agent_ended");
+    let ends = events
+        .iter()
+        .filter(|event| event["event"] == "agent_ended");
     ends.map(|event| {
         let end = &event["data"]["event"]["end"]["end"];
         end.as_str().unwrap_or_default().to_owned()
@@ -100,7 +105,10 @@ async fn orphans_of_a_supervisor_that_died_while_no_server_was_there_are_ended_b
     let (mut scene, story, _standing) = in_a_tool_call().await;
     scene.server.kill_9().await;
     kill(supervisor(&scene, "agent-1-1"));
-    assert!(pids(&scene).into_iter().all(sweep::is_running), "they are orphans");
+    assert!(
+        pids(&scene).into_iter().all(sweep::is_running),
+        "they are orphans"
+    );
     scene.server.restart().await;
     assert_went_on(&scene, story, "lost", 0).await;
 }
@@ -118,7 +126,9 @@ async fn a_machine_that_booted_in_between_has_lost_its_runs() {
     scene.server.kill_9().await;
     sweep::kill_everything_of(scene.folder());
     // After a boot another process may have the number, even with the same ticks.
-    let record = scene.folder().join("data/runs/octo/app/agent-1-1/started.json");
+    let record = scene
+        .folder()
+        .join("data/runs/octo/app/agent-1-1/started.json");
     let mut process = started(&scene, "agent-1-1");
     process["process"]["pid"] = std::process::id().into();
     process["process"]["boot_id"] = "00000000-0000-0000-0000-000000000000".into();
@@ -203,7 +213,9 @@ async fn a_server_that_takes_its_agents_along_keeps_their_work() {
     let stage = Stage::new();
     let pause = stage.agent.pause("work");
     stage.agent.turn(1, &with_a_tool(&stage, &pause));
-    stage.agent.turn(2, &format!("test -f half.txt; {}", greeting::RIGHT));
+    stage
+        .agent
+        .turn(2, &format!("test -f half.txt; {}", greeting::RIGHT));
     let project = greeting::project(&stage);
     let (remote, config) = stage.prepare(&project);
     let server = Server::start_by(stage.folder(), &config, |mut serve| {
@@ -214,7 +226,10 @@ async fn a_server_that_takes_its_agents_along_keeps_their_work() {
     let mut scene = stage.with(remote, server);
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
     let _standing = pause.reached().await;
-    eventually("both processes have said who they are", || pids(&scene).len() == 2).await;
+    eventually("both processes have said who they are", || {
+        pids(&scene).len() == 2
+    })
+    .await;
     let status = scene.server.stop().await;
     assert!(status.success(), "{status}\n{}", scene.server.log());
     let left = sweep::processes_of(&scene.folder().join("data"));
@@ -234,7 +249,10 @@ async fn a_second_server_on_the_same_data_is_sent_away() {
     let second = Server::launch(scene.folder(), &config, &[]).await;
     assert_eq!(second.err().and_then(|status| status.code()), Some(2));
     let log = scene.server.log();
-    assert!(log.contains("another huskies serves the data folder"), "{log}");
+    assert!(
+        log.contains("another huskies serves the data folder"),
+        "{log}"
+    );
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
     scene.wait_for_stage(story, "done").await;
 }

@@ -54,7 +54,11 @@ async fn a_damaged_store_is_refused_with_advice_and_not_touched() {
         assert_eq!(std::fs::read(&store).unwrap(), damaged, "{said}");
     }
     let backup = run(scene.folder(), &["backup", "of-it"]).await;
-    assert_ne!(backup.code, Some(0), "a damaged store is not backed up: {backup:?}");
+    assert_ne!(
+        backup.code,
+        Some(0),
+        "a damaged store is not backed up: {backup:?}"
+    );
     assert!(!scene.folder().join("of-it").exists());
     // The backup that one has is the way back.
     std::fs::write(&store, whole).unwrap();
@@ -91,7 +95,10 @@ impl Holder {
     }
 
     async fn let_go(&mut self) {
-        sqlx::raw_sql("ROLLBACK").execute(&mut self.0).await.unwrap();
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut self.0)
+            .await
+            .unwrap();
     }
 }
 
@@ -100,14 +107,21 @@ async fn a_store_that_is_held_for_a_moment_makes_a_delivery_wait_and_loses_none(
     let (mut scene, config, store) = at_rest().await;
     scene.server = Server::start(scene.folder(), &config).await;
     scene.agent.story(2, "echo 2 > 2.txt; commit 'Do it'");
-    let story = scene.github.add_issue("Another", "Do it.", crate::support::scene::WRITER);
-    let label = scene.github.label(story, "huskies", crate::support::scene::WRITER);
+    let story = scene
+        .github
+        .add_issue("Another", "Do it.", crate::support::scene::WRITER);
+    let label = scene
+        .github
+        .label(story, "huskies", crate::support::scene::WRITER);
     let mut holder = Holder::of(&store).await;
     let (answer, ()) = tokio::join!(scene.server.deliver(&label), async {
         // What waits is on its way once the server has it.
         assert_eq!(scene.server.get("/readyz").await.status, 200);
         holder.let_go().await;
     });
-    assert_eq!((answer.status, answer.body["status"].as_str()), (202, Some("accepted")));
+    assert_eq!(
+        (answer.status, answer.body["status"].as_str()),
+        (202, Some("accepted"))
+    );
     scene.wait_for_stage(story, "done").await;
 }

@@ -5,7 +5,8 @@ use crate::domain::effect::{Act, Announcement, Effect, GatesNews, MergeNews, Run
 use crate::domain::event::{AccountEvent, RepoEvent};
 use crate::domain::id::{RunId, Sha};
 use crate::domain::story::{
-    Activity, BacklogNote, BlockReason, BlockedFrom, Merge, MergePhase, Phase, Purpose, Stage, Then, Work,
+    Activity, BacklogNote, BlockReason, BlockedFrom, Merge, MergePhase, Phase, Purpose, Stage,
+    Then, Work,
 };
 use crate::domain::work::Receipt;
 
