@@ -1,5 +1,6 @@
 //! The composition root: configuration in, a running server out. The only place that spawns roots.
 
+mod core;
 mod data_dir;
 mod open;
 
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -17,13 +17,14 @@ use crate::config::environment::Environment;
 use crate::config::server::ServerConfig;
 use crate::crash::CrashPoints;
 use crate::domain::event::{AccountEvent, Event, RepoEvent};
-use crate::engine::{Engine, Handle, Report, Work};
-use crate::executor::{self, Executor};
-use crate::store::{SqliteStore, Store, StoreError, TimerWrite};
-use crate::timer;
+use crate::engine::{Engine, Handle, Report};
+use crate::report::Masker;
+use crate::secret::Secret;
+use crate::store::{SqliteStore, Store, StoreError};
 use crate::upkeep::{Mode, Swept, Upkeep};
 use crate::web::{self, WebState};
 
+pub use self::core::{Core, Roots};
 pub use data_dir::{DataDir, ServerFile};
 pub use open::plain_git;
 
@@ -31,13 +32,10 @@ pub use open::plain_git;
 pub struct App {
     address: SocketAddr,
     listener: TcpListener,
-    engine: Engine,
+    core: Core,
     handle: Handle,
-    work: mpsc::UnboundedReceiver<Work>,
-    context: executor::Context,
     web: WebState,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    sqlite: SqliteStore,
     configured: Vec<Event>,
     upkeep: Arc<Upkeep>,
     /// Runs are ended when the server leaves.
@@ -47,8 +45,14 @@ pub struct App {
 }
 
 impl App {
-    /// Takes the data folder, opens the store and the repositories, and binds the address.
-    pub async fn open(config: ServerConfig, environment: &Environment) -> anyhow::Result<Self> {
+    /// Takes the data folder, opens the store and the repositories, and binds the address. First of
+    /// all `masker` learns every secret that must not be told.
+    pub async fn open(
+        config: ServerConfig,
+        environment: &Environment,
+        masker: Masker,
+    ) -> anyhow::Result<Self> {
+        masker.learn(open::secrets(&config, environment));
         let data_dir = DataDir::take(&config.data_dir).await?;
         let crash = crash_points(environment)?;
         let sqlite = SqliteStore::open_with(&data_dir.store(), crash.clone()).await?;
@@ -56,18 +60,6 @@ impl App {
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
-        let (work_sender, work) = mpsc::unbounded_channel();
-        let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work_sender);
-        let upkeep = Arc::new(Upkeep {
-            data_dir: data_dir.path().to_owned(),
-            limits: config.retention.clone(),
-            store: Arc::clone(&store),
-            old: Arc::new(sqlite),
-            repos: open::gits(&repos),
-            engine: handle.clone(),
-            clock: Arc::clone(&clock),
-            busy: tokio::sync::Mutex::default(),
-        });
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}: choose another `listen` address",
@@ -76,38 +68,51 @@ impl App {
         })?;
         let address = listener.local_addr()?;
         let token = data_dir.announce(address)?;
+        masker.learn([Secret::from(token.clone())]);
         let configured = first_events(&config);
+        let (web_repos, gits) = (open::web_repos(&repos), open::gits(&repos));
+        let adapters = open::adapters(&config, environment, repos, (masker, crash))?;
+        let core = Core::new(Arc::clone(&store), Arc::clone(&clock), adapters);
+        let handle = core.handle();
+        handle.limit_inbox(config.max_pending);
+        let upkeep = Arc::new(Upkeep {
+            data_dir: data_dir.path().to_owned(),
+            limits: config.retention.clone(),
+            store: Arc::clone(&store),
+            old: Arc::new(sqlite.clone()),
+            repos: gits,
+            engine: handle.clone(),
+            clock: Arc::clone(&clock),
+            busy: tokio::sync::Mutex::default(),
+        });
         let web = WebState {
             engine: handle.clone(),
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            repos: open::web_repos(&repos),
+            store,
+            clock,
+            repos: web_repos,
             webhook_secrets: config
                 .github
                 .as_ref()
                 .map(|github| github.webhook_secrets.clone())
                 .unwrap_or_default(),
             max_body_bytes: config.max_body_bytes,
+            limits: web::Limits {
+                connections: config.http.max_connections,
+                header_time: config.http.header_timeout,
+                body_time: config.http.body_timeout,
+                body_memory: config.http.max_memory_bytes,
+            },
             token,
             data_dir: data_dir.path().to_owned(),
             upkeep: Arc::clone(&upkeep),
         };
-        let adapters = open::adapters(&config, environment, repos, crash)?;
-        let context = executor::Context {
-            store: Arc::clone(&store),
-            engine: handle.clone(),
-            adapters,
-        };
         Ok(Self {
             address,
             listener,
-            engine,
+            core,
             handle,
-            work,
-            context,
             web,
-            store,
-            clock,
+            sqlite,
             configured,
             upkeep,
             stops_runs: false,
@@ -131,40 +136,21 @@ impl App {
     /// was told; the data folder is given back.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.tidy_checkouts().await;
-        let mut roots = JoinSet::new();
-        roots.spawn(async move {
-            self.engine.run().await;
-            anyhow::Ok("engine")
-        });
-        let (work_sender, work) = mpsc::unbounded_channel();
-        let (timers, armed) = mpsc::unbounded_channel();
-        for timer in self.store.timers().await? {
-            timers.send(timer)?;
-        }
-        roots.spawn(split_timers(
-            self.work,
-            work_sender,
-            timers,
-            shutdown.clone(),
-        ));
-        let (clock, engine, stop) = (self.clock, self.handle.clone(), shutdown.clone());
-        roots.spawn(async move {
-            timer::run(armed, clock, engine, stop).await;
-            Ok("timers")
-        });
+        let mut roots = Roots::new();
+        let core = self.core.stopping_runs(self.stops_runs);
+        core.start(&mut roots, &shutdown).await?;
         let upkeep = (Arc::clone(&self.upkeep), shutdown.clone());
         roots.spawn(async move {
             let (upkeep, stop) = upkeep;
             upkeep.run(stop).await;
             Ok("upkeep")
         });
-        let executor = Executor::new(self.context, work, shutdown.clone());
-        let executor = executor.stopping_runs(self.stops_runs);
-        roots.spawn(async move {
-            executor.run().await?;
-            Ok("executor")
-        });
         roots.spawn(serve(self.listener, self.web, shutdown.clone()));
+        let checkpoints = self.sqlite.keep_log_short(shutdown.clone());
+        roots.spawn(async move {
+            checkpoints.await;
+            Ok("checkpoints")
+        });
         for event in self.configured {
             self.handle.report(Report::event(event)).await?;
         }
@@ -252,48 +238,17 @@ fn crash_points(environment: &Environment) -> anyhow::Result<CrashPoints> {
     CrashPoints::new(kill_at, trace).context("HUSKIES_CRASH_TRACE cannot be written")
 }
 
-/// Timers go to their owner, everything else to the executor.
-async fn split_timers(
-    mut work: mpsc::UnboundedReceiver<Work>,
-    executor: mpsc::UnboundedSender<Work>,
-    timers: mpsc::UnboundedSender<TimerWrite>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<&'static str> {
-    loop {
-        let work = tokio::select! {
-            () = shutdown.cancelled() => return Ok("work"),
-            work = work.recv() => work,
-        };
-        // Owners that left are at rest; what is stored is taken up at the next start.
-        match work {
-            Some(Work::Timer(timer)) => drop(timers.send(timer)),
-            Some(work) => drop(executor.send(work)),
-            None => return Ok("work"),
-        }
-    }
-}
-
 async fn serve(
     listener: TcpListener,
     state: WebState,
     shutdown: CancellationToken,
 ) -> anyhow::Result<&'static str> {
-    let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
-    let stop = shutdown.clone();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
-    tokio::select! {
-        served = serving => served?,
-        // Long polls and followed logs do not hold the server back.
-        () = async { shutdown.cancelled().await; tokio::time::sleep(web::GRACE).await } => {}
-    }
+    web::serve(listener, state, shutdown).await?;
     Ok("http")
 }
 
 /// A root that ends by itself, or breaks down, ends the server.
-async fn watch(
-    roots: &mut JoinSet<anyhow::Result<&'static str>>,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn watch(roots: &mut Roots, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut outcome = Ok(());
     while let Some(ended) = roots.join_next().await {
         let ended = ended.map_err(anyhow::Error::from).and_then(|ended| ended);

@@ -2,23 +2,27 @@
 //!
 //! It takes events one after another, lets the domain decide, and stores event, subject and
 //! effects in one transaction, many events at a time when many wait (group commit). Only what is
-//! durable is handed on to the executor. Not for: carrying anything out.
+//! durable is handed on to the executor. Deliveries come through an inbox of their own (`inbox`).
+//! Not for: carrying anything out.
 
-use std::collections::{HashMap, VecDeque};
+mod inbox;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::domain::effect::{Effect, EffectId, Run, Timer};
 use crate::domain::event::{Event, SubjectId};
-use crate::domain::id::DeliveryId;
 use crate::domain::transition::{self, Refusal, Step, Subject};
 use crate::store::{
     Commit, EventRecord, NewDelivery, PendingAct, RunWrite, Store, StoreError, SubjectWrite,
     SurfaceWrite, TimerWrite,
 };
+use inbox::{Door, Inbox, Slot};
 
 /// How many messages may wait before senders have to.
 const QUEUE: usize = 1_024;
@@ -42,6 +46,15 @@ pub enum EngineError {
     Stopped,
     #[error(transparent)]
     Store(#[from] Arc<StoreError>),
+}
+
+/// A delivery was not accepted; nothing of it is stored, and it may be sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    #[error("more deliveries arrive than the server can act on")]
+    Overloaded,
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// News from an adapter: an event, and which effect it completes.
@@ -73,43 +86,47 @@ pub enum Work {
     Timer(TimerWrite),
 }
 
-enum Message {
-    Deliver {
-        delivery: Box<NewDelivery>,
-        reply: oneshot::Sender<Result<Accepted, EngineError>>,
-    },
-    Report {
-        report: Box<Report>,
-        reply: oneshot::Sender<Result<Option<Refusal>, EngineError>>,
-    },
+struct Message {
+    report: Box<Report>,
+    reply: Reply,
 }
+
+type Reply = oneshot::Sender<Result<Option<Refusal>, EngineError>>;
 
 /// Talks to the engine. Cheap to copy.
 #[derive(Clone)]
 pub struct Handle {
     messages: mpsc::Sender<Message>,
+    slot: Slot,
     commits: watch::Receiver<u64>,
 }
 
 impl Handle {
-    /// Stores a delivery and what follows from it. Durable when it returns.
-    pub async fn deliver(&self, delivery: NewDelivery) -> Result<Accepted, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let message = Message::Deliver {
-            delivery: Box::new(delivery),
-            reply,
-        };
-        self.messages
-            .send(message)
-            .await
-            .map_err(|_| EngineError::Stopped)?;
-        answer.await.map_err(|_| EngineError::Stopped)?
+    /// Puts a delivery into the inbox. Durable when it returns; what follows from it comes later,
+    /// for each subject in the order of arrival.
+    pub async fn deliver(&self, delivery: NewDelivery) -> Result<Accepted, DeliveryError> {
+        self.slot.hand_in(delivery).await
+    }
+
+    /// Deliveries are sent away while so many wait in the inbox. Without it none are.
+    pub fn limit_inbox(&self, max_pending: u64) {
+        self.slot.gauge.limit(max_pending);
+    }
+
+    /// Whether deliveries are sent away.
+    pub fn is_overloaded(&self) -> bool {
+        self.slot.gauge.is_full()
+    }
+
+    /// How many deliveries were sent away since the server began.
+    pub fn sent_away(&self) -> u64 {
+        self.slot.gauge.refused()
     }
 
     /// Stores news and what follows. The refusal says why an event changed nothing.
     pub async fn report(&self, report: Report) -> Result<Option<Refusal>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Report {
+        let message = Message {
             report: Box::new(report),
             reply,
         };
@@ -138,15 +155,15 @@ impl Handle {
     }
 }
 
-/// The owner of all subjects.
+/// The owner of all subjects, until it runs.
 pub struct Engine {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     messages: mpsc::Receiver<Message>,
+    door: Door,
+    inbox: Inbox,
     work: mpsc::UnboundedSender<Work>,
     commits: watch::Sender<u64>,
-    /// Subjects as last committed.
-    subjects: HashMap<SubjectId, (Subject, u64)>,
 }
 
 impl Engine {
@@ -156,50 +173,80 @@ impl Engine {
         work: mpsc::UnboundedSender<Work>,
     ) -> (Self, Handle) {
         let (sender, messages) = mpsc::channel(QUEUE);
+        let (slot, door, inbox) = Inbox::new(Arc::clone(&store));
         let (commits, seen) = watch::channel(0);
         let engine = Self {
             store,
             clock,
             messages,
+            door,
+            inbox,
             work,
             commits,
-            subjects: HashMap::new(),
         };
         (
             engine,
             Handle {
                 messages: sender,
+                slot,
                 commits: seen,
             },
         )
     }
 
-    /// Runs until every [`Handle`] is gone.
-    pub async fn run(mut self) {
+    /// Runs until every [`Handle`] is gone. What is left in the inbox then is taken at the next
+    /// start.
+    pub async fn run(self) {
+        let Self {
+            door, mut inbox, ..
+        } = self;
+        let mut desk = Desk {
+            store: self.store,
+            clock: self.clock,
+            work: self.work,
+            commits: self.commits,
+            subjects: HashMap::new(),
+        };
+        let mut messages = self.messages;
+        inbox.recover(desk.store.as_ref()).await;
+        // A task of its own, so that who stands at the door does not wait for a decision.
+        let mut doors = JoinSet::new();
+        doors.spawn(door.run());
         let mut batch = Vec::with_capacity(BATCH);
-        while self.messages.recv_many(&mut batch, BATCH).await > 0 {
-            self.take(std::mem::take(&mut batch)).await;
+        loop {
+            tokio::select! {
+                received = messages.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
+                        break;
+                    }
+                    desk.take(std::mem::take(&mut batch)).await;
+                }
+                limit = inbox.due() => desk.empty(&mut inbox, limit).await,
+            }
         }
+        doors.join_all().await;
     }
+}
 
+/// Where decisions are made.
+struct Desk {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    work: mpsc::UnboundedSender<Work>,
+    commits: watch::Sender<u64>,
+    /// Subjects as last committed.
+    subjects: HashMap<SubjectId, (Subject, u64)>,
+}
+
+impl Desk {
     /// Decides on a batch and stores it whole, or not at all.
     async fn take(&mut self, batch: Vec<Message>) {
         let mut draft = Draft::default();
         let mut answers = Vec::with_capacity(batch.len());
         let mut outcome = Ok(());
-        for message in batch {
-            let decided = match message {
-                Message::Deliver { delivery, reply } => self
-                    .deliver(&mut draft, *delivery)
-                    .await
-                    .map(|accepted| Answer::Deliver(reply, accepted)),
-                Message::Report { report, reply } => self
-                    .report(&mut draft, *report)
-                    .await
-                    .map(|refusal| Answer::Report(reply, refusal)),
-            };
-            match decided {
-                Ok(answer) => answers.push(answer),
+        for Message { report, reply } in batch {
+            match self.report(&mut draft, *report).await {
+                Ok(refusal) => answers.push((reply, refusal)),
                 // Half a message must not be stored; senders whose reply is dropped learn of it.
                 Err(error) => outcome = Err(Arc::new(error)),
             }
@@ -207,25 +254,37 @@ impl Engine {
         if outcome.is_ok() {
             outcome = self.store_draft(draft).await;
         }
-        for answer in answers {
-            answer.send(outcome.clone().map_err(EngineError::Store));
+        for (reply, refusal) in answers {
+            let answer = outcome.clone().map(|()| refusal);
+            // A sender that gave up waiting needs no answer.
+            drop(reply.send(answer.map_err(EngineError::Store)));
         }
     }
 
-    async fn deliver(
-        &mut self,
-        draft: &mut Draft,
-        delivery: NewDelivery,
-    ) -> Result<Accepted, StoreError> {
-        if draft.has_delivery(&delivery.id) || self.store.has_delivery(&delivery.id).await? {
-            return Ok(Accepted::Duplicate);
+    /// Takes deliveries out of the inbox, in the order of their arrival: they are marked as taken
+    /// in the transaction that holds what follows from them.
+    async fn empty(&mut self, inbox: &mut Inbox, limit: u32) {
+        match self.take_deliveries(limit).await {
+            Ok(count) => inbox.took(count, limit),
+            Err(error) => {
+                tracing::error!(%error, "the inbox cannot be taken on; trying again");
+                inbox.postpone();
+            }
         }
-        if let Some(event) = delivery.content.clone() {
-            self.apply(draft, event).await?;
+    }
+
+    async fn take_deliveries(&mut self, limit: u32) -> Result<usize, Arc<StoreError>> {
+        let deliveries = self.store.pending_deliveries(limit).await?;
+        let count = deliveries.len();
+        let mut draft = Draft::default();
+        for delivery in deliveries {
+            if let Some(event) = delivery.content {
+                self.apply(&mut draft, event).await?;
+            }
+            draft.commit.taken.push(delivery.id);
         }
-        draft.commit.taken.push(delivery.id.clone());
-        draft.commit.deliveries.push(delivery);
-        Ok(Accepted::New)
+        self.store_draft(draft).await?;
+        Ok(count)
     }
 
     async fn report(
@@ -335,19 +394,13 @@ impl Engine {
 #[derive(Default)]
 struct Draft {
     commit: Commit,
-    subjects: HashMap<SubjectId, (Subject, u64)>,
+    /// Sorted, so that the same events always make the same commit.
+    subjects: BTreeMap<SubjectId, (Subject, u64)>,
     /// The versions that the store has now.
-    before: HashMap<SubjectId, u64>,
+    before: BTreeMap<SubjectId, u64>,
 }
 
 impl Draft {
-    fn has_delivery(&self, id: &DeliveryId) -> bool {
-        self.commit
-            .deliveries
-            .iter()
-            .any(|delivery| delivery.id == *id)
-    }
-
     /// Notes a step's outcome and gives back the events it tells others.
     fn applied(&mut self, id: &SubjectId, version: u64, step: Step) -> Vec<Event> {
         self.before.entry(id.clone()).or_insert(version);
@@ -397,25 +450,6 @@ fn work_of(commit: &Commit) -> Vec<Work> {
     let surfaces = commit.surfaces.iter().cloned().map(Work::Surface);
     let timers = commit.timers.iter().cloned().map(Work::Timer);
     acts.chain(runs).chain(surfaces).chain(timers).collect()
-}
-
-/// An answer that waits until it is known whether the batch was stored.
-enum Answer {
-    Deliver(oneshot::Sender<Result<Accepted, EngineError>>, Accepted),
-    Report(
-        oneshot::Sender<Result<Option<Refusal>, EngineError>>,
-        Option<Refusal>,
-    ),
-}
-
-impl Answer {
-    /// A sender that gave up waiting needs no answer.
-    fn send(self, stored: Result<(), EngineError>) {
-        match self {
-            Self::Deliver(reply, accepted) => drop(reply.send(stored.map(|()| accepted))),
-            Self::Report(reply, refusal) => drop(reply.send(stored.map(|()| refusal))),
-        }
-    }
 }
 
 fn log_refusal(event: &Event, refusal: &Refusal) {

@@ -21,6 +21,7 @@
 //! | [`web`] | what talks HTTP |
 //! | [`upkeep`], [`backup`] | what is old goes, a full disk stops starts; everything in one file, and back |
 //! | [`config`] | validated configuration; the only room that reads the environment |
+//! | [`secret`] | secrets that may change while the server runs |
 //! | [`crash`] | named places where a test may kill the server |
 //! | [`app`], [`cli`] | the composition root, and the command line |
 //!
@@ -44,6 +45,7 @@ pub mod hook;
 pub mod init;
 pub mod process;
 pub mod report;
+pub mod secret;
 pub mod store;
 pub mod supervised;
 pub mod timer;

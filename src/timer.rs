@@ -36,7 +36,9 @@ pub async fn run(
     let mut timers = Timers::default();
     loop {
         let next = timers.next(clock.as_ref());
+        // In a fixed order, so that the same history always goes the same way.
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             timer = armed.recv() => match timer {
                 Some(timer) => timers.arm(timer, clock.as_ref()),

@@ -23,6 +23,7 @@ use crate::git::{Auth, Git, GitSettings, Identity, RepoPaths, Repository, Source
 use crate::process::client::Launcher;
 use crate::process::tree::{MARK_VARIABLE, Tree};
 use crate::report::Masker;
+use crate::secret::Secret;
 use crate::store::Store;
 use crate::web::WebRepo;
 
@@ -41,6 +42,9 @@ const CREDENTIALS: [&str; 6] = [
     "CLAUDE_CONFIG_DIR",
     "API_TIMEOUT_MS",
 ];
+
+/// What the name of a variable says that holds a secret.
+const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
 
 /// One repository with everything it needs.
 pub(super) struct OpenRepo {
@@ -236,10 +240,10 @@ pub(super) fn adapters(
     config: &ServerConfig,
     environment: &Environment,
     repos: BTreeMap<RepoName, OpenRepo>,
-    crash: CrashPoints,
+    (masker, crash): (Masker, CrashPoints),
 ) -> anyhow::Result<Adapters> {
     let context = |repo: OpenRepo| RepoContext {
-        git: repo.git,
+        git: Arc::new(repo.git),
         forge: repo.forge,
         forge_kind: repo.config.forge,
         base_branch: repo.config.base_branch,
@@ -253,13 +257,14 @@ pub(super) fn adapters(
             .map(|(name, repo)| (name, context(repo)))
             .collect(),
         data_dir: config.data_dir.clone(),
-        launcher: Launcher {
-            binary,
+        supervisors: Arc::new(Launcher {
+            binary: binary.clone(),
             environment: environment.only(&SUPERVISOR_ENVIRONMENT),
-        },
+        }),
+        binary,
         agent_environment: agent_environment(config, environment),
         as_root: rustix::process::geteuid().is_root(),
-        masker: Masker::new(secrets(config)),
+        masker,
         crash,
     })
 }
@@ -277,11 +282,17 @@ fn agent_environment(config: &ServerConfig, environment: &Environment) -> Vec<(S
     variables
 }
 
-fn secrets(config: &ServerConfig) -> Vec<secrecy::SecretString> {
-    config
+/// Everything that must stand in no log and no report: the server's own secrets, and what agents
+/// log in with.
+pub(super) fn secrets(config: &ServerConfig, environment: &Environment) -> Vec<Secret> {
+    let own = config
         .github
         .iter()
         .flat_map(|github| github.webhook_secrets.iter().chain([&github.token]))
-        .cloned()
-        .collect()
+        .cloned();
+    let of_agents = agent_environment(config, environment)
+        .into_iter()
+        .filter(|(name, _)| SECRET_WORDS.iter().any(|word| name.contains(word)))
+        .map(|(_, value)| Secret::from(value));
+    own.chain(of_agents).collect()
 }

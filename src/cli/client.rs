@@ -76,7 +76,11 @@ impl Client {
 
     pub async fn ask(&self, id: &StoryId, verb: &str) -> Result<StoryView, CliError> {
         let response = self
-            .send(Method::POST, &path(id, &format!("/{verb}")), None)
+            .send(
+                Method::POST,
+                &path(id, &format!("/{verb}")),
+                Some(serde_json::json!({})),
+            )
             .await?;
         read(response).await
     }
@@ -96,7 +100,8 @@ impl Client {
     /// Has the server remove what is older than it may be.
     pub async fn gc(&self, dry_run: bool) -> Result<Swept, CliError> {
         let path = format!("/api/gc?dry_run={dry_run}");
-        read(self.send(Method::POST, &path, None).await?).await
+        let body = Some(serde_json::json!({}));
+        read(self.send(Method::POST, &path, body).await?).await
     }
 
     /// An attempt's output, as it comes.

@@ -20,6 +20,7 @@ use super::{CliError, ExitStatus, Output};
 use crate::app::{App, DataDir};
 use crate::config::environment::Environment;
 use crate::domain::id::StoryId;
+use crate::report::Masker;
 use crate::web::{EventView, StoryView};
 use scene::Scene;
 use show::Show;
@@ -62,7 +63,7 @@ pub async fn run(
     let scene = Scene::make(args.keep)?;
     let mut show = Show::new(out);
     show.opening(&scene)?;
-    let app = App::open(scene.config(), environment).await?;
+    let app = App::open(scene.config(), environment, Masker::default()).await?;
     let client =
         Client::to(DataDir::server_file(&scene.data_dir())?.context("the server left no address")?);
     let shutdown = CancellationToken::new();

@@ -11,6 +11,7 @@ pub mod gc;
 pub mod hook;
 pub mod init;
 mod interrupt;
+mod logging;
 pub mod logs;
 mod place;
 pub mod serve;

@@ -8,7 +8,9 @@ use clap::Args;
 
 use super::CliError;
 use crate::config::environment::Environment;
-use crate::config::server::{ForgeKind, Identity, RepoConfig, RepoSource, Retention, ServerConfig};
+use crate::config::server::{
+    ForgeKind, HttpConfig, Identity, RepoConfig, RepoSource, Retention, ServerConfig,
+};
 use crate::domain::account::Limits;
 use crate::domain::id::{RepoName, Slug};
 use crate::domain::policy::Protection;
@@ -64,6 +66,8 @@ fn here() -> Result<ServerConfig, CliError> {
         }],
         limits: Limits::default(),
         max_body_bytes: 0,
+        max_pending: 0,
+        http: HttpConfig::default(),
         identity: Identity::default(),
         retention: Retention::default(),
         agent_environment: Vec::new(),

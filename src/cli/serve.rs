@@ -1,19 +1,20 @@
 //! `huskies serve`: the server, until it is told to stop.
 
-use anstream::{AutoStream, ColorChoice, println};
+use anstream::println;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
+use super::logging::log_to_stderr;
 use super::place::PlaceArgs;
 use super::{CliError, ExitStatus};
 use crate::app::App;
 use crate::config::environment::Environment;
 use crate::config::server::ServerConfig;
+use crate::report::Masker;
 
 /// Run the server: receive webhooks, move stories, report
 ///
@@ -29,10 +30,11 @@ pub struct ServeArgs {
 }
 
 pub async fn run(args: ServeArgs, environment: &Environment) -> Result<ExitStatus, CliError> {
-    log_to_stderr(environment);
+    let masker = Masker::default();
+    log_to_stderr(environment, &masker);
     let config = args.place.server(environment)?;
     let served = Served::of(&config);
-    let app = App::open(config, environment).await;
+    let app = App::open(config, environment, masker).await;
     let app = app
         .map_err(CliError::usage)?
         .stopping_runs(args.stop_agents);
@@ -91,14 +93,4 @@ impl Served {
             tracing::info!(%repos, %data_dir, "open a story with `huskies story new TITLE --start`");
         }
     }
-}
-
-/// `RUST_LOG` chooses; `info` without it.
-pub fn log_to_stderr(environment: &Environment) {
-    let filter = EnvFilter::new(environment.get("RUST_LOG").unwrap_or("info"));
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(AutoStream::choice(&std::io::stderr()) != ColorChoice::Never)
-        .with_env_filter(filter)
-        .init();
 }

@@ -14,16 +14,23 @@ enum Kind {
 }
 
 /// Every key outside of `[[repo]]`, as the path to it.
-const KEYS: [(&[&str], Kind); 25] = [
+const KEYS: [(&[&str], Kind); 32] = [
     (&["listen"], Kind::Text),
     (&["data_dir"], Kind::Text),
     (&["forge", "github", "api_url"], Kind::Text),
     (&["forge", "github", "token_env"], Kind::Text),
+    (&["forge", "github", "token_file"], Kind::Text),
     (&["forge", "github", "webhook_secret_envs"], Kind::List),
+    (&["forge", "github", "webhook_secret_files"], Kind::List),
     (&["limits", "per_story_usd"], Kind::Number),
     (&["limits", "per_day_usd"], Kind::Number),
     (&["limits", "agents"], Kind::Number),
     (&["webhook", "max_body_bytes"], Kind::Number),
+    (&["webhook", "max_pending"], Kind::Number),
+    (&["http", "max_connections"], Kind::Number),
+    (&["http", "header_timeout_secs"], Kind::Number),
+    (&["http", "body_timeout_secs"], Kind::Number),
+    (&["http", "max_memory_bytes"], Kind::Number),
     (&["identity", "name"], Kind::Text),
     (&["identity", "email"], Kind::Text),
     (&["agents", "environment"], Kind::List),

@@ -3,14 +3,15 @@
 //! `HUSKIES_` and the key's path in capitals, joined by `_`, wins over the file:
 //! `HUSKIES_LISTEN`, `HUSKIES_FORGE_GITHUB_API_URL`, `HUSKIES_REPO_0_PATH`. Lists are separated by
 //! commas. Relative paths begin at the file's folder. Secrets are never in the file: it names the
-//! variables that hold them.
+//! variables or the files that hold them.
 
+mod github;
+mod http;
 mod retention;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::environment::Environment;
@@ -23,12 +24,17 @@ use crate::domain::money::Usd;
 use crate::domain::policy::Protection;
 use crate::domain::project::Runtime;
 
+pub use github::GitHubConfig;
+use github::RawGitHub;
+pub use http::HttpConfig;
+use http::RawHttp;
 use retention::RawRetention;
 pub use retention::Retention;
 
 /// GitHub's cap on webhook payloads is 25 MB (docs.github.com, "Webhook events and payloads").
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
-const GITHUB_API: &str = "https://api.github.com";
+/// Deliveries that are on the disk and were not acted on yet: some 100 MB.
+const MAX_PENDING: u64 = 50_000;
 
 /// Everything a server needs to run.
 #[derive(Debug, Clone)]
@@ -39,6 +45,9 @@ pub struct ServerConfig {
     pub repos: Vec<RepoConfig>,
     pub limits: Limits,
     pub max_body_bytes: usize,
+    /// How deep the inbox may get before deliveries are sent away for a while.
+    pub max_pending: u64,
+    pub http: HttpConfig,
     pub identity: Identity,
     /// How long what is finished is kept.
     pub retention: Retention,
@@ -46,14 +55,6 @@ pub struct ServerConfig {
     pub agent_environment: Vec<String>,
     /// The runtimes that projects may use.
     pub runtimes: Vec<Runtime>,
-}
-
-#[derive(Debug, Clone)]
-pub struct GitHubConfig {
-    pub api_url: String,
-    pub token: SecretString,
-    /// Several while a secret is rotated. Never empty.
-    pub webhook_secrets: Vec<SecretString>,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +112,8 @@ struct RawConfig {
     #[serde(default)]
     webhook: RawWebhook,
     #[serde(default)]
+    http: RawHttp,
+    #[serde(default)]
     identity: Identity,
     #[serde(default)]
     agents: RawAgents,
@@ -122,24 +125,6 @@ struct RawConfig {
 #[serde(deny_unknown_fields)]
 struct RawForges {
     github: Option<RawGitHub>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawGitHub {
-    api_url: String,
-    token_env: String,
-    webhook_secret_envs: Vec<String>,
-}
-
-impl Default for RawGitHub {
-    fn default() -> Self {
-        Self {
-            api_url: GITHUB_API.to_owned(),
-            token_env: "HUSKIES_GITHUB_TOKEN".to_owned(),
-            webhook_secret_envs: vec!["HUSKIES_WEBHOOK_SECRET".to_owned()],
-        }
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -166,6 +151,7 @@ struct RawLimits {
 #[serde(deny_unknown_fields, default)]
 struct RawWebhook {
     max_body_bytes: Option<usize>,
+    max_pending: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -183,12 +169,22 @@ impl ServerConfig {
             path: shown.clone(),
             source,
         })?;
-        let config = Self::parse(&text, &shown, environment)?;
-        Ok(config.relative_to(&folder_of(path)?))
+        let folder = folder_of(path)?;
+        let config = Self::parse_in(&folder, &text, &shown, environment)?;
+        Ok(config.relative_to(&folder))
     }
 
     /// Like [`Self::load`], for text that is at hand; `shown` names it in errors.
     pub fn parse(text: &str, shown: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::parse_in(Path::new(""), text, shown, environment)
+    }
+
+    fn parse_in(
+        folder: &Path,
+        text: &str,
+        shown: &str,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
         let invalid = |message: String| ConfigError::Invalid {
             path: shown.to_owned(),
             message,
@@ -199,7 +195,7 @@ impl ServerConfig {
         let raw: RawConfig = table
             .try_into()
             .map_err(|error: toml::de::Error| invalid(error.to_string()))?;
-        raw.check(environment)
+        raw.check(environment, folder)
     }
 
     /// The data folder that a configuration file names. Nothing else is checked and no secret is
@@ -255,7 +251,7 @@ fn folder_of(path: &Path) -> Result<PathBuf, ConfigError> {
 }
 
 impl RawConfig {
-    fn check(self, environment: &Environment) -> Result<ServerConfig, ConfigError> {
+    fn check(self, environment: &Environment, folder: &Path) -> Result<ServerConfig, ConfigError> {
         let listen = self.listen.unwrap_or_else(|| "127.0.0.1:8377".to_owned());
         let listen = listen.parse().map_err(|_| {
             value_error(
@@ -283,17 +279,20 @@ impl RawConfig {
         refuse_doubles(&repos)?;
         let wants_github = repos.iter().any(|repo| repo.forge == ForgeKind::GitHub);
         let github = match self.forge.github {
-            Some(github) => Some(github.check(environment)?),
-            None if wants_github => Some(RawGitHub::default().check(environment)?),
+            Some(github) => Some(github.check(environment, folder)?),
+            None if wants_github => Some(RawGitHub::default().check(environment, folder)?),
             None => None,
         };
+        let max_body_bytes = self.webhook.max_body_bytes.unwrap_or(MAX_BODY_BYTES);
         Ok(ServerConfig {
             listen,
             data_dir,
             github,
             repos,
             limits: self.limits.check()?,
-            max_body_bytes: self.webhook.max_body_bytes.unwrap_or(MAX_BODY_BYTES),
+            max_body_bytes,
+            max_pending: self.webhook.max_pending.unwrap_or(MAX_PENDING),
+            http: self.http.check(max_body_bytes)?,
             identity: self.identity,
             retention: self.retention.check()?,
             agent_environment: self.agents.environment,
@@ -312,36 +311,6 @@ fn refuse_doubles(repos: &[RepoConfig]) -> Result<(), ConfigError> {
         }
     }
     Ok(())
-}
-
-impl RawGitHub {
-    fn check(self, environment: &Environment) -> Result<GitHubConfig, ConfigError> {
-        let secret = |name: &str, purpose| match environment.get(name) {
-            Some(value) => Ok(SecretString::from(value.to_owned())),
-            None => Err(ConfigError::MissingSecret {
-                name: name.to_owned(),
-                purpose,
-            }),
-        };
-        if self.webhook_secret_envs.is_empty() {
-            let message = "it names no variable: deliveries could not be told from forgeries";
-            return Err(value_error("forge.github.webhook_secret_envs", message));
-        }
-        let purpose = "set it to the secret that you gave the webhook on GitHub";
-        let token = secret(
-            &self.token_env,
-            "set it to a token that may write issues, statuses and contents",
-        )?;
-        let webhook_secrets = self
-            .webhook_secret_envs
-            .iter()
-            .map(|name| secret(name, purpose));
-        Ok(GitHubConfig {
-            webhook_secrets: webhook_secrets.collect::<Result<_, _>>()?,
-            token,
-            api_url: self.api_url,
-        })
-    }
 }
 
 impl RawRepo {

@@ -145,6 +145,9 @@ pub enum StoryEvent {
         attempt: Attempt,
         head: Sha,
         hook_trouble: Option<String>,
+        /// What somebody had tampered with since the last attempt, and was put back.
+        #[serde(default)]
+        noticed: Vec<String>,
     },
     WorktreeFailed {
         attempt: Attempt,

@@ -121,6 +121,9 @@ pub struct Collected {
     /// Of the files that were asked about, those that still hold conflict markers.
     #[serde(default)]
     pub markers: Vec<String>,
+    /// What somebody had tampered with in the worktree's git data, a sentence each.
+    #[serde(default)]
+    pub noticed: Vec<String>,
 }
 
 /// What a set of gates found out about one tree.

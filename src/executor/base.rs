@@ -39,6 +39,7 @@ impl From<GitError> for Unreadable {
             | GitError::NotFound { .. }
             | GitError::Refused { .. }
             | GitError::Misconfigured { .. }
+            | GitError::Damaged { .. }
             | GitError::Io { .. }
             | GitError::Library { .. } => Self::Never(error.to_string()),
         }

@@ -17,10 +17,11 @@ use crate::domain::story::Story;
 use crate::domain::transition::Subject;
 use crate::engine::{EngineError, Handle, Report};
 use crate::forge::Forge;
-use crate::git::Repository;
-use crate::process::client::Launcher;
 use crate::report::Masker;
 use crate::store::{Store, StoreError};
+
+use super::supervisors::Supervisors;
+use super::workshop::Workshop;
 
 /// Everything that effects are carried out with.
 pub struct Context {
@@ -33,7 +34,9 @@ pub struct Context {
 pub struct Adapters {
     pub repos: BTreeMap<RepoName, RepoContext>,
     pub data_dir: PathBuf,
-    pub launcher: Launcher,
+    pub supervisors: Arc<dyn Supervisors>,
+    /// The program that the pre-commit hook calls.
+    pub binary: PathBuf,
     /// What agents see of the server's environment.
     pub agent_environment: Vec<(String, String)>,
     pub as_root: bool,
@@ -43,7 +46,7 @@ pub struct Adapters {
 
 /// One repository's adapters.
 pub struct RepoContext {
-    pub git: Repository,
+    pub git: Arc<dyn Workshop>,
     pub forge: Arc<dyn Forge>,
     pub forge_kind: ForgeKind,
     pub base_branch: Option<BranchName>,
@@ -131,6 +134,7 @@ impl Backoff {
         shutdown: &CancellationToken,
     ) -> Result<(), Leaving> {
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => Err(Leaving),
             () = tokio::time::sleep(pause) => Ok(()),
         }

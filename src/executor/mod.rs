@@ -10,7 +10,9 @@ mod base;
 mod context;
 mod lanes;
 mod runs;
+mod supervisors;
 mod surfaces;
+mod workshop;
 mod worktree;
 
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use crate::store::{PendingAct, RunWrite, StoreError};
 
 pub use context::{Adapters, Context, RepoContext};
 use lanes::{Lane, LaneKey, Lanes};
+pub use supervisors::Supervisors;
+pub use workshop::Workshop;
 
 /// How long work in progress may go on when the server leaves. What is cut off is taken up again
 /// at the next start.
@@ -79,7 +83,9 @@ impl Executor {
     pub async fn run(mut self) -> Result<(), StoreError> {
         self.recover().await?;
         loop {
+            // In a fixed order, so that the same history always goes the same way.
             tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => break,
                 Some(work) = self.work.recv() => self.take(work),
                 Some(done) = self.jobs.join_next() => self.job_ended(done),

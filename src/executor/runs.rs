@@ -13,12 +13,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Backoff, Context, Leaving};
+use super::supervisors::Supervisors;
 use crate::domain::effect::Run;
 use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::RunId;
 use crate::domain::work::ProcessIdentity;
 use crate::engine::Report;
-use crate::process::client::{Attached, Attachment, LaunchError, Progress, attach};
+use crate::process::client::{Attached, Attachment, LaunchError, Progress};
 use crate::process::run_folder::{RunFolder, Spec, Supervision};
 use crate::store::{RunRecord, RunState, RunWrite};
 use crate::supervised::RunSpec;
@@ -122,8 +123,9 @@ impl Runs {
         let mut stopping = JoinSet::new();
         for id in open.into_iter().map(|(run, _)| run.id) {
             if let Ok(folder) = RunFolder::of(&self.context.adapters.data_dir, &id) {
+                let supervisors = Arc::clone(&self.context.adapters.supervisors);
                 stopping.spawn(async move {
-                    if let Err(error) = stop_now(&folder).await {
+                    if let Err(error) = stop_now(supervisors.as_ref(), &folder).await {
                         tracing::error!(run = %id, error = format!("{error:#}"), "the run could not be stopped");
                     }
                 });
@@ -134,8 +136,8 @@ impl Runs {
 }
 
 /// Ends what runs in a folder and waits for it, if anything does.
-async fn stop_now(folder: &RunFolder) -> anyhow::Result<()> {
-    let Attachment::Running(mut attached) = attach(folder).await? else {
+async fn stop_now(supervisors: &dyn Supervisors, folder: &RunFolder) -> anyhow::Result<()> {
+    let Attachment::Running(mut attached) = supervisors.meet(folder).await? else {
         return Ok(());
     };
     attached.stop(STOP_GRACE);
@@ -200,7 +202,8 @@ impl Watcher {
             Ok(folder) => folder,
             Err(error) => return Some(Outcome::not_started(&record.run, &error.to_string())),
         };
-        let attachment = match attach(&folder).await {
+        let supervisors = &self.context.adapters.supervisors;
+        let attachment = match supervisors.meet(&folder).await {
             Ok(attachment) => attachment,
             Err(error) => return Some(Outcome::not_started(&record.run, &error.to_string())),
         };
@@ -232,7 +235,7 @@ impl Watcher {
             return Some(Outcome::not_started(&record.run, &error.to_string()));
         }
         self.context.adapters.crash.reach("run.launch.before");
-        let launched = self.context.adapters.launcher.launch(folder).await;
+        let launched = self.context.adapters.supervisors.launch(folder).await;
         self.context.adapters.crash.reach("run.launch.after");
         match launched {
             Ok(attached) => self.follow(record, folder, attached).await,
@@ -276,6 +279,7 @@ impl Watcher {
         let mut asked = false;
         loop {
             let progress = tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => return None,
                 () = self.stop.cancelled(), if !asked => {
                     asked = true;

@@ -13,7 +13,6 @@ use crate::domain::text;
 use crate::gate::setup::{SetupError, run_setup, run_teardown};
 use crate::gate::{Place, Watch};
 use crate::git::{CollectSpec, GitError, Retirement, Worktree, WorktreeSpec};
-use crate::hook;
 
 /// A worktree that takes longer fails its attempt (spec 4.1); set-up has limits of its own.
 const TAKING_LIMIT: Duration = Duration::from_mins(2);
@@ -35,6 +34,7 @@ pub(super) enum Prepared {
     Ready {
         head: Sha,
         hook_trouble: Option<String>,
+        noticed: Vec<String>,
     },
     Failed {
         message: String,
@@ -44,10 +44,15 @@ pub(super) enum Prepared {
 impl Prepared {
     pub(super) fn into_event(self, attempt: Attempt) -> StoryEvent {
         match self {
-            Self::Ready { head, hook_trouble } => StoryEvent::WorktreeReady {
+            Self::Ready {
+                head,
+                hook_trouble,
+                noticed,
+            } => StoryEvent::WorktreeReady {
                 attempt,
                 head,
                 hook_trouble,
+                noticed,
             },
             Self::Failed { message } => StoryEvent::WorktreeFailed { attempt, message },
         }
@@ -76,8 +81,8 @@ pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order
             return Prepared::Failed { message };
         }
     };
-    let hooks = match repo.git.hooks_dir(&worktree) {
-        Ok(hooks) => hooks,
+    let hooks = match repo.git.places_of(order.branch) {
+        Ok((_, hooks)) => hooks,
         Err(error) => {
             return Prepared::Failed {
                 message: error.to_string(),
@@ -87,13 +92,13 @@ pub(super) async fn prepare(context: &Context, repo: &RepoContext, order: &Order
     if let Err(message) = set_up(order, &worktree, &hooks).await {
         return Prepared::Failed { message };
     }
-    let hook_trouble = install_hook(context, repo, &worktree, &hooks)
-        .await
-        .err()
-        .map(|error| format!("{error:#}"));
+    // The hook is help: that it could not be installed is said and stops nothing.
+    let installed = repo.git.install_hook(&worktree, &context.adapters.binary);
+    let hook_trouble = installed.await.err().map(|error| format!("{error:#}"));
     Prepared::Ready {
         head: worktree.head,
         hook_trouble,
+        noticed: worktree.noticed,
     }
 }
 
@@ -153,21 +158,6 @@ async fn tear_down(
             tracing::warn!(%story, %failure, output = failure.tail, "teardown failed");
         }
     }
-}
-
-/// The hook is help: that it could not be installed is said and stops nothing.
-async fn install_hook(
-    context: &Context,
-    repo: &RepoContext,
-    worktree: &Worktree,
-    hooks: &Path,
-) -> anyhow::Result<()> {
-    let (folder, binary) = (hooks.to_owned(), context.adapters.launcher.binary.clone());
-    let previous = repo.git.shared_hooks_dir();
-    tokio::task::spawn_blocking(move || hook::write_hook_folder(&folder, &binary, &previous))
-        .await??;
-    repo.git.set_hooks_path(worktree, hooks).await?;
-    Ok(())
 }
 
 pub(super) async fn collect(repo: &RepoContext, story: &StoryId, spec: CollectSpec) -> Try {

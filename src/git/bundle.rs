@@ -12,7 +12,7 @@ use super::create;
 use super::error::{While, on};
 use super::objects::Objects;
 use super::repository::blocking;
-use super::{Result, files};
+use super::{RepoPaths, Result, files};
 
 /// Writes all refs of the repository at `control`, and every commit among `named` that it has, with
 /// their whole history into a new bundle (git-bundle(1)) at `into`. `false`: there is nothing to
@@ -55,11 +55,17 @@ fn scratch_beside(into: &Path) -> Result<tempfile::TempDir> {
 /// refs it has then. Refs are read before anything relies on their objects, which never go while
 /// a ref has them.
 fn borrow(from: &Path, view: &Path, named: &[String]) -> Result<usize> {
-    let objects = from.join("objects");
-    let line = [objects.as_os_str().as_encoded_bytes(), b"\n"].concat();
+    // What `control.git` borrows is named too: a loan is not followed through a relative path.
+    let base = from.parent().map(|root| RepoPaths::new(root).base());
+    let places = [Some(from.to_owned()), base.filter(|base| base.is_dir())];
+    let lines = places.into_iter().flatten().map(|place| {
+        let objects = place.join("objects");
+        [objects.as_os_str().as_encoded_bytes(), b"\n"].concat()
+    });
+    let lines = lines.collect::<Vec<_>>().concat();
     let info = view.join("objects/info");
     std::fs::create_dir_all(&info).while_doing(|| on("create", &info))?;
-    files::replace(&info.join("alternates"), &line)?;
+    files::replace(&info.join("alternates"), &lines)?;
     let (from, view) = (Objects::open(from)?, Objects::open(view)?);
     let mut count = 0;
     let doing = || "read the refs".to_owned();

@@ -2,9 +2,9 @@
 //! under a WIP ref. After this nothing in the worktree is the only copy.
 
 use super::error::While;
-use super::foreign::{Head, Wanted, read_ref};
+use super::foreign::{Head, Wanted, all_refs};
 use super::linked::Linked;
-use super::objects::{Objects, oid, sha, story_ref, wip_ref};
+use super::objects::{Objects, oid, open_ref, sha, story_ref, stray_ref, wip_ref};
 use super::repository::{Identity, blocking};
 use super::snapshot::Snapshot;
 use super::worktree::unfinished;
@@ -66,14 +66,38 @@ impl Repository {
     /// # Errors
     /// When the branch's objects are damaged; the work tree has been kept all the same.
     pub async fn collect(&self, spec: &CollectSpec) -> Result<Collected> {
-        self.keep_all(spec).await.map(|(collected, _)| collected)
+        let linked = self.story_worktree(&spec.branch)?;
+        let noticed = self.trouble_with_settings(&linked).await;
+        let tips = self.tips(&linked, &spec.branch).await;
+        let (mut collected, _) = self.keep_all(spec, tips).await?;
+        if files::is_real_folder(linked.path()) {
+            collected.noticed.extend(noticed?);
+        }
+        let open = open_ref(spec.story.number);
+        self.read_objects(move |control| control.drop_ref(&open))
+            .await?;
+        Ok(collected)
     }
 
-    /// Takes a fresh snapshot, and removes the worktree if that holds everything. The branch in
-    /// `work.git` stays.
+    /// Takes a fresh snapshot, and removes the worktree and its cell if everything is kept. What
+    /// moved since the last attempt was collected is kept as well, and changes the story no more.
     pub async fn retire_worktree(&self, spec: &CollectSpec) -> Result<Retirement> {
         let linked = self.story_worktree(&spec.branch)?;
-        let (_, snapshot) = self.keep_all(spec).await?;
+        let tips = self.tips(&linked, &spec.branch).await;
+        let (story, open) = (story_ref(spec.story.number), open_ref(spec.story.number));
+        let (known, open) = self
+            .read_objects(move |control| Ok((control.read(&story)?, control.read(&open)?)))
+            .await?;
+        let tips = tips.map(|tips| Tips {
+            branch: tips.branch.filter(|_| known.is_none() || open.is_some()),
+            elsewhere: tips.elsewhere,
+        });
+        let (_, snapshot) = self.keep_all(spec, tips).await?;
+        if let Err(error) = self.keep_other_refs(&linked, spec).await {
+            return Ok(Retirement::Kept {
+                reason: format!("{} stays: {error}", linked.path().display()),
+            });
+        }
         if let Some(reason) = snapshot.and_then(|snapshot| cannot_hold(&snapshot)) {
             return Ok(Retirement::Kept {
                 reason: format!("{} stays: {reason}", linked.path().display()),
@@ -83,16 +107,22 @@ impl Repository {
         Ok(Retirement::Removed)
     }
 
-    async fn keep_all(&self, spec: &CollectSpec) -> Result<(Collected, Option<Snapshot>)> {
+    async fn keep_all(
+        &self,
+        spec: &CollectSpec,
+        tips: Result<Tips>,
+    ) -> Result<(Collected, Option<Snapshot>)> {
         let linked = self.story_worktree(&spec.branch)?;
-        let tips = self.tips(&linked, &spec.branch).await?;
         let (story, base) = (story_ref(spec.story.number), spec.base.clone());
         let known = self
             .read_objects(move |control| Ok(control.read(&story)?.unwrap_or(base)))
             .await?;
-        let imported = self.import_tips(spec, &tips).await;
+        let imported = match tips {
+            Ok(tips) => self.import_tips(spec, &linked, &tips).await.map(|()| tips),
+            Err(error) => Err(error),
+        };
         let (head, elsewhere) = match &imported {
-            Ok(()) => (tips.branch.unwrap_or(known), tips.elsewhere),
+            Ok(tips) => (tips.branch.clone().unwrap_or(known), tips.elsewhere.clone()),
             Err(_) => (known, None),
         };
         let snapshot = if files::is_real_folder(linked.path()) {
@@ -124,12 +154,12 @@ impl Repository {
     }
 
     async fn tips(&self, linked: &Linked, branch: &BranchName) -> Result<Tips> {
-        let (work, linked, full) = (self.inner.paths.work(), linked.clone(), branch.full());
+        let (linked, full) = (linked.clone(), branch.full());
         blocking(move || {
-            let branch = read_ref(&work, &full)?;
+            let branch = linked.cell().tip(&full)?;
             let checked_out = match linked.head()? {
                 Some(Head::Detached(sha)) => Some(sha),
-                Some(Head::On(name)) => read_ref(&work, &name)?,
+                Some(Head::On(name)) => linked.cell().tip(&name)?,
                 None => None,
             };
             let elsewhere = checked_out.filter(|sha| Some(sha) != branch.as_ref());
@@ -138,7 +168,43 @@ impl Repository {
         .await
     }
 
-    async fn import_tips(&self, spec: &CollectSpec, tips: &Tips) -> Result<()> {
+    /// Keeps what the other branches, tags and stashes of a cell hold that no ref of ours does.
+    async fn keep_other_refs(&self, linked: &Linked, spec: &CollectSpec) -> Result<()> {
+        let (cell, number, attempt) = (linked.cell().clone(), spec.story.number, spec.attempt);
+        if !cell.is_there() {
+            return Ok(());
+        }
+        let strays = self
+            .read_objects(move |control| {
+                let kept = control.read(&wip_ref(number, attempt))?;
+                let mut strays = Vec::new();
+                for (_, tip) in all_refs(cell.git_dir())? {
+                    let is_kept = match &kept {
+                        Some(kept) => control.contains(kept, &tip)?,
+                        None => false,
+                    };
+                    let name = stray_ref(number, &tip);
+                    if !is_kept && control.read(&name)?.is_none() {
+                        strays.push((tip, name));
+                    }
+                }
+                strays.sort_unstable();
+                strays.dedup();
+                Ok(strays)
+            })
+            .await?;
+        let wanted = strays.iter().map(|(commit, name)| Wanted {
+            commit,
+            into: Some(name),
+        });
+        let wanted: Vec<Wanted<'_>> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.import(linked.cell(), &wanted).await
+    }
+
+    async fn import_tips(&self, spec: &CollectSpec, linked: &Linked, tips: &Tips) -> Result<()> {
         let story = story_ref(spec.story.number);
         let branch = tips.branch.as_ref().map(|commit| Wanted {
             commit,
@@ -152,7 +218,7 @@ impl Repository {
         if wanted.is_empty() {
             Ok(())
         } else {
-            self.import(&wanted).await
+            self.import(linked.cell(), &wanted).await
         }
     }
 }
@@ -166,7 +232,7 @@ fn cannot_hold(snapshot: &Snapshot) -> Option<String> {
         ));
     }
     let names = snapshot.left_out.join(", ");
-    (!names.is_empty()).then(|| format!("it holds files whose names git does not store ({names})"))
+    (!names.is_empty()).then(|| format!("it holds what git does not store ({names})"))
 }
 
 impl Keepsake {
@@ -259,6 +325,7 @@ fn summary(
         advanced,
         markers,
         wip,
+        noticed: Vec::new(),
     })
 }
 

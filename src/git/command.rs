@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 
 use super::error::{While, on};
 use super::files;
@@ -71,6 +72,10 @@ const TOLERATED_FLAWS: [&str; 8] = [
     "zeroPaddedFilemode",
 ];
 
+/// How many commands run at the same time, and how many more that talk to a remote: a thousand
+/// stories that start at once must not become a thousand processes.
+const AT_ONCE: usize = 16;
+
 /// How much of a command's standard error is kept for people, from its end, in bytes.
 const STDERR_KEPT: usize = 4_000;
 
@@ -94,6 +99,8 @@ pub struct GitSettings {
 #[derive(Debug, Clone)]
 pub struct Git {
     settings: Arc<GitSettings>,
+    local_turns: Arc<Semaphore>,
+    network_turns: Arc<Semaphore>,
 }
 
 impl Git {
@@ -106,6 +113,8 @@ impl Git {
         files::replace(&settings.home.join(CONFIG_FILE), text.as_bytes())?;
         Ok(Self {
             settings: Arc::new(settings),
+            local_turns: Arc::new(Semaphore::new(AT_ONCE)),
+            network_turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 
@@ -145,6 +154,7 @@ pub(super) struct Call {
     arguments: Vec<OsString>,
     stdin: Option<Vec<u8>>,
     time_limit: Duration,
+    turns: Arc<Semaphore>,
 }
 
 /// How a git command ended.
@@ -160,6 +170,7 @@ impl Call {
     fn new(git: Git, git_dir: Option<PathBuf>) -> Self {
         Self {
             time_limit: git.settings.time_limit,
+            turns: Arc::clone(&git.local_turns),
             git,
             git_dir,
             work_tree: None,
@@ -212,6 +223,7 @@ impl Call {
     pub(super) fn network(mut self, auth: Option<AuthHeader>) -> Self {
         self.auth = auth;
         self.time_limit = self.git.settings.network_time_limit;
+        self.turns = Arc::clone(&self.git.network_turns);
         self
     }
 
@@ -245,6 +257,8 @@ impl Call {
         let what = self.name();
         let mut command = self.command();
         let input = self.stdin.take();
+        // Never closed, so there is always a turn.
+        let _turn = self.turns.acquire().await;
         let mut child = command.spawn().map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => GitError::NotFound {
                 what: "the git program".to_owned(),

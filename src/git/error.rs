@@ -28,6 +28,9 @@ pub enum GitError {
     /// A setting or a repository is not what huskies can work with; the message says what to do.
     #[error("{message}")]
     Misconfigured { message: String },
+    /// A story's own repository is not what git can read; its work tree is kept all the same.
+    #[error("{message}")]
+    Damaged { message: String },
     /// The file system said no.
     #[error("cannot {what}: {source}")]
     Io {

@@ -3,8 +3,11 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
 
 use super::Result;
 use super::error::{While, on};
@@ -68,6 +71,10 @@ pub(super) fn remove_tree(path: &Path) -> Result<()> {
                     open_folders(path)?;
                     fs::remove_dir_all(path)
                 }
+                // A file is held open for every level.
+                Err(error) if is_too_deep(&error) => {
+                    flatten(path).and_then(|()| fs::remove_dir_all(path))
+                }
                 other => other,
             },
             Ok(_) => fs::remove_file(path),
@@ -92,6 +99,55 @@ fn open_folders(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// How deep a tree is removed as it is.
+const DEPTH: usize = 100;
+
+fn is_too_deep(error: &io::Error) -> bool {
+    let code = error
+        .raw_os_error()
+        .map(rustix::io::Errno::from_raw_os_error);
+    matches!(
+        code,
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NAMETOOLONG)
+    )
+}
+
+/// Moves what lies deeper than [`DEPTH`] up to the top, until nothing does.
+fn flatten(path: &Path) -> io::Result<()> {
+    let top = open_folder(rustix::fs::CWD, path)?;
+    let mut count = 0;
+    loop {
+        let before = count;
+        lift(&top, (&top, 0), &mut count)?;
+        if count == before {
+            return Ok(());
+        }
+    }
+}
+
+fn open_folder(at: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
+}
+
+fn lift(top: &OwnedFd, (folder, depth): (&OwnedFd, usize), count: &mut u64) -> io::Result<()> {
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() != FileType::Directory || matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if depth < DEPTH {
+            lift(top, (&open_folder(folder, name)?, depth + 1), count)?;
+        } else {
+            *count += 1;
+            let place = format!(".huskies-deep-{count}");
+            rustix::fs::renameat(folder, name, top, place)?;
+        }
+    }
+    Ok(())
+}
+
 /// Nothing has that name, or a part of its path is no folder.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
@@ -102,7 +158,7 @@ pub(super) fn remove_locks(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).while_doing(|| on("read", folder))? {
         let path = entry.while_doing(|| on("read", folder))?.path();
         if path.extension().is_some_and(|end| end == "lock") {
-            fs::remove_file(&path).while_doing(|| on("remove", &path))?;
+            remove_tree(&path)?;
         }
     }
     Ok(())
@@ -145,6 +201,25 @@ mod tests {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         ensure_real_folder(&link).unwrap();
         assert!(is_real_folder(&link) && target.join("precious").exists());
+    }
+
+    #[test]
+    fn a_tree_deeper_than_files_can_be_open_goes_and_its_links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tree, precious) = (folder.path().join("tree"), folder.path().join("precious"));
+        fs::create_dir_all(precious.join("inside")).unwrap();
+        fs::create_dir(&tree).unwrap();
+        let mut place = open_folder(rustix::fs::CWD, &tree).unwrap();
+        for _ in 0..3_000 {
+            rustix::fs::symlinkat(&precious, &place, "a-link").unwrap();
+            rustix::fs::mkdirat(&place, "deep", Mode::RWXU).unwrap();
+            place = open_folder(&place, "deep").unwrap();
+        }
+        flatten(&tree).unwrap();
+        let lifted = fs::read_dir(&tree).unwrap().count();
+        assert!(lifted > 20, "{lifted}");
+        remove_tree(&tree).unwrap();
+        assert!(!exists(&tree) && precious.join("inside").exists());
     }
 
     #[test]

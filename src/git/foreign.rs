@@ -1,13 +1,16 @@
-//! Reading repositories that others write to (`work.git`, a person's clone) as plain data.
+//! Reading repositories that others write to (cells, a person's clone) as plain data.
 //!
 //! Refs are read from their files. Objects are fetched through a *view*: a throw-away bare
 //! repository of ours that borrows the foreign objects and offers named commits, so that
-//! `upload-pack` runs under our settings and the foreign configuration is never opened.
+//! `upload-pack` runs under our settings and the foreign configuration is never opened. Of a cell
+//! only object files take part that are plain files in plain folders: its list of further places
+//! (`objects/info/alternates`), its links, and its caches of what it holds are left alone.
 //!
 //! Not for: repositories with the reftable format; their refs look absent.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::command::Git;
@@ -18,8 +21,11 @@ use crate::domain::id::Sha;
 
 /// A loose ref or a `HEAD` is one line; anything longer is none.
 const REF_FILE_LIMIT: u64 = 4_096;
-/// `packed-refs` of very large projects has some ten megabytes.
-const PACKED_REFS_LIMIT: u64 = 256 * 1024 * 1024;
+/// A cell's own refs are a handful; this is room for a hundred thousand.
+const PACKED_REFS_LIMIT: u64 = 16 * 1024 * 1024;
+/// How many refs of a cell are looked at, and how many object files of one of its folders.
+const REF_COUNT_LIMIT: usize = 10_000;
+const OBJECT_COUNT_LIMIT: usize = 1_000_000;
 /// Symbolic refs are followed this many times, as git does (refs.h, SYMREF_MAXDEPTH).
 const SYMBOLIC_DEPTH: usize = 5;
 
@@ -66,14 +72,84 @@ pub(super) fn read_ref(common: &Path, name: &str) -> Result<Option<Sha>> {
 }
 
 fn packed_ref(common: &Path, name: &str) -> Result<Option<Sha>> {
-    let Some(text) = files::read_regular(&common.join("packed-refs"), PACKED_REFS_LIMIT)? else {
-        return Ok(None);
-    };
-    let line = text.split(|&byte| byte == b'\n').find_map(|line| {
-        let line = std::str::from_utf8(line).ok()?;
-        line.split_once(' ').filter(|(_, packed)| *packed == name)
-    });
-    Ok(line.and_then(|(sha, _)| sha.parse().ok()))
+    let text = packed_refs(common)?;
+    let mut lines = packed_lines(&text);
+    Ok(lines.find_map(|(sha, packed)| (packed == name).then(|| sha.parse().ok())?))
+}
+
+fn packed_refs(common: &Path) -> Result<Vec<u8>> {
+    let file = common.join("packed-refs");
+    match files::read_regular(&file, PACKED_REFS_LIMIT)? {
+        Some(text) => Ok(text),
+        None if fs::symlink_metadata(&file).is_ok_and(|found| found.len() > PACKED_REFS_LIMIT) => {
+            Err(GitError::Damaged {
+                message: format!(
+                    "{} is larger than {} MiB, which no repository of one story is; delete refs there",
+                    file.display(),
+                    PACKED_REFS_LIMIT / (1024 * 1024)
+                ),
+            })
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Commits and full names.
+fn packed_lines(text: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    let lines = text.split(|&byte| byte == b'\n');
+    lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(' '))
+}
+
+/// Every ref below `refs/` that names an object, the loose ones first.
+pub(super) fn all_refs(common: &Path) -> Result<Vec<(String, Sha)>> {
+    let mut found = Vec::new();
+    loose_refs(common, "refs", &mut found)?;
+    for (sha, name) in packed_lines(&packed_refs(common)?) {
+        let valid = name.starts_with("refs/") && git2::Reference::is_valid_name(name);
+        if let Ok(sha) = sha.parse()
+            && valid
+            && !found.iter().any(|(loose, _)| loose == name)
+        {
+            found.push((name.to_owned(), sha));
+        }
+        bounded(common, found.len())?;
+    }
+    Ok(found)
+}
+
+fn loose_refs(common: &Path, name: &str, found: &mut Vec<(String, Sha)>) -> Result<()> {
+    let folder = common.join(name);
+    if !files::is_real_folder(&folder) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(&folder).while_doing(|| on("read", &folder))? {
+        let entry = entry.while_doing(|| on("read", &folder))?;
+        let Some(last) = entry.file_name().to_str().map(str::to_owned) else {
+            continue;
+        };
+        let name = format!("{name}/{last}");
+        if files::is_real_folder(&entry.path()) {
+            loose_refs(common, &name, found)?;
+        } else if git2::Reference::is_valid_name(&name)
+            && let Some(sha) = read_ref(common, &name)?
+        {
+            found.push((name, sha));
+            bounded(common, found.len())?;
+        }
+    }
+    Ok(())
+}
+
+fn bounded(common: &Path, count: usize) -> Result<()> {
+    if count <= REF_COUNT_LIMIT {
+        return Ok(());
+    }
+    Err(GitError::Damaged {
+        message: format!(
+            "{} has more than {REF_COUNT_LIMIT} branches and tags; delete some there",
+            common.display()
+        ),
+    })
 }
 
 /// A commit to bring over, and the ref of ours that it goes to (`None`: objects only).
@@ -82,13 +158,20 @@ pub(super) struct Wanted<'a> {
     pub(super) into: Option<&'a str>,
 }
 
+/// Whose objects are read.
+pub(super) enum Lender<'a> {
+    /// A person's clone, with whatever it borrows itself.
+    Clone { objects: &'a Path },
+    /// A cell, which borrows from `base` and from nobody else, whatever it says.
+    Cell { objects: &'a Path, base: &'a Path },
+}
+
 /// A repository of others, and ours.
 pub(super) struct Import<'a> {
     pub(super) git: &'a Git,
-    /// The `objects` folder to borrow from.
-    pub(super) objects: &'a Path,
+    pub(super) lender: Lender<'a>,
     /// The repository that receives.
-    pub(super) control: &'a Path,
+    pub(super) receiver: &'a Path,
     /// A folder for the view.
     pub(super) tmp: &'a Path,
 }
@@ -96,10 +179,10 @@ pub(super) struct Import<'a> {
 impl Import<'_> {
     /// Fetches the wanted commits with everything they need, every object checked.
     pub(super) async fn fetch(&self, wanted: &[Wanted<'_>]) -> Result<()> {
-        let view = self.view(wanted)?;
+        let (view, passed_over) = self.view(wanted)?;
         let mut call = self
             .git
-            .on(self.control, "fetch")
+            .on(self.receiver, "fetch")
             .args(FETCH_OPTIONS)
             .allow("file");
         call = call.arg("--").arg(view.path());
@@ -109,11 +192,23 @@ impl Import<'_> {
                 None => format!("refs/heads/{number}"),
             });
         }
-        call.stdout().await.map(drop)
+        match call.stdout().await {
+            Err(error) if !passed_over.is_empty() => Err(GitError::Damaged {
+                message: format!(
+                    "{error}; these are no plain files and were not followed: {}",
+                    passed_over.join(", ")
+                ),
+            }),
+            other => other.map(drop),
+        }
     }
 
-    fn view(&self, wanted: &[Wanted<'_>]) -> Result<tempfile::TempDir> {
-        let mut alternates = self.objects.as_os_str().as_encoded_bytes().to_vec();
+    fn view(&self, wanted: &[Wanted<'_>]) -> Result<(tempfile::TempDir, Vec<String>)> {
+        let borrowed = match self.lender {
+            Lender::Clone { objects } => objects,
+            Lender::Cell { base, .. } => base,
+        };
+        let mut alternates = borrowed.as_os_str().as_encoded_bytes().to_vec();
         if alternates.contains(&b'\n') {
             return Err(GitError::misconfigured(
                 "the path of a repository must not contain a line break",
@@ -130,6 +225,7 @@ impl Import<'_> {
                 .prefix("view-")
                 .tempdir_in(self.tmp)?;
             fs::create_dir_all(view.path().join("objects/info"))?;
+            fs::create_dir_all(view.path().join("objects/pack"))?;
             fs::create_dir_all(view.path().join("refs/heads"))?;
             fs::write(view.path().join("objects/info/alternates"), &alternates)?;
             fs::write(view.path().join("HEAD"), "ref: refs/heads/0\n")?;
@@ -140,8 +236,91 @@ impl Import<'_> {
             fs::write(view.path().join("packed-refs"), &refs)?;
             Ok(view)
         };
-        build().while_doing(|| on("build a view in", self.tmp))
+        let view = build().while_doing(|| on("build a view in", self.tmp))?;
+        let passed_over = match self.lender {
+            Lender::Clone { .. } => Vec::new(),
+            Lender::Cell { objects, .. } => show(objects, &view.path().join("objects"))?,
+        };
+        Ok((view, passed_over))
     }
+}
+
+/// Makes the object files of a cell visible in a view; returns what is passed over.
+fn show(objects: &Path, view: &Path) -> Result<Vec<String>> {
+    let mut passed_over = Vec::new();
+    if !files::is_real_folder(objects) {
+        return Ok(vec![objects.display().to_string()]);
+    }
+    for entry in fs::read_dir(objects).while_doing(|| on("read", objects))? {
+        let path = entry.while_doing(|| on("read", objects))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        match name {
+            Some("pack") => show_packs(&path, &view.join("pack"), &mut passed_over)?,
+            Some(name) if is_hex(name, 2) => {
+                if is_plain(&path)? {
+                    link(&path, &view.join(name))?;
+                } else {
+                    passed_over.push(path.display().to_string());
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(passed_over)
+}
+
+/// Packs and their indexes. Bitmaps, reverse indexes and indexes over many packs only make things
+/// faster; they are an agent's word about what is in a pack.
+fn show_packs(folder: &Path, view: &Path, passed_over: &mut Vec<String>) -> Result<()> {
+    if !files::is_real_folder(folder) {
+        passed_over.push(folder.display().to_string());
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).while_doing(|| on("read", folder))? {
+        let entry = entry.while_doing(|| on("read", folder))?;
+        let path = entry.path();
+        let name = entry.file_name();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let is_pack = stem
+            .and_then(|stem| stem.strip_prefix("pack-"))
+            .is_some_and(|digits| is_hex(digits, 40))
+            && path
+                .extension()
+                .is_some_and(|end| end == "pack" || end == "idx");
+        if is_pack && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            link(&path, &view.join(name))?;
+        } else if is_pack {
+            passed_over.push(path.display().to_string());
+        }
+    }
+    Ok(())
+}
+
+/// A folder of nothing but files, and not too many.
+fn is_plain(folder: &Path) -> Result<bool> {
+    if !files::is_real_folder(folder) {
+        return Ok(false);
+    }
+    let mut count = 0;
+    for entry in fs::read_dir(folder).while_doing(|| on("read", folder))? {
+        let entry = entry.while_doing(|| on("read", folder))?;
+        count += 1;
+        if count > OBJECT_COUNT_LIMIT || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn link(target: &Path, path: &Path) -> Result<()> {
+    symlink(target, path).while_doing(|| on("build a view in", path))
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -193,7 +372,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("refs/heads")).unwrap();
         fs::write(folder.path().join("elsewhere"), SHA).unwrap();
-        std::os::unix::fs::symlink("../../elsewhere", folder.path().join("refs/heads/x")).unwrap();
+        symlink("../../elsewhere", folder.path().join("refs/heads/x")).unwrap();
         assert_eq!(read_ref(folder.path(), "refs/heads/x").unwrap(), None);
     }
 }

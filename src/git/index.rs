@@ -46,6 +46,18 @@ impl PrivateIndex<'_> {
         ))
     }
 
+    /// The files that differ from their entries or have none, and whether git could look into every
+    /// folder: one that it cannot open it leaves out with a warning.
+    pub(super) async fn list_changed(&self) -> Result<(Paths, bool)> {
+        let call = self.git("ls-files").arg("-z");
+        let call = call.args(["-m", "-d", "-o", "--exclude-standard"]);
+        let output = call.run().await?;
+        if output.status != Some(0) {
+            return Err(output.failure("ls-files".to_owned()));
+        }
+        Ok((split(&output.stdout), output.stderr.is_empty()))
+    }
+
     /// The files in `folder` that are not ignored, as if it were a work tree of its own.
     pub(super) async fn list_inside(&self, folder: &Path) -> Result<Paths> {
         let none = self.file.with_extension("none");

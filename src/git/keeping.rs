@@ -1,6 +1,7 @@
 //! What `control.git` keeps for later, and giving it up: kept work, candidates, idle checkouts.
 //!
-//! Only refs go here. What they alone held becomes unreachable and is left to git's own collection.
+//! Only refs go here. What they alone held becomes unreachable and stays until somebody runs
+//! `git gc` there.
 //! Not for: deciding what is old enough.
 
 use std::path::{Path, PathBuf};

@@ -70,7 +70,7 @@ impl Repository {
             }
             PushAnswer::Rejected { reason } => reason,
         };
-        let Some(tip) = self.fetch_branch(branch, &remote_ref(branch)).await? else {
+        let Some(tip) = self.fetch_base(branch).await? else {
             return Ok(Landing::Rejected {
                 reason: format!("the remote has no branch `{branch}` any more"),
             });

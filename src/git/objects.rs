@@ -23,6 +23,17 @@ pub(super) fn wip_ref(number: u64, attempt: Attempt) -> String {
     format!("refs/huskies/wip/{number}/{attempt}")
 }
 
+/// There while an attempt may be at work: from when its worktree is made ready until what it did
+/// is collected. A branch that moves at another time was moved by somebody else.
+pub(super) fn open_ref(number: u64) -> String {
+    format!("refs/huskies/story/{number}/open")
+}
+
+/// Commits that nobody answers for, kept all the same.
+pub(super) fn stray_ref(number: u64, commit: &Sha) -> String {
+    format!("refs/huskies/stray/{number}/{commit}")
+}
+
 pub(super) fn candidate_ref(commit: &Sha) -> String {
     format!("refs/huskies/candidate/{}", commit.short())
 }
@@ -90,6 +101,50 @@ impl Objects {
     pub(super) fn point(&self, name: &str, commit: &Sha) -> Result<()> {
         let done = self.0.reference(name, oid(commit)?, true, "huskies");
         done.map(drop).while_doing(|| format!("move {name}"))
+    }
+
+    /// As [`Self::point`]; a ref that is there already is not written.
+    pub(super) fn put(&self, name: &str, commit: &Sha) -> Result<()> {
+        if self.read(name)?.as_ref() == Some(commit) {
+            return Ok(());
+        }
+        self.point(name, commit)
+    }
+
+    /// Takes a ref away, wherever it pointed.
+    pub(super) fn drop_ref(&self, name: &str) -> Result<()> {
+        let doing = || format!("remove {name}");
+        match self.0.find_reference(name) {
+            Ok(mut reference) => reference.delete().while_doing(doing),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
+            Err(source) => Err(source).while_doing(doing),
+        }
+    }
+
+    /// The names of refs that match a pattern.
+    pub(super) fn names(&self, pattern: &str) -> Result<Vec<String>> {
+        let doing = || format!("list {pattern}");
+        let mut references = self.0.references_glob(pattern).while_doing(doing)?;
+        let names = references.names();
+        names
+            .map(|name| name.map(str::to_owned).while_doing(doing))
+            .collect()
+    }
+
+    /// What the refs of huskies point to.
+    pub(super) fn tips(&self) -> Result<Vec<Oid>> {
+        let doing = || "list the refs".to_owned();
+        let references = self
+            .0
+            .references_glob("refs/huskies/*")
+            .while_doing(doing)?;
+        let mut tips = Vec::new();
+        for reference in references {
+            tips.extend(reference.while_doing(doing)?.target());
+        }
+        tips.sort_unstable();
+        tips.dedup();
+        Ok(tips)
     }
 
     /// True when `commit` is `tip` or one of its ancestors. A commit that is not here is not.

@@ -29,8 +29,24 @@ impl RepoPaths {
         self.root.join("control.git")
     }
 
-    /// The bare repository that agents' worktrees and gates' checkouts belong to.
-    pub fn work(&self) -> PathBuf {
+    /// The base branch's history, and nothing else: `control.git` and every cell borrow from it.
+    pub fn base(&self) -> PathBuf {
+        self.root.join("base.git")
+    }
+
+    /// One small bare repository per story and per checkout slot.
+    pub fn cells(&self) -> PathBuf {
+        self.root.join("cells")
+    }
+
+    /// The cell of a worktree's or a checkout's registered name.
+    pub(super) fn cell(&self, name: &str) -> PathBuf {
+        self.cells().join(format!("{name}.git"))
+    }
+
+    /// The one repository that all worktrees shared before there were cells; gone once it is
+    /// taken over.
+    pub(super) fn former_work(&self) -> PathBuf {
         self.root.join("work.git")
     }
 
@@ -71,7 +87,7 @@ pub(super) fn worktree_name(branch: &BranchName) -> Result<String> {
     }
 }
 
-/// The name under which the checkout of a slot is registered in `work.git`.
+/// The name under which the checkout of a slot is registered in its cell.
 pub(super) fn checkout_name(slot: &str) -> Result<String> {
     match slot.parse::<ItemName>() {
         Ok(slot) => Ok(format!("{CHECKOUT_PREFIX}{slot}")),
@@ -79,6 +95,11 @@ pub(super) fn checkout_name(slot: &str) -> Result<String> {
             "the checkout slot {error}"
         ))),
     }
+}
+
+/// The slot of a registered name, if it is a checkout's.
+pub(super) fn slot_of(name: &str) -> Option<&str> {
+    name.strip_prefix(CHECKOUT_PREFIX)
 }
 
 const CHECKOUT_PREFIX: &str = "checkout.";

@@ -11,13 +11,15 @@ use secrecy::{ExposeSecret, SecretString};
 use super::command::{Call, Git, Output};
 use super::{GitError, Result};
 use crate::domain::id::{BranchName, Sha};
+use crate::secret::Secret;
 
 /// Credentials for a remote over HTTPS. Sent to that remote's origin only.
 #[derive(Debug, Clone)]
 pub struct Auth {
     /// `x-access-token` for GitHub's tokens of every kind.
     pub username: String,
-    pub token: SecretString,
+    /// Asked for anew at each call, so that it may be rotated.
+    pub token: Secret,
 }
 
 /// An address that git may be pointed at: no option, no remote helper, no credentials in it.
@@ -121,12 +123,13 @@ impl AuthHeader {
                 "the token is not sent to {origin} in the clear; use an https address"
             )));
         }
-        let pair = format!("{}:{}", auth.username, auth.token.expose_secret());
+        let token = auth.token.current();
+        let pair = format!("{}:{}", auth.username, token.expose_secret());
         let encoded = STANDARD.encode(pair);
         Ok(Some(Self {
             key: format!("http.{origin}.extraHeader"),
             value: format!("Authorization: Basic {encoded}").into(),
-            secrets: [encoded.into(), auth.token.clone()],
+            secrets: [encoded.into(), token],
         }))
     }
 
@@ -159,7 +162,7 @@ fn is_loopback(origin: &str) -> bool {
 #[derive(Clone)]
 pub(super) struct Remote {
     url: RemoteUrl,
-    header: Option<AuthHeader>,
+    auth: Option<Auth>,
 }
 
 /// What a push came to.
@@ -173,20 +176,29 @@ pub(super) enum PushAnswer {
 
 impl Remote {
     pub(super) fn new(url: RemoteUrl, auth: Option<&Auth>) -> Result<Self> {
-        let header = match auth {
-            Some(auth) => AuthHeader::new(auth, &url)?,
-            None => None,
+        let remote = Self {
+            url,
+            auth: auth.cloned(),
         };
-        Ok(Self { url, header })
+        remote.header()?;
+        Ok(remote)
     }
 
-    fn call(&self, call: Call) -> Call {
-        call.allow(self.url.protocol).network(self.header.clone())
+    /// With the token as it is now.
+    fn header(&self) -> Result<Option<AuthHeader>> {
+        match &self.auth {
+            Some(auth) => AuthHeader::new(auth, &self.url),
+            None => Ok(None),
+        }
+    }
+
+    fn call(&self, call: Call) -> Result<Call> {
+        Ok(call.allow(self.url.protocol).network(self.header()?))
     }
 
     /// The branch that the remote's `HEAD` points to.
     pub(super) async fn default_branch(&self, git: &Git) -> Result<BranchName> {
-        let call = self.call(git.nowhere("ls-remote").args(["--symref", "--"]));
+        let call = self.call(git.nowhere("ls-remote").args(["--symref", "--"]))?;
         let output = call.arg(&self.url.text).arg("HEAD").run().await?;
         if output.status != Some(0) {
             return Err(failure(output, "ls-remote"));
@@ -211,7 +223,7 @@ impl Remote {
         (branch, into): (&BranchName, &str),
     ) -> Result<Option<()>> {
         let call = self
-            .call(git.on(control, "fetch").args(FETCH_OPTIONS))
+            .call(git.on(control, "fetch").args(FETCH_OPTIONS))?
             .arg("--");
         let call = call
             .arg(&self.url.text)
@@ -248,7 +260,7 @@ impl Remote {
             self.call(
                 git.on(control, "push")
                     .args(["--porcelain", "--no-verify", "--no-signed"]),
-            );
+            )?;
         let call = call.arg(force).arg("--");
         let call = call.arg(&self.url.text).arg(format!("{commit}:{target}"));
         let output = call.run().await?;
@@ -417,7 +429,7 @@ mod tests {
     fn credentials_in_an_address_leave_it() {
         let (url, auth) = parse("https://me:s3cret@example.org/app").unwrap();
         assert_eq!(url.text, "https://example.org/app");
-        assert_eq!(auth.unwrap().token.expose_secret(), "s3cret");
+        assert_eq!(auth.unwrap().token.current().expose_secret(), "s3cret");
         let refused = parse("foo://me:s3cret@host/x").unwrap_err().to_string();
         assert!(!refused.contains("s3cret"), "{refused}");
     }

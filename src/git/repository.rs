@@ -1,11 +1,13 @@
 //! One project's repositories, as the rest of huskies sees them: opening, and everything that only
 //! reads.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use super::cell::Blueprint;
 use super::command::Git;
-use super::foreign::{Import, Wanted};
-use super::objects::{Objects, remote_ref, sha, text_of_paths};
+use super::foreign::{Import, Lender, Wanted};
+use super::objects::{Objects, sha, text_of_paths};
 use super::source::{Source, Upstream};
 use super::{GitError, RepoPaths, Result, clone, create};
 use crate::domain::id::{BranchName, Sha};
@@ -38,6 +40,9 @@ pub(super) struct Inner {
     pub(super) git: Git,
     pub(super) upstream: Upstream,
     pub(super) identity: Identity,
+    pub(super) blueprint: Blueprint,
+    /// Held while what is known about the base branch changes.
+    pub(super) basing: tokio::sync::Mutex<()>,
     /// Held while the base branch is moved: one landing at a time.
     pub(super) landing: tokio::sync::Mutex<()>,
 }
@@ -55,17 +60,20 @@ impl Repository {
         git: Git,
     ) -> Result<Self> {
         let upstream = blocking(move || source.resolve()).await?;
-        create::create(&git, &paths, &identity).await?;
-        let landing = tokio::sync::Mutex::new(());
-        Ok(Self {
+        create::create(&git, &paths).await?;
+        let repository = Self {
             inner: Arc::new(Inner {
                 paths,
                 git,
                 upstream,
+                blueprint: Blueprint::new(&identity),
                 identity,
-                landing,
+                basing: tokio::sync::Mutex::new(()),
+                landing: tokio::sync::Mutex::new(()),
             }),
-        })
+        };
+        repository.take_over_former_work().await?;
+        Ok(repository)
     }
 
     /// Fetches the base branch and says where it is. The branch is `configured`, else what the
@@ -83,7 +91,7 @@ impl Repository {
                 blocking(move || clone::checked_out_branch(&path)).await?
             }
         };
-        match self.fetch_branch(&branch, &remote_ref(&branch)).await? {
+        match self.fetch_base(&branch).await? {
             Some(sha) => Ok(BaseTip { branch, sha }),
             None => Err(GitError::NotFound {
                 what: format!("the base branch `{branch}`"),
@@ -91,46 +99,48 @@ impl Repository {
         }
     }
 
-    /// Brings a branch of the remote or the clone into our ref `into` and says where it is.
-    /// `None`: there is no such branch.
+    /// Brings a branch of the remote or the clone into `control.git`'s ref `into` and says where it
+    /// is. `None`: there is no such branch.
     pub(super) async fn fetch_branch(
         &self,
         branch: &BranchName,
         into: &str,
     ) -> Result<Option<Sha>> {
-        let Inner {
-            paths,
-            git,
-            upstream,
-            ..
-        } = &*self.inner;
-        let (control, tmp) = (paths.control(), paths.tmp());
-        match upstream {
-            Upstream::Remote(remote) => {
-                if remote.fetch(git, &control, (branch, into)).await?.is_none() {
-                    return Ok(None);
-                }
-            }
-            Upstream::Clone(path) => {
-                let (path, name) = (path.clone(), branch.clone());
-                let Some((objects, tip)) = blocking(move || clone::tip(&path, &name)).await? else {
-                    return Ok(None);
-                };
-                let wanted = Wanted {
-                    commit: &tip,
-                    into: Some(into),
-                };
-                let import = Import {
-                    git,
-                    objects: &objects,
-                    control: &control,
-                    tmp: &tmp,
-                };
-                import.fetch(&[wanted]).await?;
-            }
+        let control = self.inner.paths.control();
+        if self.fetch_into(&control, branch, into).await?.is_none() {
+            return Ok(None);
         }
         let into = into.to_owned();
         self.read_objects(move |control| control.read(&into)).await
+    }
+
+    /// Brings a branch of the remote or the clone into a ref of a repository of ours.
+    pub(super) async fn fetch_into(
+        &self,
+        receiver: &Path,
+        branch: &BranchName,
+        into: &str,
+    ) -> Result<Option<()>> {
+        let Inner { git, upstream, .. } = &*self.inner;
+        let path = match upstream {
+            Upstream::Remote(remote) => return remote.fetch(git, receiver, (branch, into)).await,
+            Upstream::Clone(path) => path,
+        };
+        let (path, name) = (path.clone(), branch.clone());
+        let Some((objects, tip)) = blocking(move || clone::tip(&path, &name)).await? else {
+            return Ok(None);
+        };
+        let import = Import {
+            git,
+            lender: Lender::Clone { objects: &objects },
+            receiver,
+            tmp: &self.inner.paths.tmp(),
+        };
+        let wanted = Wanted {
+            commit: &tip,
+            into: Some(into),
+        };
+        import.fetch(&[wanted]).await.map(Some)
     }
 
     /// The content of a file as of `commit`; `None` when there is no regular file at `path`.

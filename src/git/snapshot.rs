@@ -23,7 +23,7 @@ pub(super) struct Snapshot {
     /// Folders that are repositories of their own. Their files are in the tree (unless they are
     /// registered as submodules), their history is not.
     pub(super) nested: Vec<String>,
-    /// Names that git cannot store, such as a file called `git~1`.
+    /// Names that git cannot store, such as a file called `git~1`, and where it could not look.
     pub(super) left_out: Vec<String>,
 }
 
@@ -44,9 +44,7 @@ impl Repository {
 }
 
 async fn photograph(index: &PrivateIndex<'_>) -> Result<Snapshot> {
-    let changed = index
-        .list(&["-m", "-d", "-o", "--exclude-standard"])
-        .await?;
+    let (changed, is_whole) = index.list_changed().await?;
     let (folders, mut changed): (Paths, Paths) =
         changed.into_iter().partition(|path| path.ends_with(b"/"));
     let mut nested = enter(index, folders, &mut changed).await?;
@@ -54,12 +52,15 @@ async fn photograph(index: &PrivateIndex<'_>) -> Result<Snapshot> {
     changed.dedup();
     let (present, gone) = index.sort_out(changed);
     index.remove(&gone).await?;
-    let left_out = match index.add(&present).await {
+    let mut left_out = match index.add(&present).await {
         Ok(left_out) => left_out,
         // An attribute that cannot be honoured (an unknown encoding) must not cost the work.
         Err(GitError::Command { .. }) => store_raw(index, present).await?,
         Err(error) => return Err(error),
     };
+    if !is_whole {
+        left_out.push("folders that git could not open: too deep, or closed".to_owned());
+    }
     nested.extend(submodules(index).await?);
     let tree = index.git("write-tree").line().await?;
     let tree = tree.parse().map_err(|_| GitError::NotFound {

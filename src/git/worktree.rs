@@ -5,13 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::cell::Cell;
 use super::error::{While, on};
-use super::foreign::{Head, Import, Wanted, read_ref};
+use super::foreign::{Head, Import, Lender, Wanted};
 use super::linked::{Content, Linked};
-use super::objects::{Objects, oid, story_ref};
+use super::objects::{Objects, oid, open_ref, story_ref, stray_ref};
 use super::paths::worktree_name;
 use super::repository::blocking;
-use super::{GitError, Repository, Result, create};
+use super::{GitError, Repository, Result, files, settings};
 use crate::domain::id::{BranchName, Sha, StoryId};
 
 /// Which worktree is wanted.
@@ -31,6 +32,17 @@ pub struct Worktree {
     pub head: Sha,
     /// The folder was made by this call: set-up has to run.
     pub created: bool,
+    /// What somebody had tampered with since huskies last looked, and that it was put back; a
+    /// sentence each. Empty as a rule.
+    pub noticed: Vec<String>,
+}
+
+/// Where a story stands when its worktree is made ready.
+struct Standing {
+    /// The branch's last known tip.
+    known: Option<Sha>,
+    /// An attempt may have been at work since that was known.
+    open: bool,
 }
 
 impl Repository {
@@ -42,23 +54,102 @@ impl Repository {
     /// crash at any point.
     pub async fn prepare_worktree(&self, spec: &WorktreeSpec) -> Result<Worktree> {
         let linked = self.story_worktree(&spec.branch)?;
-        let story = story_ref(spec.story.number);
-        let (paths, identity) = (self.inner.paths.clone(), self.inner.identity.clone());
-        let full = spec.branch.full();
-        blocking(move || {
-            create::heal(&paths, &identity)?;
-            unlock_branch(&paths.work(), &full)
-        })
-        .await?;
-        let known = self
-            .read_objects(move |control| control.read(&story))
+        let (number, base) = (spec.story.number, spec.base.clone());
+        let healed = self.heal(linked.cell()).await?;
+        let standing = self
+            .read_objects(move |control| {
+                Ok(Standing {
+                    known: control.read(&story_ref(number))?,
+                    open: control.read(&open_ref(number))?.is_some(),
+                })
+            })
             .await?;
-        if linked.is_there() {
-            let start = known.unwrap_or_else(|| spec.base.clone());
-            self.mend_worktree(&linked, &spec.branch, &start).await
+        let moved = self.put_branch_back(&linked, spec, &standing).await?;
+        let mut worktree = if linked.is_there() {
+            let start = standing.known.unwrap_or_else(|| spec.base.clone());
+            if healed.lost_objects {
+                self.put_back_objects(&linked, &start).await?;
+            }
+            self.mend_worktree(&linked, &spec.branch, start).await?
         } else {
-            self.build_worktree(&linked, spec, known).await
+            self.build_worktree(&linked, spec, standing.known).await?
+        };
+        worktree
+            .noticed
+            .splice(0..0, healed.noticed.into_iter().chain(moved));
+        if !standing.open {
+            self.read_objects(move |control| {
+                let known = control.read(&story_ref(number))?.unwrap_or(base);
+                control.point(&open_ref(number), &known)
+            })
+            .await?;
         }
+        Ok(worktree)
+    }
+
+    /// A branch that moved while no attempt was at work was moved by somebody else: it goes back,
+    /// and what it was moved to is kept.
+    async fn put_branch_back(
+        &self,
+        linked: &Linked,
+        spec: &WorktreeSpec,
+        standing: &Standing,
+    ) -> Result<Option<String>> {
+        let (Some(known), false) = (&standing.known, standing.open) else {
+            return Ok(None);
+        };
+        let (cell, full) = (linked.cell().clone(), spec.branch.full());
+        if !cell.is_there() {
+            return Ok(None);
+        }
+        let found = blocking(move || cell.tip(&full)).await?;
+        if found.as_ref() == Some(known) {
+            return Ok(None);
+        }
+        let what = match &found {
+            Some(found) => {
+                let kept = self.keep_stray(linked, spec.story.number, found).await;
+                let kept = kept.map_or_else(
+                    |error| format!("which could not be kept ({error})"),
+                    |name| format!("which is kept as {name}"),
+                );
+                format!("had been moved to {}, {kept}", found.short())
+            }
+            None => "had been deleted".to_owned(),
+        };
+        self.put_at(linked, &spec.branch, known).await?;
+        Ok(Some(format!(
+            "while no attempt was at work, the story branch {what}; it is back at {}",
+            known.short()
+        )))
+    }
+
+    /// Brings a commit of a cell into `control.git` under a ref of its own.
+    async fn keep_stray(&self, linked: &Linked, number: u64, commit: &Sha) -> Result<String> {
+        let name = stray_ref(number, commit);
+        let wanted = Wanted {
+            commit,
+            into: Some(&name),
+        };
+        self.import(linked.cell(), &[wanted]).await?;
+        Ok(name)
+    }
+
+    /// Puts the branch in the cell at a commit of ours, whose objects may be gone there.
+    async fn put_at(&self, linked: &Linked, branch: &BranchName, commit: &Sha) -> Result<()> {
+        self.put_back_objects(linked, commit).await?;
+        let (cell, full, commit) = (linked.cell().clone(), branch.full(), commit.clone());
+        blocking(move || cell.point(&full, &commit)).await
+    }
+
+    async fn put_back_objects(&self, linked: &Linked, commit: &Sha) -> Result<()> {
+        let (repository, cell, commit) = (self.clone(), linked.cell().clone(), commit.clone());
+        blocking(move || {
+            let tmp = repository.inner.paths.tmp();
+            let scratch = tempfile::tempdir_in(&tmp).while_doing(|| on("write in", &tmp))?;
+            repository.supply(&cell, &commit, scratch.path())
+        })
+        .await
     }
 
     /// Makes git look for hooks of this worktree, and of no other, in `hooks`.
@@ -88,9 +179,12 @@ impl Repository {
         Ok((paths.worktrees().join(&name), paths.hooks().join(name)))
     }
 
-    /// Where the hooks lie that the worktrees share, such as a project's own set-up puts them.
-    pub fn shared_hooks_dir(&self) -> PathBuf {
-        self.inner.paths.work().join("hooks")
+    /// Where a project's own set-up puts hooks when it runs in this worktree.
+    ///
+    /// # Errors
+    /// [`GitError::Misconfigured`] when `worktree` is none of this repository's.
+    pub fn shared_hooks_dir(&self, worktree: &Worktree) -> Result<PathBuf> {
+        Ok(self.inner.paths.cell(&name_of(worktree)?).join("hooks"))
     }
 
     pub(super) fn story_worktree(&self, branch: &BranchName) -> Result<Linked> {
@@ -100,31 +194,72 @@ impl Repository {
     }
 
     pub(super) fn linked(&self, name: String, path: PathBuf) -> Linked {
-        Linked::new(self.inner.paths.work(), name, path)
+        let cell = Cell::at(self.inner.paths.cell(&name));
+        Linked::new(cell, name, path)
+    }
+
+    /// The folder that `core.hooksPath` of a worktree has to name, once hooks are installed there.
+    fn installed_hooks(&self, linked: &Linked) -> Option<PathBuf> {
+        let hooks = self.inner.paths.hooks().join(linked.name());
+        files::exists(&hooks.join("pre-commit")).then_some(hooks)
+    }
+
+    /// What is wrong with a worktree's settings.
+    pub(super) async fn trouble_with_settings(&self, linked: &Linked) -> Result<Option<String>> {
+        let hooks = self.installed_hooks(linked);
+        let (copy, wanted) = (linked.clone(), hooks.clone());
+        let odd = blocking(move || copy.odd_settings(wanted.as_deref())).await?;
+        let Some(odd) = odd else {
+            return Ok(None);
+        };
+        let (git, tmp) = (&self.inner.git, self.inner.paths.tmp());
+        let entries = settings::read(git, &tmp, &odd).await?;
+        Ok(settings::trouble(entries.as_ref(), hooks.as_deref()))
     }
 
     async fn mend_worktree(
         &self,
         linked: &Linked,
         branch: &BranchName,
-        start: &Sha,
+        start: Sha,
     ) -> Result<Worktree> {
-        let work = self.inner.paths.work();
-        let (worktree, full, start) = (linked.clone(), branch.full(), start.clone());
-        let (head, checked_out, has_index) = blocking(move || {
-            let head = match read_ref(&work, &full)? {
-                Some(tip) => tip,
-                None => set_branch(&work, &full, start)?,
-            };
-            let has_index = worktree.mend(&full)?;
-            let checked_out = match worktree.head()? {
-                Some(Head::Detached(sha)) => Some(sha),
-                Some(Head::On(name)) => read_ref(&work, &name)?,
-                None => None,
-            };
-            Ok((head, checked_out, has_index))
+        if !linked.cell().is_there() {
+            let (cell, blueprint) = (linked.cell().clone(), self.inner.blueprint.clone());
+            blocking(move || cell.lay_out(&blueprint)).await?;
+        }
+        let (cell, full) = (linked.cell().clone(), branch.full());
+        let base = self.inner.paths.base();
+        let tip = blocking(move || match cell.tip(&full)? {
+            Some(tip) if cell.may_hold(&tip) || Objects::open(&base)?.commit(&tip).is_ok() => {
+                Ok(Some(tip))
+            }
+            Some(_) | None => Ok(None),
         })
         .await?;
+        let head = match tip {
+            Some(tip) => tip,
+            None => {
+                self.put_at(linked, branch, &start).await?;
+                start
+            }
+        };
+        let (worktree, full, hooks) = (linked.clone(), branch.full(), self.installed_hooks(linked));
+        let wanted = hooks.clone();
+        let (has_index, checked_out) = blocking(move || {
+            let has_index = worktree.mend(&full, wanted.as_deref())?;
+            let checked_out = match worktree.head()? {
+                Some(Head::Detached(sha)) => Some(sha),
+                Some(Head::On(name)) => worktree.cell().tip(&name)?,
+                None => None,
+            };
+            Ok((has_index, checked_out))
+        })
+        .await?;
+        let noticed = self.trouble_with_settings(linked).await?;
+        if noticed.is_some() {
+            let worktree = linked.clone();
+            blocking(move || worktree.configure(hooks.as_deref())).await?;
+        }
         if !has_index {
             self.restore_index(linked, checked_out.as_ref().unwrap_or(&head))
                 .await?;
@@ -133,13 +268,15 @@ impl Repository {
             path: linked.path().to_owned(),
             head,
             created: false,
+            noticed: noticed.into_iter().collect(),
         })
     }
 
     /// Gives a worktree the index of what it has checked out; its files stay as they are.
-    async fn restore_index(&self, linked: &Linked, commit: &Sha) -> Result<()> {
+    pub(super) async fn restore_index(&self, linked: &Linked, commit: &Sha) -> Result<()> {
         // The commit may never have been collected.
-        self.import(&[Wanted { commit, into: None }]).await?;
+        self.import(linked.cell(), &[Wanted { commit, into: None }])
+            .await?;
         let tmp = self.inner.paths.tmp();
         let scratch = tempfile::tempdir_in(&tmp).while_doing(|| on("write in", &tmp))?;
         let index = scratch.path().join("index");
@@ -155,21 +292,14 @@ impl Repository {
         known: Option<Sha>,
     ) -> Result<Worktree> {
         let start = match known {
-            Some(known) => self.newest_tip(spec, known).await?,
+            Some(known) => self.newest_tip(linked, spec, known).await?,
             None => spec.base.clone(),
         };
-        let (number, work, full) = (
-            spec.story.number,
-            self.inner.paths.work(),
-            spec.branch.full(),
-        );
-        let tip = start.clone();
+        let (number, tip) = (spec.story.number, start.clone());
         let wip = self
             .read_objects(move |control| {
                 control.point(&story_ref(number), &tip)?;
-                let wip = unfinished(control, number, &tip)?;
-                set_branch(&work, &full, tip)?;
-                Ok(wip)
+                unfinished(control, number, &tip)
             })
             .await?;
         let content = Content {
@@ -178,30 +308,26 @@ impl Repository {
             head: Head::On(spec.branch.full()),
             hooks: None,
         };
-        self.build_linked(linked, content).await?;
+        let keep_cell = linked.cell().is_there();
+        self.build_linked(linked, content, keep_cell).await?;
         Ok(Worktree {
             path: linked.path().to_owned(),
             head: start,
             created: true,
+            noticed: Vec::new(),
         })
     }
 
-    /// The story branch's tip in `work.git` where it goes on from the one that is known (commits
-    /// of an agent whose folder vanished before anything was collected), else the known one.
-    async fn newest_tip(&self, spec: &WorktreeSpec, known: Sha) -> Result<Sha> {
-        let (work, full) = (self.inner.paths.work(), spec.branch.full());
-        let found = blocking(move || read_ref(&work, &full)).await?;
+    /// The story branch's tip in its cell where it goes on from the one that is known (commits of
+    /// an agent whose folder vanished before anything was collected), else the known one.
+    async fn newest_tip(&self, linked: &Linked, spec: &WorktreeSpec, known: Sha) -> Result<Sha> {
+        let (cell, full) = (linked.cell().clone(), spec.branch.full());
+        let found = blocking(move || cell.tip(&full)).await?;
         let Some(found) = found.filter(|found| *found != known) else {
             return Ok(known);
         };
-        if let Err(error) = self
-            .import(&[Wanted {
-                commit: &found,
-                into: None,
-            }])
-            .await
-        {
-            tracing::warn!(story = %spec.story, %found, %error, "the story branch in work.git cannot be read; going on from the last known tip");
+        if let Err(error) = self.keep_stray(linked, spec.story.number, &found).await {
+            tracing::warn!(story = %spec.story, %found, %error, "the story branch in its cell cannot be read; going on from the last known tip");
             return Ok(known);
         }
         Ok(if self.contains(&found, &known).await? {
@@ -211,15 +337,18 @@ impl Repository {
         })
     }
 
-    /// Brings commits from `work.git` into `control.git`.
-    pub(super) async fn import(&self, wanted: &[Wanted<'_>]) -> Result<()> {
+    /// Brings commits from a cell into `control.git`.
+    pub(super) async fn import(&self, cell: &Cell, wanted: &[Wanted<'_>]) -> Result<()> {
         let paths = &self.inner.paths;
-        let (objects, control, tmp) = (paths.work().join("objects"), paths.control(), paths.tmp());
+        let (objects, base) = (cell.objects(), paths.base().join("objects"));
         let import = Import {
             git: &self.inner.git,
-            objects: &objects,
-            control: &control,
-            tmp: &tmp,
+            lender: Lender::Cell {
+                objects: &objects,
+                base: &base,
+            },
+            receiver: &paths.control(),
+            tmp: &paths.tmp(),
         };
         import.fetch(wanted).await
     }
@@ -247,22 +376,4 @@ pub(super) fn unfinished(control: &Objects, number: u64, tip: &Sha) -> Result<Op
     let on_top = commit.parent_count() > 0 && commit.parent_id(0).while_doing(doing)? == oid(tip)?;
     let differs = commit.tree_id() != control.tree(tip)?.id();
     Ok((on_top && differs).then_some(wip))
-}
-
-/// No agent of the story runs while its worktree is made ready, so a lock on its branch was left by
-/// a process that was killed.
-fn unlock_branch(work: &Path, full: &str) -> Result<()> {
-    let lock = work.join(format!("{full}.lock"));
-    match std::fs::remove_file(&lock) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).while_doing(|| on("remove", &lock))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// Puts a branch of `work.git` at `commit` and returns that. libgit2 runs no hooks.
-fn set_branch(work: &Path, full: &str, commit: Sha) -> Result<Sha> {
-    Objects::open(work)?.point(full, &commit)?;
-    Ok(commit)
 }

@@ -189,7 +189,7 @@ pub struct Attached {
     progress: mpsc::UnboundedReceiver<Progress>,
     stop: watch::Sender<Option<Duration>>,
     /// The one task that holds the connection; aborted on drop.
-    follower: JoinSet<()>,
+    _follower: JoinSet<()>,
 }
 
 impl Attached {
@@ -204,45 +204,45 @@ impl Attached {
         self.stop.send_replace(Some(grace));
     }
 
-    fn follow(folder: &RunFolder, process: ProcessIdentity) -> Self {
-        let (attached, sender, stop) = Self::pair();
-        let follower = Follower {
-            folder: folder.clone(),
-            process,
-            progress: sender,
-            stop,
-            heartbeat: folder.read_supervision().unwrap_or_default().no_server / 4,
-            told: None,
-        };
-        let mut attached = attached;
-        attached.follower.spawn(follower.run());
-        attached
-    }
-
-    fn ended() -> Self {
-        let (attached, sender, _) = Self::pair();
-        // The receiver is right here.
-        drop(sender.send(Progress::Ended));
-        attached
-    }
-
-    fn pair() -> (
-        Self,
-        mpsc::UnboundedSender<Progress>,
-        watch::Receiver<Option<Duration>>,
-    ) {
+    /// A run that `follower` follows: it passes on what happens, and hears of a stop that is asked
+    /// for. It is aborted when this is dropped.
+    pub fn by<F>(
+        follower: impl FnOnce(mpsc::UnboundedSender<Progress>, watch::Receiver<Option<Duration>>) -> F,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         // Unbounded, for a supervisor says a handful of things in its whole life.
         let (sender, progress) = mpsc::unbounded_channel();
         let (stop, stops) = watch::channel(None);
-        (
-            Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follower(sender, stops));
+        Self {
+            progress,
+            stop,
+            _follower: tasks,
+        }
+    }
+
+    fn follow(folder: &RunFolder, process: ProcessIdentity) -> Self {
+        Self::by(|progress, stop| {
+            let follower = Follower {
+                folder: folder.clone(),
+                process,
                 progress,
                 stop,
-                follower: JoinSet::new(),
-            },
-            sender,
-            stops,
-        )
+                heartbeat: folder.read_supervision().unwrap_or_default().no_server / 4,
+                told: None,
+            };
+            follower.run()
+        })
+    }
+
+    fn ended() -> Self {
+        Self::by(|progress, _| async move {
+            // Nobody is left to hear it when the owner has just dropped its end.
+            drop(progress.send(Progress::Ended));
+        })
     }
 }
 

@@ -148,7 +148,7 @@ impl RunFolder {
 
     /// Takes the run for `process`. `false` when it was taken before: a hard link is made or not
     /// made, so two supervisors that race cannot both have it, and no reader sees half a file.
-    pub(super) fn claim(&self, process: ProcessIdentity) -> Result<bool, FolderError> {
+    pub fn claim(&self, process: ProcessIdentity) -> Result<bool, FolderError> {
         let draft = format!("started.{}.tmp", process.pid);
         self.write(&draft, &Started { process })?;
         let draft = self.path.join(draft);
@@ -161,7 +161,8 @@ impl RunFolder {
         }
     }
 
-    pub(super) fn write_result<R: Serialize>(&self, result: &R) -> Result<(), FolderError> {
+    /// Writes how the job has ended.
+    pub fn write_result<R: Serialize>(&self, result: &R) -> Result<(), FolderError> {
         self.write("result.json", result)
     }
 

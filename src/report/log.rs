@@ -33,7 +33,11 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::Reserved { reservation, .. } => format!("{} reserved", reservation.amount()),
         StoryEvent::MoneyDelayed { because, .. } => format!("waits: {because}"),
         StoryEvent::MoneyRefused { reason, .. } => format!("no money: {reason}"),
-        StoryEvent::WorktreeReady { hook_trouble, .. } => worktree_words(hook_trouble.as_deref()),
+        StoryEvent::WorktreeReady {
+            hook_trouble,
+            noticed,
+            ..
+        } => worktree_words(hook_trouble.as_deref()) + &tampering_words(noticed),
         StoryEvent::WorktreeFailed { message, .. } => format!("the worktree failed: {message}"),
         StoryEvent::AgentStarted { process, .. } => {
             format!("the agent runs under process {}", process.pid)
@@ -105,6 +109,13 @@ fn worktree_words(hook_trouble: Option<&str>) -> String {
     )
 }
 
+fn tampering_words(noticed: &[String]) -> String {
+    let parts = noticed
+        .iter()
+        .map(|what| format!("; tampering was noticed: {what}"));
+    parts.collect()
+}
+
 fn kept_words(collected: &Collected) -> String {
     let new = if collected.advanced {
         "new commits"
@@ -117,8 +128,9 @@ fn kept_words(collected: &Collected) -> String {
         ""
     };
     format!(
-        "its work is kept at {}: {new}{rest}",
-        collected.head.short()
+        "its work is kept at {}: {new}{rest}{}",
+        collected.head.short(),
+        tampering_words(&collected.noticed)
     )
 }
 

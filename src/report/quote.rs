@@ -3,7 +3,13 @@
 //! Inside code GitHub makes no mentions, references or closing words of anything (GitHub Flavored
 //! Markdown specification, "Code spans" and "Fenced code blocks").
 
-use secrecy::{ExposeSecret, SecretString};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret;
+
+use crate::secret::Secret;
 
 /// The longest text that one span shows.
 const SPAN_CHARS: usize = 200;
@@ -44,28 +50,56 @@ pub(super) fn fence(text: &str) -> String {
     format!("{fence}text\n{text}\n{fence}")
 }
 
-/// Replaces secrets by asterisks in what leaves the server.
+/// Replaces secrets by asterisks in what leaves the server. Clones share what they know.
 #[derive(Clone, Default)]
 pub struct Masker {
-    secrets: Vec<SecretString>,
+    secrets: Arc<RwLock<Vec<Secret>>>,
 }
 
 impl Masker {
     /// Shorter values would mask words that are no secrets.
     const SHORTEST: usize = 6;
 
-    pub fn new(secrets: Vec<SecretString>) -> Self {
-        Self { secrets }
+    pub fn new(secrets: Vec<Secret>) -> Self {
+        let masker = Self::default();
+        masker.learn(secrets);
+        masker
+    }
+
+    /// Hides these from now on, whatever they are rotated to.
+    pub fn learn(&self, secrets: impl IntoIterator<Item = Secret>) {
+        let mut known = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        known.extend(secrets);
     }
 
     pub fn mask(&self, text: &str) -> String {
-        let secrets = self.secrets.iter().map(ExposeSecret::expose_secret);
-        secrets
-            .filter(|secret| secret.len() >= Self::SHORTEST)
-            .fold(text.to_owned(), |text, secret| {
-                text.replace(secret, "******")
-            })
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let values = secrets.iter().flat_map(Secret::known);
+        values.fold(text.to_owned(), |text, value| {
+            forms(value.expose_secret())
+                .iter()
+                .filter(|form| form.len() >= Self::SHORTEST && text.contains(*form))
+                .fold(text.clone(), |text, form| text.replace(form, "******"))
+        })
     }
+}
+
+/// A secret as it is, and as it stands in an `Authorization: Basic` header of git's, in JSON and in
+/// debug output.
+fn forms(secret: &str) -> Vec<String> {
+    if secret.is_empty() {
+        return Vec::new();
+    }
+    let mut forms = vec![
+        secret.to_owned(),
+        STANDARD.encode(format!("x-access-token:{secret}")),
+    ];
+    let quoted = serde_json::Value::from(secret).to_string();
+    let quoted = quoted[1..quoted.len() - 1].to_owned();
+    if quoted != secret {
+        forms.push(quoted);
+    }
+    forms
 }
 
 #[cfg(test)]
@@ -92,6 +126,13 @@ mod tests {
         assert_eq!(
             masker.mask("a push with ghp_0123456789 failed"),
             "a push with ****** failed"
+        );
+        let header = "Basic eC1hY2Nlc3MtdG9rZW46Z2hwXzAxMjM0NTY3ODk=";
+        assert_eq!(masker.mask(header), "Basic ******");
+        masker.learn(["with \"quotes\"".into()]);
+        assert_eq!(
+            masker.mask(r#"{"x":"with \"quotes\""}"#),
+            r#"{"x":"******"}"#
         );
     }
 }

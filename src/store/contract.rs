@@ -65,7 +65,6 @@ pub(super) async fn everything_in_one_commit_is_there_after_reopening(place: &dy
     let mut ignored = record(&ids[0], 1);
     ignored.refusal = Some("ignored: it is late".to_owned());
     let commit = Commit {
-        deliveries: vec![delivery("1"), delivery("2")],
         taken: vec!["1".parse().unwrap()],
         events: vec![record(&ids[0], 1), ignored.clone()],
         subjects: ids.iter().map(|id| subject_write(id, 0, 1)).collect(),
@@ -77,7 +76,10 @@ pub(super) async fn everything_in_one_commit_is_there_after_reopening(place: &dy
         timers: vec![timer(&ids[1], "sync", noon(60))],
     };
 
-    place.open().await.commit(commit.clone()).await.unwrap();
+    let store = place.open().await;
+    let deliveries = [delivery("1"), delivery("2")];
+    assert_eq!(store.receive(&deliveries).await.unwrap(), [true, true]);
+    store.commit(commit.clone()).await.unwrap();
     let store = place.open().await;
 
     for id in &ids {
@@ -87,7 +89,7 @@ pub(super) async fn everything_in_one_commit_is_there_after_reopening(place: &dy
     let log = store.events(&ids[0], 0).await.unwrap();
     assert_eq!(log, [(1, record(&ids[0], 1)), (2, ignored)]);
     assert!(store.has_delivery(&"1".parse().unwrap()).await.unwrap());
-    assert_eq!(store.pending_deliveries().await.unwrap(), [delivery("2")]);
+    assert_eq!(store.pending_deliveries(9).await.unwrap(), [delivery("2")]);
     assert_eq!(store.pending_acts().await.unwrap(), commit.acts);
     let record = RunRecord {
         id: run_id.clone(),
@@ -170,24 +172,39 @@ pub(super) async fn a_subject_may_be_written_twice_in_one_commit(place: &dyn Pla
     assert_eq!(stored, Some((cancelled.state, 2)));
 }
 
-pub(super) async fn a_delivery_cannot_be_stored_twice(place: &dyn Place) {
+pub(super) async fn a_delivery_is_received_once(place: &dyn Place) {
+    let store = place.open().await;
+    let again = NewDelivery {
+        event: "something else".to_owned(),
+        ..delivery("1")
+    };
+    let first = [delivery("1"), again.clone(), delivery("2")];
+    assert_eq!(store.receive(&first).await.unwrap(), [true, false, true]);
+    let second = [delivery("3"), again];
+    assert_eq!(store.receive(&second).await.unwrap(), [true, false]);
+    assert_eq!(store.receive(&[]).await.unwrap(), Vec::<bool>::new());
+    let pending = store.pending_deliveries(9).await.unwrap();
+    assert_eq!(pending, [delivery("1"), delivery("2"), delivery("3")]);
+}
+
+pub(super) async fn a_delivery_can_be_taken_once(place: &dyn Place) {
     let (store, id) = (place.open().await, subject("octo/app#7"));
-    store.commit(step(&id, 1)).await.unwrap();
-
-    let mut again = step(&id, 2);
-    again.deliveries[0].id = "delivery-1".parse().unwrap();
-    let error = store.commit(again).await.unwrap_err();
-    assert!(
-        matches!(&error, StoreError::DuplicateDelivery { id } if id.as_str() == "delivery-1"),
-        "{error}"
-    );
-    assert_steps(store.as_ref(), &id, 1).await;
-
-    let mut twice = step(&id, 2);
-    twice.deliveries.push(twice.deliveries[0].clone());
-    let error = store.commit(twice).await.unwrap_err();
-    assert!(matches!(error, StoreError::DuplicateDelivery { .. }));
-    assert_steps(store.as_ref(), &id, 1).await;
+    store.receive(&[delivery("1")]).await.unwrap();
+    let taking = |version, delivery: &str| Commit {
+        taken: vec![delivery.parse().unwrap()],
+        ..step(&id, version)
+    };
+    store.commit(taking(1, "1")).await.unwrap();
+    for delivery in ["1", "never-received"] {
+        let error = store.commit(taking(2, delivery)).await.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::TakenAlready { id } if id.as_str() == delivery),
+            "{error}"
+        );
+        assert_steps(store.as_ref(), &id, 1).await;
+    }
+    assert_eq!(store.receive(&[delivery("1")]).await.unwrap(), [false]);
+    assert_eq!(store.inbox_depth().await.unwrap(), 0);
 }
 
 pub(super) async fn a_delivery_accepted_but_not_taken_is_found_after_reopening(place: &dyn Place) {
@@ -199,11 +216,8 @@ pub(super) async fn a_delivery_accepted_but_not_taken_is_found_after_reopening(p
     // Neither by name nor by time: by arrival.
     let mut late = delivery("b");
     late.received_at = noon(-60);
-    let commit = Commit {
-        deliveries: vec![delivery("c"), useless, delivery("a"), late.clone()],
-        ..Commit::default()
-    };
-    place.open().await.commit(commit).await.unwrap();
+    let arrived = [delivery("c"), useless, delivery("a"), late.clone()];
+    place.open().await.receive(&arrived).await.unwrap();
 
     let store = place.open().await;
     assert!(
@@ -212,16 +226,17 @@ pub(super) async fn a_delivery_accepted_but_not_taken_is_found_after_reopening(p
             .await
             .unwrap()
     );
-    let pending = store.pending_deliveries().await.unwrap();
+    let pending = store.pending_deliveries(9).await.unwrap();
     assert_eq!(pending, [delivery("c"), delivery("a"), late.clone()]);
+    assert_eq!(store.pending_deliveries(2).await.unwrap(), pending[..2]);
+    assert_eq!(store.inbox_depth().await.unwrap(), 3);
 
     let taken = Commit {
         taken: vec!["a".parse().unwrap(), "c".parse().unwrap()],
         ..Commit::default()
     };
-    store.commit(taken.clone()).await.unwrap();
     store.commit(taken).await.unwrap();
-    assert_eq!(store.pending_deliveries().await.unwrap(), [late]);
+    assert_eq!(store.pending_deliveries(9).await.unwrap(), [late]);
     assert!(store.has_delivery(&"a".parse().unwrap()).await.unwrap());
 }
 
@@ -463,9 +478,7 @@ pub(super) async fn two_stores_see_each_others_commits_and_conflicts(place: &dyn
     second.commit(step(&id, 2)).await.unwrap();
     assert_steps(first.as_ref(), &id, 2).await;
 
-    let mut late = step(&id, 2);
-    late.deliveries[0].id = "another".parse().unwrap();
-    let error = first.commit(late).await.unwrap_err();
+    let error = first.commit(step(&id, 2)).await.unwrap_err();
     assert!(matches!(
         error,
         StoreError::VersionConflict { expected: 1, .. }

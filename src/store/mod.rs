@@ -1,5 +1,6 @@
-//! Where everything is kept. One [`Commit`] is one transaction: events, subjects, effects and
-//! deliveries together, or nothing.
+//! Where everything is kept. A delivery is received into the inbox first, whatever else goes on;
+//! then one [`Commit`] is one transaction: that it was taken, events, subjects and effects together,
+//! or nothing.
 //!
 //! The engine is the only writer of subjects; executors read what is pending. Not for: decisions,
 //! and not for the built-in forge's own tables, which only share the file.
@@ -27,9 +28,10 @@ pub enum StoreError {
     /// Somebody else wrote the subject meanwhile; nothing of the commit took effect.
     #[error("{subject} was written by somebody else meanwhile (expected version {expected})")]
     VersionConflict { subject: String, expected: u64 },
-    /// The inbox holds this delivery already; nothing of the commit took effect.
-    #[error("the delivery {id} is stored already")]
-    DuplicateDelivery { id: DeliveryId },
+    /// The inbox does not hold this delivery any more, or never did; nothing of the commit took
+    /// effect.
+    #[error("the delivery {id} was taken already")]
+    TakenAlready { id: DeliveryId },
     /// The database cannot be opened, read or written.
     #[error("the store at {path} cannot be used: {source}{}", sqlite::advice(.source))]
     Database { path: String, source: sqlx::Error },
@@ -56,10 +58,8 @@ pub enum StoreError {
 /// that it fired.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
-    /// Each id once and for all: one that is stored already, or that is here twice, refuses the
-    /// whole commit with [`StoreError::DuplicateDelivery`]. Ask [`Store::has_delivery`] first.
-    pub deliveries: Vec<NewDelivery>,
-    /// Deliveries whose events this commit holds. Taking one again changes nothing.
+    /// Deliveries whose events this commit holds. Each can be taken once: one that is not pending
+    /// refuses the whole commit with [`StoreError::TakenAlready`].
     pub taken: Vec<DeliveryId>,
     pub events: Vec<EventRecord>,
     pub subjects: Vec<SubjectWrite>,
@@ -215,9 +215,14 @@ pub trait Store: Send + Sync {
         after: u64,
     ) -> Result<Vec<(u64, EventRecord)>, StoreError>;
 
+    /// Puts deliveries into the inbox, all in one transaction. `false` for one whose id is there
+    /// already, or twice among these: of it nothing changes.
+    async fn receive(&self, deliveries: &[NewDelivery]) -> Result<Vec<bool>, StoreError>;
     async fn has_delivery(&self, id: &DeliveryId) -> Result<bool, StoreError>;
-    /// Deliveries whose events were not taken yet, in the order of their arrival.
-    async fn pending_deliveries(&self) -> Result<Vec<NewDelivery>, StoreError>;
+    /// Deliveries whose events were not taken yet, at most `limit`, in the order of their arrival.
+    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<NewDelivery>, StoreError>;
+    /// How many there are of them in all.
+    async fn inbox_depth(&self) -> Result<u64, StoreError>;
     /// Acts that are not finished, oldest first.
     async fn pending_acts(&self) -> Result<Vec<PendingAct>, StoreError>;
     /// Runs that have not ended, oldest first; `true` with a run for which a stop is wanted.

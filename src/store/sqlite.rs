@@ -5,6 +5,7 @@
 //! handler, which sleeps; readers have connections of their own and never wait for a writer. Other
 //! processes may use the same file at the same time.
 
+mod checkpoint;
 mod file;
 mod read;
 mod retention;
@@ -21,6 +22,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
+use tokio::sync::watch;
 
 use crate::crash::CrashPoints;
 use crate::domain::event::SubjectId;
@@ -53,6 +55,9 @@ pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     crash_points: CrashPoints,
+    commits: watch::Sender<u64>,
+    /// Opened when it is first needed.
+    checkpoints: SqlitePool,
 }
 
 impl SqliteStore {
@@ -84,17 +89,23 @@ impl SqliteStore {
             .clone()
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", checkpoint::LONGEST_LOG_PAGES);
         let writer = connect_writer(writer).await?;
         file::migrate(path, &writer, &crash_points).await?;
         let readers = lasting(READERS)
-            .connect_with(options.pragma("query_only", "on"))
+            .connect_with(options.clone().pragma("query_only", "on"))
             .await?;
+        let checkpoints = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_lazy_with(options.synchronous(SqliteSynchronous::Full));
         Ok(Self {
             path: path.to_owned(),
             writer,
             readers,
             crash_points,
+            commits: watch::Sender::new(0),
+            checkpoints,
         })
     }
 
@@ -112,6 +123,7 @@ impl SqliteStore {
     /// Waits for what is under way and closes the file. Without it nothing is lost; the next one to
     /// open the file has a longer log to read.
     pub async fn close(&self) {
+        self.checkpoints.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -130,7 +142,13 @@ impl SqliteStore {
         self.crash_points.reach("store.commit.before");
         transaction.commit().await?;
         self.crash_points.reach("store.commit.after");
+        self.written();
         Ok(())
+    }
+
+    /// Tells who writes checkpoints, if anybody does.
+    fn written(&self) {
+        self.commits.send_modify(|commits| *commits += 1);
     }
 }
 
@@ -261,8 +279,20 @@ impl Store for SqliteStore {
         self.located(read::has_delivery(&self.readers, id).await)
     }
 
-    async fn pending_deliveries(&self) -> Result<Vec<NewDelivery>, StoreError> {
-        self.located(read::pending_deliveries(&self.readers).await)
+    async fn receive(&self, deliveries: &[NewDelivery]) -> Result<Vec<bool>, StoreError> {
+        self.crash_points.reach("store.receive.before");
+        let new = self.located(write::receive(&self.writer, deliveries).await)?;
+        self.crash_points.reach("store.receive.after");
+        self.written();
+        Ok(new)
+    }
+
+    async fn pending_deliveries(&self, limit: u32) -> Result<Vec<NewDelivery>, StoreError> {
+        self.located(read::pending_deliveries(&self.readers, limit).await)
+    }
+
+    async fn inbox_depth(&self) -> Result<u64, StoreError> {
+        self.located(read::inbox_depth(&self.readers).await)
     }
 
     async fn pending_acts(&self) -> Result<Vec<PendingAct>, StoreError> {

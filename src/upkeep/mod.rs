@@ -53,8 +53,8 @@ pub struct Swept {
 pub struct Removed {
     pub what: Kind,
     pub count: u64,
-    /// Room that is free afterwards. What was in the database or in git is used again, or given
-    /// back when git collects.
+    /// Room that is free afterwards. What was in the database is used again by it; what was in git
+    /// counts nothing, and goes when somebody collects there.
     pub bytes: u64,
     /// Which ones, where they have names.
     pub names: Vec<String>,

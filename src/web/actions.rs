@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::access::Operator;
 use super::api::{find, repo_name};
+use super::body::Budget;
 use super::error::WebError;
 use super::{Shared, StoryView, WebRepo, WebState};
 use crate::domain::event::{Event, StoryEvent, SubjectId};
@@ -18,6 +20,9 @@ use crate::domain::story::{Actor, Wish};
 use crate::domain::transition::{Refusal, Subject};
 use crate::domain::work::Task;
 use crate::engine::Report;
+
+/// In bytes, far more than GitHub's 65,536 characters.
+const LONGEST_ISSUE: usize = 1024 * 1024;
 
 /// Who the built-in forge says did what the command line asked for.
 const OPERATOR: &str = "operator";
@@ -197,8 +202,15 @@ pub(super) async fn new_issue(
     _: Operator,
     State(state): Shared,
     Path((owner, repo)): Path<(String, String)>,
-    Json(issue): Json<NewIssue>,
+    Extension(budget): Extension<Budget>,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<(StatusCode, Json<IssueCreated>), WebError> {
+    let body = budget.read(&headers, body, LONGEST_ISSUE).await?;
+    let issue: NewIssue = serde_json::from_slice(&body).map_err(|_| {
+        let message = "send an object with `title` and, if you like, `body`";
+        WebError::new(StatusCode::BAD_REQUEST, message)
+    })?;
     let name = repo_name(&owner, &repo)?;
     let known = state
         .repos

@@ -1,13 +1,17 @@
 //! Refusals as JSON: `{"error": …}`, in words for whoever asked, without a word about the inside.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::engine::EngineError;
+use crate::engine::{DeliveryError, EngineError};
 use crate::forge::ForgeError;
 use crate::store::StoreError;
+
+/// What a 503 asks for, in seconds: what it waits for is a matter of seconds, mostly.
+const COME_AGAIN: HeaderValue = HeaderValue::from_static("10");
 
 /// A refused or failed request.
 #[derive(Debug)]
@@ -26,6 +30,16 @@ impl WebError {
 
     pub(super) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("{what} is not known here"))
+    }
+
+    /// Nothing was done, and it may be asked again.
+    pub(super) fn busy(message: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// Details go to the log, never to the client.
@@ -50,6 +64,15 @@ impl From<EngineError> for WebError {
     }
 }
 
+impl From<DeliveryError> for WebError {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            DeliveryError::Overloaded => Self::busy(&error.to_string()),
+            DeliveryError::Engine(error) => error.into(),
+        }
+    }
+}
+
 impl From<ForgeError> for WebError {
     fn from(error: ForgeError) -> Self {
         match &error {
@@ -67,6 +90,10 @@ impl From<ForgeError> for WebError {
 
 impl IntoResponse for WebError {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({ "error": self.message }))).into_response()
+        let mut response = (self.status, Json(json!({ "error": self.message }))).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, COME_AGAIN);
+        }
+        response
     }
 }

@@ -1,18 +1,19 @@
 //! `POST /webhooks/github`: signature first, then parsing, then the store, then the answer.
 
-use axum::Json;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 
+use super::body::Budget;
 use super::error::WebError;
 use super::{Shared, WebState};
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::RepoName;
 use crate::engine::Accepted;
+use crate::secret::Secret;
 use crate::store::NewDelivery;
 use crate::webhook::{self, Content, DecodeError, Decoded, DeliveryHeaders};
 
@@ -27,12 +28,18 @@ struct Answer {
 
 pub(super) async fn receive(
     State(state): Shared,
+    Extension(budget): Extension<Budget>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, WebError> {
-    let body = body.map_err(|rejection| refuse_body(&rejection, &state))?;
+    let body = budget.read(&headers, body, state.max_body_bytes).await?;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    webhook::verify(&state.webhook_secrets, header("x-hub-signature-256"), &body)
+    let secrets: Vec<_> = state
+        .webhook_secrets
+        .iter()
+        .flat_map(Secret::valid)
+        .collect();
+    webhook::verify(&secrets, header("x-hub-signature-256"), &body)
         .map_err(|error| WebError::new(StatusCode::UNAUTHORIZED, error.to_string()))?;
     let delivery = DeliveryHeaders {
         event: header("x-github-event"),
@@ -43,16 +50,6 @@ pub(super) async fn receive(
     let event_name = delivery.event.unwrap_or_default().to_owned();
     let answer = accept(&state, decoded, event_name).await?;
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
-}
-
-fn refuse_body(rejection: &BytesRejection, state: &WebState) -> WebError {
-    let message = match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            format!("a delivery may be at most {} bytes", state.max_body_bytes)
-        }
-        _ => "the body could not be read to its end".to_owned(),
-    };
-    WebError::new(rejection.status(), message)
 }
 
 fn refuse(error: &DecodeError) -> WebError {

@@ -16,12 +16,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     // A crash at a named point, for tests of recovery. The server passes it on; it is off outside tests.
     ("crash", &[]),
+    // Secrets that may be rotated: whoever uses one, or hides one, asks for it.
+    ("secret", &[]),
     // Adapters: each knows the domain, and none knows another.
     ("process", &["domain"]),
-    ("git", &["domain"]),
-    ("forge", &["domain"]),
+    ("git", &["domain", "secret"]),
+    ("forge", &["domain", "secret"]),
     ("webhook", &["domain"]),
-    ("report", &["domain"]),
+    ("report", &["domain", "secret"]),
     ("store", &["domain", "crash"]),
     // Agents and gates are process trees that are watched over.
     ("agent", &["domain", "process"]),
@@ -33,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("supervised", &["agent", "gate", "process"]),
     // Settings become domain values. The mark of a supervised run is a variable of the environment,
     // and only `config` reads that.
-    ("config", &["domain", "process::tree"]),
+    ("config", &["domain", "process::tree", "secret"]),
     ("init", &["config::project"]),
     // Time is a value that is asked for; timers that are due are told to the engine.
     ("clock", &[]),
@@ -84,6 +86,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "webhook",
             "process::run_folder",
+            "secret",
             "upkeep",
         ],
     ),
@@ -92,7 +95,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "clock", "config", "crash", "domain", "engine", "executor", "forge", "git", "process",
-            "report", "store", "timer", "upkeep", "web",
+            "report", "secret", "store", "timer", "upkeep", "web",
         ],
     ),
     // The command line starts the server, talks to it, and runs gates and hooks itself.
@@ -110,6 +113,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "hook",
             "init",
             "agent::session",
+            // The log goes through the masker.
+            "report",
         ],
     ),
     ("main", &["cli", "config", "process", "supervised"]),

@@ -186,7 +186,8 @@ async fn locks_that_a_killed_server_left_behind_stop_nothing() {
     scene.wait_until_ready().await;
     scene.server.kill_9().await;
     let branch = "refs/heads/feature/story-1-greet-the-world.lock";
-    let work = scene.control().with_file_name("work.git").join(branch);
+    let cell = "cells/story-1-greet-the-world.git";
+    let work = scene.control().with_file_name(cell).join(branch);
     let own = ["story/1/head.lock", "wip/1/1.lock"];
     let own = own.map(|name| scene.control().join("refs/huskies").join(name));
     let packed = scene.control().join("packed-refs.lock");

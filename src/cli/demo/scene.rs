@@ -7,7 +7,9 @@ use anyhow::{Context as _, ensure};
 use git2::{Oid, Repository, Signature};
 use tempfile::TempDir;
 
-use crate::config::server::{ForgeKind, Identity, RepoConfig, RepoSource, Retention, ServerConfig};
+use crate::config::server::{
+    ForgeKind, HttpConfig, Identity, RepoConfig, RepoSource, Retention, ServerConfig,
+};
 use crate::domain::account::Limits;
 use crate::domain::policy::Protection;
 use crate::domain::project::Runtime;
@@ -185,6 +187,8 @@ impl Scene {
                 .collect(),
             limits: Limits::default(),
             max_body_bytes: 0,
+            max_pending: 0,
+            http: HttpConfig::default(),
             identity: Identity::default(),
             retention: Retention::default(),
             agent_environment: Vec::new(),

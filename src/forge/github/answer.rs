@@ -76,7 +76,7 @@ impl Answer {
             401 => Err(ForgeError::Unauthorized {
                 message: format!(
                     "GitHub does not accept the token ({message}): it is wrong, expired or revoked; \
-                     put a valid one into the variable that `token_env` names"
+                     put a valid one where `token_env` or `token_file` says"
                 ),
             }),
             403 | 429 if self.is_rate_limit(&message) => Err(ForgeError::RetryAfter {

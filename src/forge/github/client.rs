@@ -4,28 +4,35 @@
 //! not used: models break when GitHub adds something, and its retries would post comments twice
 //! (the crate's `retry` feature is left out in Cargo.toml, so they are not even compiled).
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use octocrab::Octocrab;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::answer::{Answer, Headers};
 use crate::forge::ForgeError;
+use crate::secret::Secret;
 
 /// For a connection, and for every pause within an answer.
 const SILENCE: Duration = Duration::from_secs(20);
 /// For a whole request. GitHub itself gives up after 10 s.
 const DEADLINE: Duration = Duration::from_secs(45);
 
+/// Requests at the same time, of a hundred that GitHub allows an account ("Rate limits for the REST
+/// API", secondary limits): an account may have other programs.
+const AT_ONCE: usize = 32;
+
 /// Where GitHub's API is, and who asks.
 #[derive(Debug, Clone)]
 pub struct GithubSettings {
     /// The API's base: `https://api.github.com`, or `https://<host>/api/v3` on Enterprise Server.
     pub api_url: String,
-    /// A personal access token. Another one takes another [`super::Github`].
-    pub token: SecretString,
+    /// A personal access token. One that is rotated is taken at the next request.
+    pub token: Secret,
 }
 
 /// Why a client cannot be made. Never shows the token.
@@ -58,19 +65,52 @@ pub(super) struct Request<'a> {
     pub(super) what: &'a str,
 }
 
-/// A connection to one API with one token.
+/// The way to one API.
 pub(super) struct Client {
-    octocrab: Octocrab,
+    settings: GithubSettings,
     /// The path of the API's base, without a slash at its end.
     base_path: String,
+    /// octocrab holds on to the token that it was made with: another token takes another one.
+    session: Mutex<Arc<Session>>,
+    turns: Semaphore,
+}
+
+/// What belongs to one token.
+pub(super) struct Session {
+    token: SecretString,
+    octocrab: Octocrab,
+    /// The token's own login, asked for when it is first needed.
+    pub(super) own_login: OnceCell<String>,
+}
+
+impl Session {
+    fn new(settings: &GithubSettings, token: SecretString) -> Result<Self, InvalidSettings> {
+        let octocrab = Octocrab::builder()
+            .base_uri(api_url(settings))
+            .map_err(|_| InvalidSettings::ApiUrl(settings.api_url.clone()))?
+            .personal_token(usable(&token)?)
+            .set_connect_timeout(Some(SILENCE))
+            .set_read_timeout(Some(SILENCE))
+            .set_write_timeout(Some(SILENCE))
+            .build()
+            .map_err(|error| InvalidSettings::Tls(in_full(&error)))?;
+        Ok(Self {
+            token,
+            octocrab,
+            own_login: OnceCell::new(),
+        })
+    }
+}
+
+fn api_url(settings: &GithubSettings) -> &str {
+    settings.api_url.trim().trim_end_matches('/')
 }
 
 impl Client {
     /// Makes a client; nothing is sent. Must be called within a tokio runtime.
     pub(super) fn new(settings: &GithubSettings) -> Result<Self, InvalidSettings> {
         let invalid_url = || InvalidSettings::ApiUrl(settings.api_url.clone());
-        let api_url = settings.api_url.trim().trim_end_matches('/');
-        let (_, address) = api_url
+        let (_, address) = api_url(settings)
             .split_once("://")
             .filter(|(scheme, _)| ["https", "http"].contains(scheme))
             .ok_or_else(invalid_url)?;
@@ -81,19 +121,26 @@ impl Client {
             .find('/')
             .map_or("", |start| &address[start..])
             .to_owned();
-        let octocrab = Octocrab::builder()
-            .base_uri(api_url)
-            .map_err(|_| invalid_url())?
-            .personal_token(usable(&settings.token)?)
-            .set_connect_timeout(Some(SILENCE))
-            .set_read_timeout(Some(SILENCE))
-            .set_write_timeout(Some(SILENCE))
-            .build()
-            .map_err(|error| InvalidSettings::Tls(in_full(&error)))?;
+        let session = Session::new(settings, settings.token.current())?;
         Ok(Self {
-            octocrab,
+            settings: settings.clone(),
             base_path,
+            session: Mutex::new(Arc::new(session)),
+            turns: Semaphore::new(AT_ONCE),
         })
+    }
+
+    /// The session of the token as it is now.
+    pub(super) fn session(&self) -> Result<Arc<Session>, ForgeError> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = self.settings.token.current();
+        if token.expose_secret() != session.token.expose_secret() {
+            let fresh = Session::new(&self.settings, token);
+            *session = Arc::new(fresh.map_err(|error| ForgeError::Unauthorized {
+                message: error.to_string(),
+            })?);
+        }
+        Ok(Arc::clone(&session))
     }
 
     /// Asks and reads the JSON of a success.
@@ -113,7 +160,23 @@ impl Client {
 
     /// The answer as it is, refusals included.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, ForgeError> {
-        match tokio::time::timeout(DEADLINE, self.exchange(&request)).await {
+        let _turn = self.turns.acquire().await;
+        let session = self.session()?;
+        let answer = self.send_in(&session, &request).await?;
+        // Refused in the middle of a rotation: with a token that was replaced meanwhile.
+        let newest = self.session()?;
+        if answer.status == 401 && !Arc::ptr_eq(&session, &newest) {
+            return self.send_in(&newest, &request).await;
+        }
+        Ok(answer)
+    }
+
+    async fn send_in(
+        &self,
+        session: &Session,
+        request: &Request<'_>,
+    ) -> Result<Answer, ForgeError> {
+        match tokio::time::timeout(DEADLINE, self.exchange(session, request)).await {
             Ok(answer) => answer.map_err(|error| ForgeError::Unavailable {
                 message: in_full(&error),
             }),
@@ -127,14 +190,15 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, request: &Request<'_>) -> octocrab::Result<Answer> {
+    async fn exchange(&self, session: &Session, request: &Request<'_>) -> octocrab::Result<Answer> {
+        let octocrab = &session.octocrab;
         // With its base's path in front octocrab takes the path as it is.
         let uri = format!("{}{}", self.base_path, request.path);
         let response = match &request.method {
-            Method::Get => self.octocrab._get(uri).await?,
-            Method::Post(body) => self.octocrab._post(uri, Some(body)).await?,
-            Method::Patch(body) => self.octocrab._patch(uri, Some(body)).await?,
-            Method::Delete => self.octocrab._delete(uri, None::<&()>).await?,
+            Method::Get => octocrab._get(uri).await?,
+            Method::Post(body) => octocrab._post(uri, Some(body)).await?,
+            Method::Patch(body) => octocrab._patch(uri, Some(body)).await?,
+            Method::Delete => octocrab._delete(uri, None::<&()>).await?,
         };
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let headers = Headers {
@@ -147,7 +211,10 @@ impl Client {
             accepted_permissions: header("x-accepted-github-permissions"),
         };
         let status = response.status().as_u16();
-        let body = self.octocrab.body_to_string(response).await?;
+        // What repeats the token must not carry it into errors and reports.
+        let token = session.token.expose_secret().trim();
+        let body = octocrab.body_to_string(response).await?;
+        let body = body.replace(token, "[secret]");
         Ok(Answer {
             status,
             headers,
@@ -205,7 +272,7 @@ mod tests {
     fn made(api_url: &str, token: &str) -> Result<Client, InvalidSettings> {
         Client::new(&GithubSettings {
             api_url: api_url.to_owned(),
-            token: SecretString::from(token),
+            token: Secret::from(token),
         })
     }
 
@@ -240,6 +307,27 @@ mod tests {
             "/api/v3"
         );
         assert_eq!(made("http://127.0.0.1:80", "t").unwrap().base_path, "");
+    }
+
+    #[tokio::test]
+    async fn a_rotated_token_takes_a_new_session_and_an_unusable_one_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "ghp_one\n").unwrap();
+        let client = Client::new(&GithubSettings {
+            api_url: "http://127.0.0.1:80".to_owned(),
+            token: Secret::file(&file).unwrap(),
+        })
+        .unwrap();
+        let first = client.session().unwrap();
+        assert!(Arc::ptr_eq(&first, &client.session().unwrap()));
+        std::fs::write(&file, "ghp_é\n").unwrap();
+        let refused = client.session().err().unwrap();
+        assert!(!refused.to_string().contains("ghp_"), "{refused}");
+        std::fs::write(&file, "ghp_three\n").unwrap();
+        let third = client.session().unwrap();
+        assert_eq!(third.token.expose_secret(), "ghp_three");
+        assert!(!Arc::ptr_eq(&first, &third));
     }
 
     #[tokio::test]

@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde_json::json;
-use tokio::sync::OnceCell;
 
 pub use client::{GithubSettings, InvalidSettings};
 
@@ -24,11 +23,9 @@ const MOST_PAGES: usize = 100;
 /// The colour of stage labels.
 const STAGE_COLOR: &str = "5b8db8";
 
-/// One GitHub with one token, for any number of repositories.
+/// One GitHub, for any number of repositories.
 pub struct Github {
     client: Client,
-    /// The token's own login, asked for when it is first needed.
-    own_login: OnceCell<String>,
 }
 
 impl Github {
@@ -36,17 +33,17 @@ impl Github {
     pub fn new(settings: &GithubSettings) -> Result<Self, InvalidSettings> {
         Ok(Self {
             client: Client::new(settings)?,
-            own_login: OnceCell::new(),
         })
     }
 
     /// The login that the token belongs to.
-    pub async fn own_login(&self) -> Result<&str, ForgeError> {
-        let login = self
+    pub async fn own_login(&self) -> Result<String, ForgeError> {
+        let session = self.client.session()?;
+        let login = session
             .own_login
             .get_or_try_init(|| self.ask_own_login())
             .await?;
-        Ok(login)
+        Ok(login.clone())
     }
 
     async fn ask_own_login(&self) -> Result<String, ForgeError> {
@@ -180,7 +177,7 @@ impl Forge for Github {
         let own_login = self.own_login().await?;
         let comments = self.all_comments(story).await?;
         let own = comments.into_iter().find(|comment| {
-            comment.author().eq_ignore_ascii_case(own_login) && comment.begins_with(marker)
+            comment.author().eq_ignore_ascii_case(&own_login) && comment.begins_with(marker)
         });
         Ok(own.map(|comment| CommentId(comment.id.to_string())))
     }

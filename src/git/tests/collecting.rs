@@ -30,6 +30,7 @@ async fn an_untouched_worktree_has_nothing_to_merge_and_is_kept_all_the_same() {
             advanced: false,
             wip: None,
             markers: Vec::new(),
+            noticed: Vec::new(),
         }
     );
     assert_eq!(
@@ -168,14 +169,7 @@ async fn an_unfinished_merge_and_a_left_lock_do_not_hinder() {
             .status
             .success()
     );
-    fs::write(
-        world
-            .paths()
-            .work()
-            .join("worktrees/story-1-door/index.lock"),
-        "",
-    )
-    .unwrap();
+    fs::write(world.cell(1).join("worktrees/story-1-door/index.lock"), "").unwrap();
     story.collect(&repository, 1).await;
     assert!(wip(&world, 1, "a.txt").contains("<<<<<<<"));
 }
@@ -188,10 +182,7 @@ async fn a_worktree_without_its_git_file_or_its_registration_is_still_kept() {
     let head = world.commit(story.path(), &[("b.txt", "b")], "Work");
     write(story.path(), &[("new.txt", "new\n")]);
     fs::remove_file(story.path().join(".git")).unwrap();
-    world.git(
-        &world.paths().work(),
-        &["worktree", "prune", "--expire=now"],
-    );
+    world.git(&world.cell(1), &["worktree", "prune", "--expire=now"]);
     let collected = story.collect(&repository, 1).await;
     assert_eq!(collected.head, head);
     assert_eq!(wip(&world, 1, "new.txt"), "new");
@@ -335,7 +326,7 @@ async fn a_branch_with_damaged_objects_is_an_error_after_the_files_were_kept() {
     let repository = world.open(&world.clone()).await;
     let story = Story::begin(&repository, 1).await;
     write(story.path(), &[("new.txt", "new\n")]);
-    let file = world.paths().work().join("refs/heads/feature/story-1-door");
+    let file = world.cell(1).join("refs/heads/feature/story-1-door");
     fs::write(file, format!("{}\n", "f".repeat(40))).unwrap();
     repository.collect(&story.collecting(1)).await.unwrap_err();
     assert_eq!(wip(&world, 1, "new.txt"), "new");
@@ -356,7 +347,7 @@ async fn retiring_takes_a_last_snapshot_removes_the_folder_and_can_be_repeated()
             Retirement::Removed
         );
         assert!(!story.path().exists());
-        assert!(!world.paths().work().join("worktrees/story-1-door").exists());
+        assert!(!world.cell(1).join("worktrees/story-1-door").exists());
         assert_eq!(wip(&world, 1, "new.txt"), "new");
     }
     let again = repository.prepare_worktree(&story.spec).await.unwrap();
@@ -383,4 +374,30 @@ async fn a_file_whose_name_git_refuses_keeps_the_folder() {
         Retirement::Removed => panic!("the file is gone"),
     }
     assert!(story.path().join("git~1").exists());
+}
+
+#[tokio::test]
+async fn folders_too_deep_for_git_are_not_taken_for_nothing() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let story = Story::begin(&repository, 1).await;
+    write(story.path(), &[("new.txt", "new\n")]);
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
+    let mut place = rustix::fs::openat(rustix::fs::CWD, story.path(), flags, 0.into()).unwrap();
+    for _ in 0..1_500 {
+        rustix::fs::mkdirat(&place, "deep", 0o755.into()).unwrap();
+        place = rustix::fs::openat(&place, "deep", flags, 0.into()).unwrap();
+    }
+    story.collect(&repository, 1).await;
+    assert_eq!(wip(&world, 1, "new.txt"), "new");
+    match repository
+        .retire_worktree(&story.collecting(1))
+        .await
+        .unwrap()
+    {
+        Retirement::Kept { reason } => assert!(reason.contains("too deep"), "{reason}"),
+        Retirement::Removed => panic!("what is down there is gone"),
+    }
+    assert!(story.path().join("deep/deep").exists());
+    files::remove_tree(story.path()).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Nothing that was planted in a clone, in `work.git` or in a worktree ever runs.
+//! Nothing that was planted in a clone, in a cell or in a worktree ever runs.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -179,7 +179,7 @@ async fn whole_way(world: &World, repository: &Repository, trap: &Trap) -> Candi
     trap.assert_unsprung();
     world.commit(&worktree.path, &[("a.txt", "mended\n")], "Work");
     plant_submodule(world, trap, &worktree.path);
-    trap.plant_in(&world.paths().work());
+    trap.plant_in(&world.cell(1));
     write(
         &worktree.path,
         &[
@@ -285,7 +285,7 @@ async fn a_planted_merge_driver_does_not_resolve_a_conflict() {
     let story = Story::begin(&repository, 1).await;
     world.commit(story.path(), &[("a.txt", "ours\n")], "Work");
     let base = world.commit(&clone, &[("a.txt", "theirs\n")], "Elsewhere");
-    trap.plant_in(&world.paths().work());
+    trap.plant_in(&world.cell(1));
     trap.plant_in(&clone.join(".git"));
     repository.sync_base(None).await.unwrap();
     let head = story.collect(&repository, 1).await.head;
@@ -344,5 +344,394 @@ async fn the_traps_are_real() {
     assert!(
         sprung.contains("pre-commit") && sprung.contains("reference-transaction"),
         "{sprung}"
+    );
+}
+
+/// A blob that only the server has: what a secret of another story would be.
+fn secret_in_control(world: &World) -> Sha {
+    let file = world.at("secret");
+    fs::write(&file, "another story's secret\n").unwrap();
+    let control = world.paths().control();
+    let id = world.git(&control, &["hash-object", "-w", file.to_str().unwrap()]);
+    id.parse().unwrap()
+}
+
+/// Commits a tree that names `blob`, which the cell may not have.
+fn commit_by_hand(world: &World, story: &Story, entries: &str) -> Sha {
+    let list = world.at("entries");
+    fs::write(&list, entries).unwrap();
+    let text = format!("git mktree --missing -z < {}", list.display());
+    let output = Command::new("sh")
+        .args(["-c", &text])
+        .current_dir(story.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let arguments = ["commit-tree", "-p", "HEAD", "-m", "Odd", tree.trim()];
+    let commit = world.git(story.path(), &arguments);
+    world.git(story.path(), &["update-ref", "HEAD", &commit]);
+    commit.parse().unwrap()
+}
+
+#[tokio::test]
+async fn objects_of_the_server_do_not_come_along_by_their_name() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let secret = secret_in_control(&world);
+    let objects = world.paths().control().join("objects");
+    let (folder, rest) = secret.as_str().split_at(2);
+    for way in 1..=4 {
+        let story = Story::begin(&repository, way).await;
+        write(story.path(), &[("new.txt", "kept\n")]);
+        let cell = world.cell(way).join("objects");
+        match way {
+            1 => fs::write(
+                cell.join("info/alternates"),
+                format!("{}\n", objects.display()),
+            )
+            .unwrap(),
+            2 => {
+                fs::create_dir_all(cell.join(folder)).unwrap();
+                let target = objects.join(folder).join(rest);
+                std::os::unix::fs::symlink(target, cell.join(folder).join(rest)).unwrap();
+            }
+            3 => std::os::unix::fs::symlink(objects.join(folder), cell.join(folder)).unwrap(),
+            _ => {}
+        }
+        let stolen = format!("100644 blob {secret}\tstolen.txt\0");
+        commit_by_hand(&world, &story, &stolen);
+        if way == 4 {
+            fs::rename(&cell, world.at("real-objects")).unwrap();
+            std::os::unix::fs::symlink(&objects, &cell).unwrap();
+        }
+        let error = repository
+            .collect(&story.collecting(1))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("fetch"), "{way}: {error}");
+        if way != 1 {
+            assert!(error.contains("not followed"), "{way}: {error}");
+        }
+        let kept = format!("refs/huskies/wip/{way}/1:new.txt");
+        assert_eq!(
+            world.git(&world.paths().control(), &["show", &kept]),
+            "kept"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_cell_was_bent_into_is_put_back_and_reported() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let story = Story::begin(&repository, 1).await;
+    let head = world.commit(story.path(), &[("b.txt", "b")], "Work");
+    story.collect(&repository, 1).await;
+    let cell = world.cell(1);
+    let precious = world.at("precious");
+    write(
+        &precious,
+        &[
+            ("heads/feature/story-1-door", "precious"),
+            ("info/alternates", "precious"),
+            ("file", "precious"),
+        ],
+    );
+    let pipe = world.at("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
+    let config = read(cell.join("config"));
+    let replace = |name: &str, text: &str| {
+        files::remove_tree(&cell.join(name)).unwrap();
+        fs::write(cell.join(name), text).unwrap();
+    };
+    let redirect = |name: &str, target: &Path| {
+        files::remove_tree(&cell.join(name)).unwrap();
+        std::os::unix::fs::symlink(target, cell.join(name)).unwrap();
+    };
+    let sha256 = config.replace(
+        "worktreeConfig = true",
+        "worktreeConfig = true\n\tobjectFormat = sha256",
+    );
+    let elsewhere = format!("{config}[core]\n\tworktree = {}\n", precious.display());
+    let attacks: Vec<(&str, Box<dyn Fn()>)> = vec![
+        (
+            "alternates",
+            Box::new(|| replace("objects/info/alternates", "/nowhere\n")),
+        ),
+        (
+            "alternates",
+            Box::new(|| redirect("objects/info/alternates", &precious.join("file"))),
+        ),
+        ("`objects`", Box::new(|| redirect("objects", &precious))),
+        (
+            "`objects/info`",
+            Box::new(|| redirect("objects/info", &precious.join("info"))),
+        ),
+        ("`refs`", Box::new(|| redirect("refs", &precious))),
+        ("`worktrees`", Box::new(|| redirect("worktrees", &precious))),
+        (
+            "commondir",
+            Box::new(|| replace("commondir", "../../control.git\n")),
+        ),
+        (
+            "config.worktree",
+            Box::new(|| replace("config.worktree", "[core\n")),
+        ),
+        (
+            "settings",
+            Box::new(|| replace("config", "[core\n\tbroken")),
+        ),
+        ("settings", Box::new(|| replace("config", &sha256))),
+        ("settings", Box::new(|| replace("config", &elsewhere))),
+        (
+            "settings",
+            Box::new(|| redirect("config", &precious.join("file"))),
+        ),
+        ("settings", Box::new(|| redirect("config", &pipe))),
+    ];
+    for (said, attack) in attacks {
+        attack();
+        let again = repository.prepare_worktree(&story.spec).await.unwrap();
+        assert!(
+            again.noticed.iter().any(|notice| notice.contains(said)),
+            "{said}: {:?}",
+            again.noticed
+        );
+        assert_eq!((again.head, again.created), (head.clone(), false), "{said}");
+        assert_eq!(
+            world.git(story.path(), &["status", "--porcelain", "-b"]),
+            "## feature/story-1-door",
+            "{said}"
+        );
+        assert_eq!(
+            world.git(story.path(), &["fsck", "--no-dangling"]),
+            "",
+            "{said}"
+        );
+        story.collect(&repository, 1).await;
+    }
+    let text = ["heads/feature/story-1-door", "info/alternates", "file"];
+    assert_eq!(text.map(|name| read(precious.join(name))), ["precious"; 3]);
+}
+
+#[tokio::test]
+async fn settings_that_include_a_pipe_hold_nothing_up() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let story = Story::begin(&repository, 1).await;
+    let pipe = world.at("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
+    let include = format!("[include]\n\tpath = {}\n", pipe.display());
+    for name in ["config", "worktrees/story-1-door/config.worktree"] {
+        let file = world.cell(1).join(name);
+        fs::write(&file, read(&file) + &include).unwrap();
+    }
+    repository.prepare_worktree(&story.spec).await.unwrap();
+    let hooks = repository.hooks_dir(&story.worktree).unwrap();
+    repository
+        .set_hooks_path(&story.worktree, &hooks)
+        .await
+        .unwrap();
+    story.collect(&repository, 1).await;
+    let retired = repository.retire_worktree(&story.collecting(1)).await;
+    assert_eq!(retired.unwrap(), Retirement::Removed);
+}
+
+#[tokio::test]
+async fn links_in_place_of_refs_heads_and_admin_folders_lead_nowhere() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let control = world.paths().control();
+    for (number, name) in [
+        (1, "refs/heads/feature/story-1-door"),
+        (2, "refs/heads/feature"),
+        (3, "HEAD"),
+        (4, "worktrees/story-4-door/HEAD"),
+        (5, "worktrees/story-5-door"),
+        (6, "worktrees/story-6-door/commondir"),
+        (7, "packed-refs"),
+        (8, "worktrees/story-8-door/index"),
+    ] {
+        let story = Story::begin(&repository, number).await;
+        write(story.path(), &[("new.txt", "kept\n")]);
+        let path = world.cell(number).join(name);
+        files::remove_tree(&path).unwrap();
+        std::os::unix::fs::symlink(&control, &path).unwrap();
+        let collected = story.collect(&repository, 1).await;
+        assert_eq!(collected.head, story.spec.base, "{name}");
+        let kept = format!("refs/huskies/wip/{number}/1:new.txt");
+        assert_eq!(world.git(&control, &["show", &kept]), "kept", "{name}");
+        let again = repository.prepare_worktree(&story.spec).await.unwrap();
+        assert_eq!(
+            (again.head, again.created),
+            (story.spec.base.clone(), false),
+            "{name}"
+        );
+        assert_eq!(
+            world.git(story.path(), &["status", "--porcelain"]),
+            "?? new.txt",
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_refs_without_end_is_an_error_after_the_files_were_kept() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let story = Story::begin(&repository, 1).await;
+    write(story.path(), &[("new.txt", "kept\n")]);
+    files::remove_tree(&world.cell(1).join("refs/heads/feature")).unwrap();
+    let mut text = String::new();
+    for number in 0..1_000_000 {
+        text.push_str(&format!("{} refs/heads/{number}\n", story.spec.base));
+    }
+    fs::write(world.cell(1).join("packed-refs"), text).unwrap();
+    let error = repository.collect(&story.collecting(1)).await.unwrap_err();
+    assert!(
+        matches!(&error, GitError::Damaged { message } if message.contains("packed-refs")),
+        "{error}"
+    );
+    let control = world.paths().control();
+    assert_eq!(
+        world.git(&control, &["show", "refs/huskies/wip/1/1:new.txt"]),
+        "kept"
+    );
+    assert!(story.path().join("new.txt").exists());
+}
+
+#[tokio::test]
+async fn more_branches_than_can_be_kept_leave_the_worktree_where_it_is() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let story = Story::begin(&repository, 1).await;
+    let mut text = String::new();
+    for number in 0..20_000 {
+        text.push_str(&format!("{} refs/heads/{number}\n", story.spec.base));
+    }
+    fs::write(world.cell(1).join("packed-refs"), text).unwrap();
+    match repository
+        .retire_worktree(&story.collecting(1))
+        .await
+        .unwrap()
+    {
+        Retirement::Kept { reason } => assert!(reason.contains("branches and tags"), "{reason}"),
+        Retirement::Removed => panic!("not everything was kept"),
+    }
+    assert!(story.path().join("a.txt").exists());
+}
+
+#[tokio::test]
+async fn trees_that_no_honest_git_makes_are_refused_and_the_files_kept() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let blob = "100644 blob 257cc5642cb1a054f08cc83f2d943e56fd3ebe99";
+    for (number, name) in [
+        (1, ".GIT"),
+        (2, ".git"),
+        (3, "git~1"),
+        (4, ".."),
+        (5, ".g\u{200c}it"),
+    ] {
+        let story = Story::begin(&repository, number).await;
+        write(
+            story.path(),
+            &[("new.txt", "foo\n"), ("kept.txt", "kept\n")],
+        );
+        world.git(story.path(), &["hash-object", "-w", "new.txt"]);
+        commit_by_hand(&world, &story, &format!("{blob}\t{name}\0"));
+        let error = repository
+            .collect(&story.collecting(1))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("fetch failed"), "{name}: {error}");
+        let kept = format!("refs/huskies/wip/{number}/1:kept.txt");
+        assert_eq!(
+            world.git(&world.paths().control(), &["show", &kept]),
+            "kept",
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_submodule_of_nowhere_is_recorded_and_not_fetched() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let trap = Trap::new(&world);
+    let story = Story::begin(&repository, 1).await;
+    let link = format!("160000,{},inner", "a".repeat(40));
+    world.git(
+        story.path(),
+        &["update-index", "--add", "--cacheinfo", &link],
+    );
+    let url = format!("ext::{}", trap.command);
+    let modules = format!("[submodule \"inner\"]\n\tpath = inner\n\turl = {url}\n");
+    write(story.path(), &[(".gitmodules", &modules)]);
+    world.git(story.path(), &["add", ".gitmodules"]);
+    world.git(story.path(), &["commit", "-q", "-m", "Inner"]);
+    let outcome = repository.collect(&story.collecting(1)).await;
+    if let Ok(collected) = outcome {
+        repository
+            .checkout("accept", &collected.head)
+            .await
+            .unwrap();
+        candidate(&repository, &story.spec.base, &collected.head).await;
+    }
+    trap.assert_unsprung();
+}
+
+/// Folders in folders in folders: `depth` of them.
+fn deep_tree(world: &World, story: &Story, depth: usize) -> Sha {
+    let control = git2::Repository::open(world.cell(1)).unwrap();
+    let blob = control.blob(b"deep\n").unwrap();
+    let mut builder = control.treebuilder(None).unwrap();
+    builder.insert("file", blob, 0o100_644).unwrap();
+    let mut tree = builder.write().unwrap();
+    for _ in 0..depth {
+        let mut builder = control.treebuilder(None).unwrap();
+        builder.insert("d", tree, 0o040_000).unwrap();
+        tree = builder.write().unwrap();
+    }
+    let arguments = ["commit-tree", "-p", "HEAD", "-m", "Deep", &tree.to_string()];
+    let commit = world.git(story.path(), &arguments);
+    world.git(story.path(), &["update-ref", "HEAD", &commit]);
+    commit.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_tree_of_endless_depth_is_an_error_and_the_files_are_kept() {
+    let world = World::new();
+    let repository = world.open(&world.clone()).await;
+    let story = Story::begin(&repository, 1).await;
+    write(story.path(), &[("new.txt", "kept\n")]);
+    deep_tree(&world, &story, 20_000);
+    let error = repository
+        .collect(&story.collecting(1))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("fetch failed"), "{error}");
+    let control = world.paths().control();
+    assert_eq!(
+        world.git(&control, &["show", "refs/huskies/wip/1/1:new.txt"]),
+        "kept"
     );
 }

@@ -1,12 +1,16 @@
 //! The git room against real repositories.
 
 mod candidates;
+mod cells;
 mod checkouts;
 mod clones;
 mod collecting;
 mod commands;
+mod faults;
 mod fetching;
+mod former;
 mod hostile;
+mod pace;
 mod remotes;
 mod worktrees;
 
@@ -134,6 +138,11 @@ impl World {
 
     fn paths(&self) -> RepoPaths {
         RepoPaths::new(self.at("data/repo"))
+    }
+
+    /// The repository of the story with this number.
+    fn cell(&self, number: u64) -> PathBuf {
+        self.paths().cell(&format!("story-{number}-door"))
     }
 
     async fn open_source(&self, source: Source) -> Result<Repository> {

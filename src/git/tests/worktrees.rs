@@ -28,7 +28,7 @@ async fn git_itself_accepts_the_worktree_as_one_of_its_own() {
     let world = World::new();
     let repository = world.open(&world.clone()).await;
     let story = Story::begin(&repository, 1).await;
-    let work = world.paths().work();
+    let work = world.cell(1);
     let list = world.git(&work, &["worktree", "list", "--porcelain"]);
     assert!(
         list.contains(&format!("worktree {}", story.path().display())),
@@ -76,7 +76,7 @@ async fn what_ties_a_worktree_to_its_repository_is_mended_one_by_one() {
     let story = Story::begin(&repository, 1).await;
     world.commit(story.path(), &[("b.txt", "b")], "Work");
     write(story.path(), &[("a.txt", "changed\n")]);
-    let admin = world.paths().work().join("worktrees/story-1-door");
+    let admin = world.cell(1).join("worktrees/story-1-door");
     let broken =
         ["HEAD", "commondir", "gitdir", "index", "config.worktree"].map(|name| admin.join(name));
     for path in broken
@@ -110,7 +110,7 @@ async fn locks_and_links_that_were_left_behind_go() {
     let world = World::new();
     let repository = world.open(&world.clone()).await;
     let story = Story::begin(&repository, 1).await;
-    let admin = world.paths().work().join("worktrees/story-1-door");
+    let admin = world.cell(1).join("worktrees/story-1-door");
     fs::write(admin.join("index.lock"), "").unwrap();
     let precious = world.at("precious");
     fs::write(&precious, "precious").unwrap();
@@ -128,7 +128,7 @@ async fn settings_that_git_cannot_read_any_more_are_written_anew() {
     let world = World::new();
     let repository = world.open(&world.clone()).await;
     let story = Story::begin(&repository, 1).await;
-    fs::write(world.paths().work().join("config"), "[core\n\tbroken").unwrap();
+    fs::write(world.cell(1).join("config"), "[core\n\tbroken").unwrap();
     repository.prepare_worktree(&story.spec).await.unwrap();
     world.commit(story.path(), &[("b.txt", "b")], "Work");
 }
@@ -194,7 +194,7 @@ async fn a_story_branch_that_was_put_somewhere_else_is_put_back_with_the_folder(
     fs::remove_dir_all(story.path()).unwrap();
     let base = story.spec.base.as_str();
     world.git(
-        &world.paths().work(),
+        &world.cell(1),
         &["update-ref", &story.spec.branch.full(), base],
     );
     assert_eq!(
@@ -314,7 +314,7 @@ fn leave_lock(repository: &Path, name: &str) {
 async fn the_lock_that_a_killed_server_left_on_a_story_branch_is_taken_away() {
     let world = World::new();
     let repository = world.open(&world.clone()).await;
-    leave_lock(&world.paths().work(), "refs/heads/feature/story-7-door");
+    leave_lock(&world.cell(7), "refs/heads/feature/story-7-door");
     let story = Story::begin(&repository, 7).await;
     assert_eq!(world.sha(story.path(), "HEAD"), story.spec.base);
 }

@@ -139,12 +139,9 @@ pub(super) fn timer(id: &SubjectId, name: &str, at: Timestamp) -> TimerWrite {
     }
 }
 
-/// The `version`-th step of a subject: a delivery that is taken, an event, a state, an act.
+/// The `version`-th step of a subject: an event, a state, an act.
 pub(in crate::store) fn step(id: &SubjectId, version: u64) -> Commit {
-    let delivery = delivery(&format!("delivery-{version}"));
     Commit {
-        taken: vec![delivery.id.clone()],
-        deliveries: vec![delivery],
         events: vec![record(id, version)],
         subjects: vec![subject_write(id, version - 1, version)],
         acts: vec![act(id, version, 0)],
@@ -160,9 +157,4 @@ pub(in crate::store) async fn assert_steps(store: &dyn Store, id: &SubjectId, ve
     assert_eq!(store.pending_acts().await.unwrap(), acts);
     let log: Vec<_> = (1..=version).map(|n| (n, record(id, n))).collect();
     assert_eq!(store.events(id, 0).await.unwrap(), log);
-    for n in 1..=version + 1 {
-        let id = format!("delivery-{n}").parse().unwrap();
-        assert_eq!(store.has_delivery(&id).await.unwrap(), n <= version);
-    }
-    assert_eq!(store.pending_deliveries().await.unwrap(), []);
 }

@@ -107,14 +107,27 @@ struct DeliveryRow {
     reason: Option<String>,
 }
 
-pub(super) async fn pending_deliveries(pool: &SqlitePool) -> Result<Vec<NewDelivery>, Failure> {
+pub(super) async fn pending_deliveries(
+    pool: &SqlitePool,
+    limit: u32,
+) -> Result<Vec<NewDelivery>, Failure> {
     let rows: Vec<DeliveryRow> = sqlx::query_as(
         "SELECT id, received_at, name, content, reason FROM deliveries
-         WHERE taken = 0 AND content IS NOT NULL ORDER BY seq",
+         WHERE taken = 0 AND content IS NOT NULL ORDER BY seq LIMIT ?",
     )
+    .bind(limit)
     .fetch_all(pool)
     .await?;
     rows.into_iter().map(DeliveryRow::into_delivery).collect()
+}
+
+pub(super) async fn inbox_depth(pool: &SqlitePool) -> Result<u64, Failure> {
+    let depth = sqlx::query_scalar(
+        "SELECT count(*) FROM deliveries WHERE taken = 0 AND content IS NOT NULL",
+    )
+    .fetch_one(pool)
+    .await?;
+    count(depth)
 }
 
 impl DeliveryRow {

@@ -1,5 +1,7 @@
 //! Rows out of domain values. Everything here runs inside one transaction of the caller's.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::{SqliteConnection, SqlitePool};
@@ -20,9 +22,6 @@ pub(super) async fn apply(
     connection: &mut SqliteConnection,
     commit: &Commit,
 ) -> Result<(), Failure> {
-    for delivery in &commit.deliveries {
-        insert_delivery(connection, delivery).await?;
-    }
     for id in &commit.taken {
         take_delivery(connection, id).await?;
     }
@@ -53,33 +52,61 @@ pub(super) async fn apply(
     Ok(())
 }
 
-async fn insert_delivery(
-    connection: &mut SqliteConnection,
-    delivery: &NewDelivery,
-) -> Result<(), Failure> {
-    let inserted = sqlx::query(
-        "INSERT INTO deliveries (id, received_at, name, content, reason) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO NOTHING",
+/// One statement for any number of deliveries, which is a transaction by itself: with one for each,
+/// most of the time would go into handing them over. `true` for those that are new.
+pub(super) async fn receive(
+    writer: &SqlitePool,
+    deliveries: &[NewDelivery],
+) -> Result<Vec<bool>, Failure> {
+    let rows = deliveries
+        .iter()
+        .map(Arrived::of)
+        .collect::<Result<Vec<_>, _>>()?;
+    let inserted: Vec<String> = sqlx::query_scalar(
+        "INSERT INTO deliveries (id, received_at, name, content, reason)
+         SELECT value ->> 'id', value ->> 'received_at', value ->> 'name', value ->> 'content',
+                value ->> 'reason'
+         FROM json_each(?) WHERE true ORDER BY key
+         ON CONFLICT (id) DO NOTHING RETURNING id",
     )
-    .bind(delivery.id.as_str())
-    .bind(time(delivery.received_at))
-    .bind(&delivery.event)
-    .bind(delivery.content.as_ref().map(json).transpose()?)
-    .bind(&delivery.reason)
-    .execute(connection)
+    .bind(json(&rows)?)
+    .fetch_all(writer)
     .await?;
-    if inserted.rows_affected() == 0 {
-        let id = delivery.id.clone();
-        return Err(StoreError::DuplicateDelivery { id }.into());
+    let mut inserted: HashSet<String> = inserted.into_iter().collect();
+    let is_new = |delivery: &NewDelivery| inserted.remove(delivery.id.as_str());
+    Ok(deliveries.iter().map(is_new).collect())
+}
+
+/// A row of the inbox, on its way to SQLite.
+#[derive(Serialize)]
+struct Arrived<'a> {
+    id: &'a str,
+    received_at: String,
+    name: &'a str,
+    content: Option<String>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Arrived<'a> {
+    fn of(delivery: &'a NewDelivery) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: delivery.id.as_str(),
+            received_at: time(delivery.received_at),
+            name: &delivery.event,
+            content: delivery.content.as_ref().map(json).transpose()?,
+            reason: delivery.reason.as_deref(),
+        })
     }
-    Ok(())
 }
 
 async fn take_delivery(connection: &mut SqliteConnection, id: &DeliveryId) -> Result<(), Failure> {
-    sqlx::query("UPDATE deliveries SET taken = 1 WHERE id = ?")
+    let taken = sqlx::query("UPDATE deliveries SET taken = 1 WHERE id = ? AND taken = 0")
         .bind(id.as_str())
         .execute(connection)
         .await?;
+    if taken.rows_affected() == 0 {
+        return Err(StoreError::TakenAlready { id: id.clone() }.into());
+    }
     Ok(())
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use huskies::domain::id::StoryId;
 use huskies::forge::{CommentId, Forge, Github, GithubSettings};
 use jiff::Timestamp;
-use secrecy::SecretString;
 
 use super::{SHA, repo, sha};
 use crate::support::github_model::{GithubModel, TOKEN};
@@ -25,10 +24,9 @@ pub(super) enum People {
 impl Bench {
     pub(super) fn github() -> Self {
         let model = GithubModel::start("octo/app");
-        let token = SecretString::from(TOKEN);
         let settings = GithubSettings {
             api_url: model.url().to_owned(),
-            token,
+            token: TOKEN.into(),
         };
         let forge = Arc::new(Github::new(&settings).unwrap());
         Self {

@@ -10,6 +10,7 @@ pub(crate) mod local_forge;
 pub(crate) mod patience;
 pub(crate) mod pause;
 pub(crate) mod project;
+pub(crate) mod raw;
 pub(crate) mod repository;
 pub(crate) mod scene;
 pub(crate) mod server;

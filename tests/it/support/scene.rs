@@ -186,6 +186,10 @@ impl Scene {
         self.folder.path()
     }
 
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     pub(crate) async fn story(&self, story: u64) -> Value {
         self.server.get(&api_path(story, "")).await.body
     }

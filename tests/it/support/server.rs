@@ -1,5 +1,7 @@
 //! The real binary: `huskies serve`, started, killed and started again on the same data.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
@@ -18,8 +20,9 @@ use super::patience::PATIENCE;
 pub(crate) struct Config {
     listen: &'static str,
     data_dir: PathBuf,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    webhook: Option<Webhook>,
+    webhook: BTreeMap<&'static str, u64>,
+    http: BTreeMap<&'static str, u64>,
+    limits: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     forge: Option<Forges>,
     repo: Vec<Repo>,
@@ -35,11 +38,6 @@ struct Agents {
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Webhook {
-    max_body_bytes: u64,
-}
-
-#[derive(Debug, Clone, Serialize)]
 struct Forges {
     github: Github,
 }
@@ -47,8 +45,12 @@ struct Forges {
 #[derive(Debug, Clone, Serialize)]
 struct Github {
     api_url: String,
-    token_env: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_env: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_file: Option<PathBuf>,
     webhook_secret_envs: Vec<&'static str>,
+    webhook_secret_files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -72,7 +74,9 @@ impl Config {
         Self {
             listen: "127.0.0.1:0",
             data_dir: data_dir.to_owned(),
-            webhook: None,
+            webhook: BTreeMap::new(),
+            http: BTreeMap::new(),
+            limits: BTreeMap::new(),
             forge,
             repo: vec![repo],
             retention: toml::Table::new(),
@@ -84,8 +88,10 @@ impl Config {
     pub(crate) fn github(data_dir: &Path, api_url: &str, path: &Path) -> Self {
         let github = Github {
             api_url: api_url.to_owned(),
-            token_env: "HUSKIES_GITHUB_TOKEN",
+            token_env: Some("HUSKIES_GITHUB_TOKEN"),
+            token_file: None,
             webhook_secret_envs: vec!["HUSKIES_WEBHOOK_SECRET", "HUSKIES_OLD_WEBHOOK_SECRET"],
+            webhook_secret_files: Vec::new(),
         };
         let repo = Repo {
             name: REPO,
@@ -147,10 +153,51 @@ impl Config {
         self
     }
 
-    pub(crate) fn max_body_bytes(mut self, bytes: u64) -> Self {
-        self.webhook = Some(Webhook {
-            max_body_bytes: bytes,
+    /// Another repository on the same GitHub.
+    pub(crate) fn also(mut self, name: &'static str, url: &str) -> Self {
+        self.repo.push(Repo {
+            name,
+            path: None,
+            clone_url: Some(url.to_owned()),
+            forge: "github",
+            base_branch: None,
+            free_paths: Vec::new(),
         });
+        self
+    }
+
+    /// Secrets from these files and from nowhere else.
+    pub(crate) fn secret_files(mut self, token: &Path, webhook_secrets: &Path) -> Self {
+        if let Some(Forges { github }) = &mut self.forge {
+            github.token_env = None;
+            github.token_file = Some(token.to_owned());
+            github.webhook_secret_envs = Vec::new();
+            github.webhook_secret_files = vec![webhook_secrets.to_owned()];
+        }
+        self
+    }
+
+    pub(crate) fn max_body_bytes(mut self, bytes: u64) -> Self {
+        self.webhook.insert("max_body_bytes", bytes);
+        self
+    }
+
+    /// How deep the inbox may get.
+    pub(crate) fn max_pending(mut self, deliveries: u64) -> Self {
+        self.webhook.insert("max_pending", deliveries);
+        self
+    }
+
+    /// A key of `[http]`.
+    pub(crate) fn http(mut self, key: &'static str, value: u64) -> Self {
+        self.http.insert(key, value);
+        self
+    }
+
+    /// How many agents may run at the same time, and money for them.
+    pub(crate) fn agents(mut self, agents: u64) -> Self {
+        self.limits.insert("agents", agents);
+        self.limits.insert("per_day_usd", agents * 100);
         self
     }
 }
@@ -247,6 +294,23 @@ impl Server {
         })
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.url.trim_start_matches("http://");
+        address.parse().expect("an address and a port")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().expect("the server runs")
+    }
+
+    /// The token of the API, from where the command line finds it.
+    pub(crate) fn api_token(&self, data_dir: &Path) -> String {
+        let file = std::fs::read(data_dir.join("server.json")).expect("a running server has one");
+        let file: Value = serde_json::from_slice(&file).expect("it is JSON");
+        file["token"].as_str().expect("it has a token").to_owned()
+    }
+
     /// Everything it wrote to stderr, over all restarts.
     pub(crate) fn log(&self) -> String {
         standard_error(&self.folder)
@@ -281,13 +345,18 @@ impl Server {
             .expect("a child can be waited for")
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.id().expect("the server runs")
-    }
-
     /// Starts it again on the same data, on another port.
     pub(crate) async fn restart(&mut self) {
-        *self = Self::spawn(&self.folder, &self.config, |serve| serve)
+        self.restart_with(&[]).await;
+    }
+
+    /// The same with more variables in its environment.
+    pub(crate) async fn restart_with(&mut self, variables: &[(&str, &str)]) {
+        let change = |mut serve: Command| {
+            serve.envs(variables.iter().copied());
+            serve
+        };
+        *self = Self::spawn(&self.folder, &self.config, change)
             .await
             .unwrap_or_else(|status| {
                 panic!(

@@ -25,8 +25,11 @@ impl Turn {
             StoryEvent::MoneyDelayed { because, until, .. } => self.money_delayed(because, *until),
             StoryEvent::MoneyRefused { reason, .. } => self.money_refused(reason),
             StoryEvent::WorktreeReady {
-                head, hook_trouble, ..
-            } => self.worktree_ready(head, hook_trouble.as_deref()),
+                head,
+                hook_trouble,
+                noticed,
+                ..
+            } => self.worktree_ready(head, hook_trouble.as_deref(), noticed),
             StoryEvent::WorktreeFailed { message, .. } => self.worktree_failed(message),
             StoryEvent::AgentStarted { process, .. } => self.agent_started(process),
             StoryEvent::SessionSeen { session, .. } => self.session_seen(session),
@@ -198,6 +201,7 @@ impl Turn {
             advanced: false,
             wip: None,
             markers: Vec::new(),
+            noticed: Vec::new(),
         })
     }
 
@@ -234,11 +238,17 @@ impl Turn {
         Ok(())
     }
 
-    fn worktree_ready(&mut self, head: &Sha, hook_trouble: Option<&str>) -> Result<(), Refusal> {
+    fn worktree_ready(
+        &mut self,
+        head: &Sha,
+        hook_trouble: Option<&str>,
+        noticed: &[String],
+    ) -> Result<(), Refusal> {
         let at = Progress::Preparing;
         let Phase::Preparing(engagement) = self.expect("worktree_ready", at, at)?.clone() else {
             return Err(self.illegal("worktree_ready"));
         };
+        self.remember_tampering(noticed);
         if let Some(trouble) = hook_trouble {
             self.remember(format!(
                 "The pre-commit hook could not be installed here: {trouble}"

@@ -180,6 +180,7 @@ impl Turn {
         let Phase::Collecting { agent, end, then } = phase else {
             return Err(self.illegal("work_collected"));
         };
+        self.remember_tampering(&collected.noticed);
         self.note_head(collected);
         self.publish_wip(collected);
         match then {

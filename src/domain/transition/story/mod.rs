@@ -210,4 +210,13 @@ impl Turn {
             text: text.into(),
         });
     }
+
+    /// What somebody did to the worktree's git data that no attempt has to do there.
+    fn remember_tampering(&mut self, noticed: &[String]) {
+        for what in noticed {
+            self.remember(format!(
+                "Tampering was noticed in the worktree's git data: {what}"
+            ));
+        }
+    }
 }

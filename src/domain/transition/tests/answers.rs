@@ -94,6 +94,7 @@ impl World {
                 attempt: *attempt,
                 head: base.clone(),
                 hook_trouble: dice.luck(5).then_some(message),
+                noticed: Vec::new(),
             }),
             Act::Collect { attempt, .. } if dice.luck(30) => Some(StoryEvent::WorkNotCollected {
                 attempt: *attempt,
@@ -144,6 +145,7 @@ impl World {
             advanced: advanced.is_some(),
             wip: None,
             markers,
+            noticed: Vec::new(),
         }
     }
 

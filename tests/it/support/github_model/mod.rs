@@ -29,7 +29,7 @@ pub(crate) use state::{Comment, Issue, RecordedRequest, Status};
 
 use state::State;
 
-/// The token that the model accepts; every other one is answered 401.
+/// The token that the model accepts unless a test changes that; every other one is answered 401.
 pub(crate) const TOKEN: &str = "ghp_model0123456789";
 /// The secret that deliveries are signed with unless a test signs them anew.
 pub(crate) const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
@@ -172,6 +172,21 @@ impl GithubModel {
         by: &str,
     ) -> Delivery {
         self.change(|state| state.push(branch, before, after, by))
+    }
+
+    /// The owner makes another token; the ones before stay good.
+    pub(crate) fn add_token(&self, token: &str) {
+        self.change(|state| state.tokens.push(token.to_owned()));
+    }
+
+    /// A token is refused from now on.
+    pub(crate) fn revoke_token(&self, token: &str) {
+        self.change(|state| state.tokens.retain(|good| good != token));
+    }
+
+    /// The token of the last request that was let in.
+    pub(crate) fn last_token(&self) -> Option<String> {
+        self.shared.lock().last_token.clone()
     }
 
     /// What GitHub sends when a webhook was just set up.

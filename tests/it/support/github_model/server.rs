@@ -13,10 +13,10 @@ use axum::http::{HeaderValue, Response};
 use axum::middleware::{Next, from_fn_with_state};
 use tokio::sync::oneshot;
 
+use super::Shared;
 use super::fault::{Answer, Fault};
 use super::routes;
 use super::state::{RecordedRequest, State};
-use super::{Shared, TOKEN};
 
 const RATE_LIMIT: u32 = 5_000;
 
@@ -125,9 +125,11 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
             "Request forbidden by administrative rules.",
         ));
     }
-    if !is_authorized(parts) {
+    let token = token_of(parts);
+    if !state.tokens.contains(&token) {
         return Admission::Refused(Answer::new(401, "Bad credentials"));
     }
+    state.last_token = Some(token);
     if state.rate_limit_remaining == 0 {
         return Admission::Refused(Answer::new(403, "API rate limit exceeded for user ID 1."));
     }
@@ -135,15 +137,17 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
     Admission::Admitted(state.faults.take(method, path))
 }
 
-fn is_authorized(parts: &Parts) -> bool {
+/// Empty when there is none.
+fn token_of(parts: &Parts) -> String {
     let header = parts
         .headers
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    ["Bearer ", "token "]
+    let token = ["Bearer ", "token "]
         .iter()
-        .any(|scheme| header.strip_prefix(scheme) == Some(TOKEN))
+        .find_map(|scheme| header.strip_prefix(scheme));
+    token.unwrap_or_default().to_owned()
 }
 
 /// A fault's own headers win.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::delivery::Delivery;
 use super::fault::Faults;
-use super::{OWN_LOGIN, json};
+use super::{OWN_LOGIN, TOKEN, json};
 
 /// An issue as it is now.
 #[derive(Debug, Clone)]
@@ -66,6 +66,9 @@ pub(super) struct Label {
 /// Everything the model knows.
 pub(super) struct State {
     pub(super) repo: String,
+    /// Every token that is accepted, and the one that was used last.
+    pub(super) tokens: Vec<String>,
+    pub(super) last_token: Option<String>,
     pub(super) default_branch: String,
     pub(super) now: Timestamp,
     pub(super) issues: BTreeMap<u64, Issue>,
@@ -87,6 +90,8 @@ impl State {
     pub(super) fn new(repo: &str) -> Self {
         Self {
             repo: repo.to_owned(),
+            tokens: vec![TOKEN.to_owned()],
+            last_token: None,
             default_branch: "main".to_owned(),
             now: "2026-01-01T00:00:00Z".parse().expect("a constant"),
             issues: BTreeMap::new(),

@@ -375,3 +375,31 @@ fn uncommitted_work_goes_to_the_remote_where_the_project_says_so() {
       some is not -> coding 1: judging | publish_branch; tell repo head_known; publish_wip; start accept-7-1-1; huskies/gates pending
     ");
 }
+
+#[test]
+fn tampering_is_remembered_where_it_was_noticed() {
+    let noticed = vec!["`refs` had been replaced".to_owned()];
+    let preparing = Scene::new().preparing();
+    let mut ready = preparing.worktree_ready();
+    if let StoryEvent::WorktreeReady { noticed: found, .. } = &mut ready {
+        found.clone_from(&noticed);
+    }
+    let running = Scene::new().running();
+    let ended = running.after(running.agent_ended(End::Finished));
+    let mut kept = ended.committed(20);
+    if let StoryEvent::WorkCollected { collected, .. } = &mut kept {
+        collected.noticed = noticed;
+    }
+    for (scene, event) in [(preparing, ready), (ended, kept)] {
+        let before = scene.story.recent.len();
+        let after = scene.after(event).story.recent;
+        let texts: Vec<&str> = after[before..]
+            .iter()
+            .map(|recent| recent.text.as_str())
+            .collect();
+        assert_eq!(
+            texts,
+            ["Tampering was noticed in the worktree's git data: `refs` had been replaced"]
+        );
+    }
+}

@@ -38,6 +38,7 @@ fn a_merge_that_fails_is_repaired_once_and_then_blocks() {
             advanced: true,
             wip: None,
             markers: Vec::new(),
+            noticed: Vec::new(),
         },
     };
     let mut with_markers = same_tree.clone();

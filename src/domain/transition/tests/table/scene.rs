@@ -170,6 +170,7 @@ impl Scene {
             attempt: self.attempt_number(),
             head: sha(1),
             hook_trouble: None,
+            noticed: Vec::new(),
         }
     }
 
@@ -218,6 +219,7 @@ impl Scene {
                 advanced,
                 wip: None,
                 markers: Vec::new(),
+                noticed: Vec::new(),
             },
         }
     }

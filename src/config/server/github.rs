@@ -1,0 +1,155 @@
+//! `[forge.github]`: where GitHub is, and the secrets it is used with.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::super::environment::Environment;
+use super::super::error::{ConfigError, value_error};
+use crate::secret::Secret;
+
+const GITHUB_API: &str = "https://api.github.com";
+const TOKEN_ENV: &str = "HUSKIES_GITHUB_TOKEN";
+const WEBHOOK_SECRET_ENV: &str = "HUSKIES_WEBHOOK_SECRET";
+const TOKEN_PURPOSE: &str = "set it to a token that may write issues, statuses and contents";
+const SECRET_PURPOSE: &str = "set it to the secret that you gave the webhook on GitHub";
+
+#[derive(Debug, Clone)]
+pub struct GitHubConfig {
+    pub api_url: String,
+    pub token: Secret,
+    /// Each of them is valid; never empty.
+    pub webhook_secrets: Vec<Secret>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawGitHub {
+    api_url: Option<String>,
+    token_env: Option<String>,
+    token_file: Option<PathBuf>,
+    webhook_secret_envs: Option<Vec<String>>,
+    webhook_secret_files: Vec<PathBuf>,
+}
+
+impl RawGitHub {
+    /// Relative files begin at `folder`.
+    pub(super) fn check(
+        self,
+        environment: &Environment,
+        folder: &Path,
+    ) -> Result<GitHubConfig, ConfigError> {
+        let token = match (&self.token_file, &self.token_env) {
+            (Some(_), Some(_)) => {
+                let message = "`token_env` is there too: name one of them";
+                return Err(value_error("forge.github.token_file", message));
+            }
+            (Some(file), None) => in_file("forge.github.token_file", &folder.join(file))?,
+            (None, name) => {
+                let name = name.as_deref().unwrap_or(TOKEN_ENV);
+                in_variable(environment, name, TOKEN_PURPOSE)?
+            }
+        };
+        Ok(GitHubConfig {
+            webhook_secrets: self.webhook_secrets(environment, folder)?,
+            token,
+            api_url: self.api_url.unwrap_or_else(|| GITHUB_API.to_owned()),
+        })
+    }
+
+    /// Those of files and of variables; the default variable only where nothing else is named.
+    fn webhook_secrets(
+        &self,
+        environment: &Environment,
+        folder: &Path,
+    ) -> Result<Vec<Secret>, ConfigError> {
+        let default = || {
+            if self.webhook_secret_files.is_empty() {
+                vec![WEBHOOK_SECRET_ENV.to_owned()]
+            } else {
+                Vec::new()
+            }
+        };
+        let names = self.webhook_secret_envs.clone().unwrap_or_else(default);
+        let variables = names
+            .iter()
+            .map(|name| in_variable(environment, name, SECRET_PURPOSE));
+        let files = self
+            .webhook_secret_files
+            .iter()
+            .map(|file| in_file("forge.github.webhook_secret_files", &folder.join(file)));
+        let secrets = variables.chain(files).collect::<Result<Vec<_>, _>>()?;
+        if secrets.is_empty() {
+            let message = "it names no variable: deliveries could not be told from forgeries";
+            return Err(value_error("forge.github.webhook_secret_envs", message));
+        }
+        Ok(secrets)
+    }
+}
+
+fn in_variable(
+    environment: &Environment,
+    name: &str,
+    purpose: &'static str,
+) -> Result<Secret, ConfigError> {
+    match environment.get(name) {
+        Some(value) => Ok(Secret::from(value)),
+        None => Err(ConfigError::MissingSecret {
+            name: name.to_owned(),
+            purpose,
+        }),
+    }
+}
+
+fn in_file(key: &str, file: &Path) -> Result<Secret, ConfigError> {
+    Secret::file(file).map_err(|error| value_error(key, &error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn checked(text: &str, folder: &Path) -> Result<GitHubConfig, String> {
+        let environment = Environment::from_pairs([(TOKEN_ENV, "t"), (WEBHOOK_SECRET_ENV, "s")]);
+        let raw: RawGitHub = toml::from_str(text).unwrap();
+        raw.check(&environment, folder)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn files_that_are_missing_or_named_beside_a_variable_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |text| checked(text, folder.path()).unwrap_err();
+        let missing = refused("token_file = 'token'");
+        assert!(
+            missing.starts_with("forge.github.token_file is not valid: "),
+            "{missing}"
+        );
+        assert!(refused("token_file = 'token'\ntoken_env = 'T'").contains("name one of them"));
+        assert!(refused("webhook_secret_files = ['gone']").contains("cannot be read"));
+        assert!(refused("webhook_secret_envs = []").contains("could not be told from forgeries"));
+    }
+
+    #[test]
+    fn files_take_the_place_of_the_default_variables_and_stand_beside_named_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), "from a file\n").unwrap();
+        std::fs::write(folder.path().join("secrets"), "new\nold\n").unwrap();
+        let files = "token_file = 'token'\nwebhook_secret_files = ['secrets']";
+        let config = checked(files, folder.path()).unwrap();
+        assert_eq!(config.token.current().expose_secret(), "from a file");
+        let valid = |config: &GitHubConfig| {
+            let secrets = config.webhook_secrets.iter().flat_map(Secret::valid);
+            secrets
+                .map(|secret| secret.expose_secret().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(valid(&config), ["new", "old"]);
+        let both = format!("{files}\nwebhook_secret_envs = ['{WEBHOOK_SECRET_ENV}']");
+        assert_eq!(
+            valid(&checked(&both, folder.path()).unwrap()),
+            ["s", "new", "old"]
+        );
+    }
+}
