@@ -137,8 +137,8 @@ impl Handle {
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
-    /// Hands over a timer that is due. It stays armed in the store until that is durable; on an
-    /// error it has to be handed over again.
+    /// Hands over a timer that is due. It stays armed in the store until that is durable: when it
+    /// is not, it has to be handed over again.
     pub async fn fire(&self, timer: TimerWrite) -> Result<(), EngineError> {
         let fired = Some((timer.subject, timer.name, timer.at));
         let report = Report {
@@ -214,7 +214,10 @@ impl Engine {
         doors.spawn(door.run());
         let mut batch = Vec::with_capacity(BATCH);
         loop {
+            // In a fixed order, so that the same history always goes the same way. Reports answer what
+            // the engine asked for, and come to an end; the inbox may not.
             tokio::select! {
+                biased;
                 received = messages.recv_many(&mut batch, BATCH) => {
                     if received == 0 {
                         break;

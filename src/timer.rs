@@ -21,8 +21,8 @@ use crate::store::TimerWrite;
 
 /// The clock is looked at this often, so that one that was put forward is noticed.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
-/// How soon a timer is handed over again that the store could not take.
-const AGAIN: Duration = Duration::from_secs(5);
+/// How soon a timer is handed over again that the store did not take.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Waits for armed timers and hands what fires to the engine, until cancelled.
 ///

@@ -227,6 +227,7 @@ impl Inbox {
             }
             let latest = since + PATIENCE;
             tokio::select! {
+                biased;
                 changed = self.stored.changed() => if changed.is_err() { return MANY },
                 () = tokio::time::sleep_until(latest.min(Instant::now() + QUIET)) => {
                     return if Instant::now() < latest { MANY } else { FEW };

@@ -120,6 +120,26 @@ fn unchanged(pending: &PendingSurface, digest: &str) -> Option<Written> {
         .filter(|written| written.digest == digest)
 }
 
+/// Before something is written: should nobody hear how that went, what was written before must not
+/// pass for what is there. Without this a state that came back to what it was would stay unwritten.
+async fn forget(context: &Context, pending: &PendingSurface) -> anyhow::Result<()> {
+    let Some(written) = pending.written.as_ref() else {
+        return Ok(());
+    };
+    if written.digest.is_empty() {
+        return Ok(());
+    }
+    let unknown = Written {
+        handle: written.handle.clone(),
+        digest: String::new(),
+    };
+    let (key, before) = (pending.surface.key(), pending.version.saturating_sub(1));
+    let forgotten = context
+        .store
+        .surface_written(&pending.subject, &key, before, &unknown);
+    Ok(forgotten.await?)
+}
+
 async fn sticky_comment(
     context: &Context,
     id: &StoryId,
@@ -136,6 +156,7 @@ async fn sticky_comment(
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);
     }
+    forget(context, pending).await?;
     context.adapters.crash.reach("surface.comment.before");
     let handle = put_comment(repo, id, pending.written.as_ref(), &body).await?;
     Ok(Written {
@@ -144,30 +165,41 @@ async fn sticky_comment(
     })
 }
 
-/// Edits the comment that is there, finding it by its marker where its id is not known: a server
-/// that was killed after it had posted must not post again. One that a person deleted is posted anew.
+/// Edits the comment that is there, finding it by its marker where its id is not known or nothing
+/// has it any more: a post whose answer was lost must not be repeated. One that a person deleted is
+/// posted anew.
 async fn put_comment(
     repo: &RepoContext,
     story: &StoryId,
     written: Option<&Written>,
     body: &str,
 ) -> Result<CommentId, ForgeError> {
-    let known = match written {
-        Some(written) => Some(CommentId(written.handle.clone())),
-        None => {
-            repo.forge
-                .find_comment(story, &report::story_marker(story))
-                .await?
-        }
-    };
-    if let Some(comment) = known {
-        match repo.forge.update_comment(story, &comment, body).await {
-            Ok(()) => return Ok(comment),
-            Err(ForgeError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
+    if let Some(written) = written {
+        let known = CommentId(written.handle.clone());
+        if edit_comment(repo, story, (&known, body)).await? {
+            return Ok(known);
         }
     }
+    let marker = report::story_marker(story);
+    if let Some(found) = repo.forge.find_comment(story, &marker).await?
+        && edit_comment(repo, story, (&found, body)).await?
+    {
+        return Ok(found);
+    }
     repo.forge.create_comment(story, body).await
+}
+
+/// False when there is no such comment any more.
+async fn edit_comment(
+    repo: &RepoContext,
+    story: &StoryId,
+    (comment, body): (&CommentId, &str),
+) -> Result<bool, ForgeError> {
+    match repo.forge.update_comment(story, comment, body).await {
+        Ok(()) => Ok(true),
+        Err(ForgeError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn stage_label(
@@ -183,6 +215,7 @@ async fn stage_label(
     if let Some(written) = unchanged(pending, stage) {
         return Ok(written);
     }
+    forget(context, pending).await?;
     context.adapters.crash.reach("surface.label.before");
     context
         .repo(&id.repo)?
@@ -210,6 +243,7 @@ async fn commit_status(
     if let Some(written) = unchanged(pending, &digest) {
         return Ok(written);
     }
+    forget(context, pending).await?;
     context.adapters.crash.reach("surface.status.before");
     let wanted = Status {
         context: status.news.context().to_owned(),

@@ -59,6 +59,8 @@ pub(super) async fn seed(git: &Git, control: &Path, base: &Path, refs: &[String]
 impl Repository {
     /// Brings the base branch into `base.git` and says where it is. `None`: no such branch.
     pub(super) async fn fetch_base(&self, branch: &BranchName) -> Result<Option<Sha>> {
+        // Two fetches into one ref get in each other's way.
+        let _one_at_a_time = self.inner.basing.lock().await;
         let paths = &self.inner.paths;
         let seen = format!("refs/huskies/seen/{branch}");
         if self
@@ -68,7 +70,6 @@ impl Repository {
         {
             return Ok(None);
         }
-        let _one_at_a_time = self.inner.basing.lock().await;
         let (base, control, name) = (paths.base(), paths.control(), remote_ref(branch));
         blocking(move || {
             let base = Objects::open(&base)?;

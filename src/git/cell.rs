@@ -158,17 +158,33 @@ impl Cell {
     /// Puts back what every git command in here depends on, and takes away what killed ones left.
     /// Nobody works in it meanwhile. Settings are looked at by [`Repository::heal`].
     fn heal(&self) -> Result<Healed> {
-        let mut noticed = Vec::new();
-        let mut lost_objects = false;
+        let mut healed = Healed::default();
+        self.heal_folders(&mut healed)?;
+        healed.lost_objects |= self.remove_empty_objects()?;
+        self.heal_files(&mut healed.noticed)?;
+        for folder in ["", "objects/info"] {
+            files::remove_locks(&self.git_dir.join(folder))?;
+        }
+        files::remove_locks_below(&self.git_dir.join("refs"))?;
+        Ok(healed)
+    }
+
+    fn heal_folders(&self, healed: &mut Healed) -> Result<()> {
         for folder in FOLDERS {
             let path = self.git_dir.join(folder);
-            if files::exists(&path) && !files::is_real_folder(&path) {
-                noticed.push(format!("`{folder}` had been replaced"));
+            if files::is_real_folder(&path) {
+                continue;
             }
-            lost_objects |= !files::is_real_folder(&path) && folder.starts_with("objects");
+            if files::exists(&path) {
+                healed.noticed.push(format!("`{folder}` had been replaced"));
+            }
+            healed.lost_objects |= folder.starts_with("objects");
             files::ensure_real_folder(&path)?;
         }
-        lost_objects |= self.remove_empty_objects()?;
+        Ok(())
+    }
+
+    fn heal_files(&self, noticed: &mut Vec<String>) -> Result<()> {
         for (name, text) in [
             ("objects/info/alternates", ALTERNATES),
             ("config.worktree", MAIN_SETTINGS),
@@ -194,14 +210,7 @@ impl Cell {
         if read_head(&self.git_dir)?.is_none() {
             put(&self.git_dir.join("HEAD"), HEAD)?;
         }
-        for folder in ["", "objects/info"] {
-            files::remove_locks(&self.git_dir.join(folder))?;
-        }
-        files::remove_locks_below(&self.git_dir.join("refs"))?;
-        Ok(Healed {
-            noticed,
-            lost_objects,
-        })
+        Ok(())
     }
 
     /// A power cut leaves objects empty that were just written. Git takes one for the object, and
@@ -239,6 +248,23 @@ fn put(path: &Path, text: &[u8]) -> Result<()> {
 }
 
 impl Repository {
+    /// Makes an empty cell, in one step.
+    pub(super) async fn found(&self, cell: &Cell) -> Result<()> {
+        let (tmp, blueprint, cell) = (
+            self.inner.paths.tmp(),
+            self.inner.blueprint.clone(),
+            cell.clone(),
+        );
+        blocking(move || {
+            let scratch = tempfile::tempdir_in(&tmp).while_doing(|| on("write in", &tmp))?;
+            let aside = Cell::at(scratch.path().join("cell.git"));
+            aside.lay_out(&blueprint)?;
+            let place = &cell.git_dir;
+            fs::rename(&aside.git_dir, place).while_doing(|| on("create", place))
+        })
+        .await
+    }
+
     /// Mends a cell that is there. The settings in it are the agent's to use, as long as git can
     /// read them and they do not turn the cell into something else.
     pub(super) async fn heal(&self, cell: &Cell) -> Result<Healed> {
@@ -279,6 +305,6 @@ impl Repository {
             && last("extensions.worktreeconfig") == Some("true")
             && extensions.count() == 1
             && last("core.worktree").is_none()
-            && last("core.bare").is_none())
+            && matches!(last("core.bare"), None | Some("false")))
     }
 }

@@ -2,12 +2,13 @@
 //! renaming, never through a symbolic link, removed also when read-only.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::Result;
 use super::error::{While, on};
@@ -27,19 +28,25 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     write().while_doing(|| on("write", path))
 }
 
-/// What is at `path`, if it is a regular file of at most `limit` bytes.
+/// What is at `path`, if it is a regular file of at most `limit` bytes. What is opened is what is
+/// looked at, so nothing can be put in its place in between; a pipe does not hold it up.
 pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() <= limit => {}
-        Ok(_) => return Ok(None),
-        Err(error) if is_absent(&error) => return Ok(None),
-        Err(source) => return Err(source).while_doing(|| on("look at", path)),
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => fs::File::from(file),
+        // Nothing there; a link; a socket (open(2)).
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(io::Error::from(error)).while_doing(|| on("open", path)),
+    };
+    let reading = || on("read", path);
+    let metadata = file.metadata().while_doing(reading)?;
+    if !metadata.is_file() || metadata.len() > limit {
+        return Ok(None);
     }
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(source) => Err(source).while_doing(|| on("read", path)),
-    }
+    let mut bytes = Vec::new();
+    let read = file.take(limit + 1).read_to_end(&mut bytes);
+    read.while_doing(reading)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
 /// True for a folder itself, not for a link to one.
@@ -103,26 +110,21 @@ fn open_folders(path: &Path) -> io::Result<()> {
 const DEPTH: usize = 100;
 
 fn is_too_deep(error: &io::Error) -> bool {
-    let code = error
-        .raw_os_error()
-        .map(rustix::io::Errno::from_raw_os_error);
-    matches!(
-        code,
-        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NAMETOOLONG)
-    )
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::MFILE | Errno::NAMETOOLONG))
 }
 
 /// Moves what lies deeper than [`DEPTH`] up to the top, until nothing does.
 fn flatten(path: &Path) -> io::Result<()> {
     let top = open_folder(rustix::fs::CWD, path)?;
-    let mut count = 0;
-    loop {
-        let before = count;
-        lift(&top, (&top, 0), &mut count)?;
-        if count == before {
-            return Ok(());
-        }
+    let mut lifted = Vec::new();
+    lift(&top, (&top, 0), &mut lifted)?;
+    let mut done = 0;
+    while let Some(name) = lifted.get(done).cloned() {
+        done += 1;
+        lift(&top, (&open_folder(&top, name)?, 1), &mut lifted)?;
     }
+    Ok(())
 }
 
 fn open_folder(at: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
@@ -130,7 +132,11 @@ fn open_folder(at: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedF
     Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
 }
 
-fn lift(top: &OwnedFd, (folder, depth): (&OwnedFd, usize), count: &mut u64) -> io::Result<()> {
+fn lift(
+    top: &OwnedFd,
+    (folder, depth): (&OwnedFd, usize),
+    lifted: &mut Vec<String>,
+) -> io::Result<()> {
     for entry in rustix::fs::Dir::read_from(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -138,11 +144,11 @@ fn lift(top: &OwnedFd, (folder, depth): (&OwnedFd, usize), count: &mut u64) -> i
             continue;
         }
         if depth < DEPTH {
-            lift(top, (&open_folder(folder, name)?, depth + 1), count)?;
+            lift(top, (&open_folder(folder, name)?, depth + 1), lifted)?;
         } else {
-            *count += 1;
-            let place = format!(".huskies-deep-{count}");
-            rustix::fs::renameat(folder, name, top, place)?;
+            let place = format!(".huskies-deep-{}", lifted.len());
+            rustix::fs::renameat(folder, name, top, &place)?;
+            lifted.push(place);
         }
     }
     Ok(())

@@ -10,6 +10,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -203,6 +204,7 @@ impl Import<'_> {
         }
     }
 
+    /// The view, and what of the foreign repository is not visible in it.
     fn view(&self, wanted: &[Wanted<'_>]) -> Result<(tempfile::TempDir, Vec<String>)> {
         let borrowed = match self.lender {
             Lender::Clone { objects } => objects,
@@ -215,33 +217,41 @@ impl Import<'_> {
             ));
         }
         alternates.push(b'\n');
-        let mut refs = "# pack-refs with: sorted\n".to_owned();
-        for (number, wanted) in wanted.iter().enumerate() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(refs, "{} refs/heads/{number}", wanted.commit);
-        }
-        let build = || -> std::io::Result<tempfile::TempDir> {
-            let view = tempfile::Builder::new()
-                .prefix("view-")
-                .tempdir_in(self.tmp)?;
-            fs::create_dir_all(view.path().join("objects/info"))?;
-            fs::create_dir_all(view.path().join("objects/pack"))?;
-            fs::create_dir_all(view.path().join("refs/heads"))?;
-            fs::write(view.path().join("objects/info/alternates"), &alternates)?;
-            fs::write(view.path().join("HEAD"), "ref: refs/heads/0\n")?;
-            fs::write(
-                view.path().join("config"),
-                "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
-            )?;
-            fs::write(view.path().join("packed-refs"), &refs)?;
-            Ok(view)
-        };
-        let view = build().while_doing(|| on("build a view in", self.tmp))?;
+        let view = self.build_view(&alternates, wanted);
+        let view = view.while_doing(|| on("build a view in", self.tmp))?;
         let passed_over = match self.lender {
             Lender::Clone { .. } => Vec::new(),
             Lender::Cell { objects, .. } => show(objects, &view.path().join("objects"))?,
         };
         Ok((view, passed_over))
+    }
+
+    fn build_view(
+        &self,
+        alternates: &[u8],
+        wanted: &[Wanted<'_>],
+    ) -> io::Result<tempfile::TempDir> {
+        let mut refs = "# pack-refs with: sorted\n".to_owned();
+        for (number, wanted) in wanted.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(refs, "{} refs/heads/{number}", wanted.commit);
+        }
+        let view = tempfile::Builder::new()
+            .prefix("view-")
+            .tempdir_in(self.tmp)?;
+        for folder in ["objects/info", "objects/pack", "refs/heads"] {
+            fs::create_dir_all(view.path().join(folder))?;
+        }
+        let config: &[u8] = b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n";
+        for (name, text) in [
+            ("objects/info/alternates", alternates),
+            ("HEAD", b"ref: refs/heads/0\n"),
+            ("config", config),
+            ("packed-refs", refs.as_bytes()),
+        ] {
+            fs::write(view.path().join(name), text)?;
+        }
+        Ok(view)
     }
 }
 

@@ -60,14 +60,10 @@ pub(super) fn quoted(value: &str) -> String {
 
 /// `config.worktree` of a linked worktree: not bare, whatever the shared file says, and its hooks.
 pub(super) fn of_worktree(hooks: Option<&Path>) -> Vec<u8> {
-    let mut text = "[core]\n\tbare = false\n".to_owned();
-    if let Some(hooks) = hooks {
-        text.push_str(&format!(
-            "\thooksPath = {}\n",
-            quoted(&hooks.to_string_lossy())
-        ));
-    }
-    text.into_bytes()
+    let hooks = hooks.map_or_else(String::new, |hooks| {
+        format!("\thooksPath = {}\n", quoted(&hooks.to_string_lossy()))
+    });
+    format!("[core]\n\tbare = false\n{hooks}").into_bytes()
 }
 
 /// What is wrong with a worktree's settings, if anything that huskies depends on is.
@@ -115,7 +111,7 @@ mod tests {
         ]);
         assert_eq!(trouble(Some(&fine), hooks), None);
         assert_eq!(trouble(Some(&fine), None), None);
-        let mut moved = fine.clone();
+        let mut moved = fine;
         moved.push(("core.hookspath".to_owned(), "/dev/null".to_owned()));
         assert!(
             trouble(Some(&moved), hooks)

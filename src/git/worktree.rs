@@ -56,14 +56,7 @@ impl Repository {
         let linked = self.story_worktree(&spec.branch)?;
         let (number, base) = (spec.story.number, spec.base.clone());
         let healed = self.heal(linked.cell()).await?;
-        let standing = self
-            .read_objects(move |control| {
-                Ok(Standing {
-                    known: control.read(&story_ref(number))?,
-                    open: control.read(&open_ref(number))?.is_some(),
-                })
-            })
-            .await?;
+        let standing = self.standing(number).await?;
         let moved = self.put_branch_back(&linked, spec, &standing).await?;
         let mut worktree = if linked.is_there() {
             let start = standing.known.unwrap_or_else(|| spec.base.clone());
@@ -77,6 +70,9 @@ impl Repository {
         worktree
             .noticed
             .splice(0..0, healed.noticed.into_iter().chain(moved));
+        for what in &worktree.noticed {
+            tracing::warn!(story = %spec.story, what, "tampering was noticed in a worktree's git data");
+        }
         if !standing.open {
             self.read_objects(move |control| {
                 let known = control.read(&story_ref(number))?.unwrap_or(base);
@@ -85,6 +81,16 @@ impl Repository {
             .await?;
         }
         Ok(worktree)
+    }
+
+    async fn standing(&self, number: u64) -> Result<Standing> {
+        self.read_objects(move |control| {
+            Ok(Standing {
+                known: control.read(&story_ref(number))?,
+                open: control.read(&open_ref(number))?.is_some(),
+            })
+        })
+        .await
     }
 
     /// A branch that moved while no attempt was at work was moved by somebody else: it goes back,
@@ -224,24 +230,13 @@ impl Repository {
         start: Sha,
     ) -> Result<Worktree> {
         if !linked.cell().is_there() {
-            let (cell, blueprint) = (linked.cell().clone(), self.inner.blueprint.clone());
-            blocking(move || cell.lay_out(&blueprint)).await?;
+            self.found(linked.cell()).await?;
         }
-        let (cell, full) = (linked.cell().clone(), branch.full());
-        let base = self.inner.paths.base();
-        let tip = blocking(move || match cell.tip(&full)? {
-            Some(tip) if cell.may_hold(&tip) || Objects::open(&base)?.commit(&tip).is_ok() => {
-                Ok(Some(tip))
-            }
-            Some(_) | None => Ok(None),
-        })
-        .await?;
-        let head = match tip {
-            Some(tip) => tip,
-            None => {
-                self.put_at(linked, branch, &start).await?;
-                start
-            }
+        let head = if let Some(tip) = self.held_tip(linked, branch).await? {
+            tip
+        } else {
+            self.put_at(linked, branch, &start).await?;
+            start
         };
         let (worktree, full, hooks) = (linked.clone(), branch.full(), self.installed_hooks(linked));
         let wanted = hooks.clone();
@@ -255,11 +250,7 @@ impl Repository {
             Ok((has_index, checked_out))
         })
         .await?;
-        let noticed = self.trouble_with_settings(linked).await?;
-        if noticed.is_some() {
-            let worktree = linked.clone();
-            blocking(move || worktree.configure(hooks.as_deref())).await?;
-        }
+        let noticed = self.mend_settings(linked, hooks).await?;
         if !has_index {
             self.restore_index(linked, checked_out.as_ref().unwrap_or(&head))
                 .await?;
@@ -270,6 +261,33 @@ impl Repository {
             created: false,
             noticed: noticed.into_iter().collect(),
         })
+    }
+
+    /// The branch's tip in its cell, if there is such a commit within the cell's reach.
+    async fn held_tip(&self, linked: &Linked, branch: &BranchName) -> Result<Option<Sha>> {
+        let (cell, full) = (linked.cell().clone(), branch.full());
+        let base = self.inner.paths.base();
+        blocking(move || match cell.tip(&full)? {
+            Some(tip) if cell.may_hold(&tip) || Objects::open(&base)?.commit(&tip).is_ok() => {
+                Ok(Some(tip))
+            }
+            Some(_) | None => Ok(None),
+        })
+        .await
+    }
+
+    /// Puts a worktree's settings back where they do not do what they are for.
+    async fn mend_settings(
+        &self,
+        linked: &Linked,
+        hooks: Option<PathBuf>,
+    ) -> Result<Option<String>> {
+        let noticed = self.trouble_with_settings(linked).await?;
+        if noticed.is_some() {
+            let worktree = linked.clone();
+            blocking(move || worktree.configure(hooks.as_deref())).await?;
+        }
+        Ok(noticed)
     }
 
     /// Gives a worktree the index of what it has checked out; its files stay as they are.

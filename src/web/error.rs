@@ -1,7 +1,7 @@
 //! Refusals as JSON: `{"error": …}`, in words for whoever asked, without a word about the inside.
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{CONNECTION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -93,6 +93,13 @@ impl IntoResponse for WebError {
         let mut response = (self.status, Json(json!({ "error": self.message }))).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, COME_AGAIN);
+        }
+        // What is left of the body is never read, so nothing else can come on this connection
+        // (RFC 9110, 15.5.14 and 15.5.9).
+        let cut_off = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
+        if cut_off.contains(&self.status) {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
         }
         response
     }

@@ -91,7 +91,11 @@ async fn a_repair_that_leaves_the_conflict_blocks_the_story() {
             states.last().is_some_and(|last| last == "failure")
         })
         .await;
-    assert_eq!(greeting::announcements(&scene.github, story).len(), 2);
+    scene
+        .wait_for_github("both conflicts are said", |github| {
+            greeting::announcements(github, story).len() == 2
+        })
+        .await;
 }
 
 #[tokio::test]

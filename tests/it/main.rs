@@ -32,6 +32,7 @@ mod protected;
 mod readme;
 mod rotation;
 mod secrets;
+mod simulation;
 mod slow_clients;
 mod stopping;
 mod supervisor;

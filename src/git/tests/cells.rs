@@ -186,7 +186,7 @@ async fn a_branch_that_moves_while_no_attempt_is_at_work_goes_back_and_is_report
     assert_eq!(world.sha(story.path(), "HEAD"), head);
     let said = again.noticed.join("\n");
     assert!(
-        said.contains(&stray.short()) && said.contains("back at"),
+        said.contains(stray.short()) && said.contains("back at"),
         "{said}"
     );
     let kept = world.sha(

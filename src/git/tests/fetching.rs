@@ -232,3 +232,19 @@ async fn a_clone_of_another_user_is_refused_with_what_to_do() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn whoever_looks_at_the_base_at_the_same_time_sees_it() {
+    let world = World::new();
+    let (_remote, clone) = world.remote();
+    let repository = world.open(&clone).await;
+    for number in 0..4 {
+        let text = number.to_string();
+        let tip = world.commit(&clone, &[("b.txt", &text)], "Another");
+        world.git(&clone, &["push", "-q", "origin", "main"]);
+        let looks = (0..6).map(|_| repository.sync_base(None));
+        for seen in futures::future::join_all(looks).await {
+            assert_eq!(seen.unwrap().sha, tip);
+        }
+    }
+}

@@ -10,7 +10,6 @@ mod faults;
 mod fetching;
 mod former;
 mod hostile;
-mod pace;
 mod remotes;
 mod worktrees;
 

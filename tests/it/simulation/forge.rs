@@ -1,0 +1,317 @@
+//! A forge in memory: issues, comments, labels, statuses, and the deliveries that tell of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use huskies::domain::delivery::{IssueAction, IssueChange};
+use huskies::domain::event::{Event, RepoEvent};
+use huskies::domain::id::{BranchName, RepoName, Sha, StoryId};
+use huskies::domain::work::TaskComment;
+use huskies::forge::{CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, Status};
+use huskies::store::NewDelivery;
+use jiff::{SignedDuration, Timestamp};
+
+use super::dice::Dice;
+use super::world::{Link, World};
+use super::{REPO, STORIES};
+
+/// May write; huskies works with this account's token.
+pub(super) const WRITER: &str = "ann";
+/// May read.
+pub(super) const READER: &str = "mallory";
+
+#[derive(Debug, Clone)]
+pub(super) struct Comment {
+    pub(super) id: String,
+    pub(super) author: &'static str,
+    pub(super) body: String,
+    at: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) struct IssueState {
+    pub(super) title: String,
+    pub(super) body: String,
+    pub(super) labels: BTreeSet<String>,
+    pub(super) open: bool,
+    pub(super) comments: Vec<Comment>,
+}
+
+#[derive(Debug)]
+pub(super) struct Issues {
+    pub(super) issues: BTreeMap<u64, IssueState>,
+    /// Every status that was ever set, oldest first.
+    pub(super) statuses: Vec<(Sha, Status)>,
+    /// Nothing answers until then.
+    pub(super) down_until: Timestamp,
+    next_comment: u64,
+}
+
+impl Issues {
+    pub(super) fn new(start: Timestamp) -> Self {
+        let issue = |number| IssueState {
+            title: format!("Story {number}"),
+            body: "Please do it.".to_owned(),
+            labels: BTreeSet::new(),
+            open: true,
+            comments: Vec::new(),
+        };
+        Self {
+            issues: (1..=STORIES)
+                .map(|number| (number, issue(number)))
+                .collect(),
+            statuses: Vec::new(),
+            down_until: start,
+            next_comment: 1,
+        }
+    }
+
+    /// The last status of a commit in a context.
+    pub(super) fn status(&self, commit: &Sha, context: &str) -> Option<&Status> {
+        let mut statuses = self.statuses.iter().rev();
+        let found = statuses.find(|(of, status)| of == commit && status.context == context);
+        found.map(|(_, status)| status)
+    }
+}
+
+impl World {
+    fn issue(&mut self, number: u64) -> &mut IssueState {
+        self.issues.issues.get_mut(&number).unwrap()
+    }
+
+    pub(super) fn comment(
+        &mut self,
+        number: u64,
+        author: &'static str,
+        (body, at): (&str, Timestamp),
+    ) -> CommentId {
+        let id = format!("c{}", self.issues.next_comment);
+        self.issues.next_comment += 1;
+        self.issue(number).comments.push(Comment {
+            id: id.clone(),
+            author,
+            body: body.to_owned(),
+            at,
+        });
+        CommentId(id)
+    }
+
+    /// Something happens to an issue; its delivery is sent.
+    pub(super) fn change(
+        &mut self,
+        number: u64,
+        sender: &str,
+        (action, now): (IssueAction, Timestamp),
+    ) {
+        let letter = self.letters + 1;
+        let issue = self.issue(number);
+        match &action {
+            IssueAction::Labeled(label) => {
+                if !issue.labels.insert(label.clone()) {
+                    return;
+                }
+            }
+            IssueAction::Unlabeled(label) => {
+                if !issue.labels.remove(label) {
+                    return;
+                }
+            }
+            IssueAction::Closed => issue.open = false,
+            IssueAction::Reopened => issue.open = true,
+            IssueAction::Edited => issue.title.push_str(" (edited)"),
+        }
+        let change = IssueChange {
+            number,
+            action,
+            sender: sender.to_owned(),
+            title: issue.title.clone(),
+            // Tells one delivery from every other.
+            body: format!("{} ({})", issue.body, letter),
+            labels: issue.labels.iter().cloned().collect(),
+            at: now,
+        };
+        let event = Event::repo(&REPO.parse().unwrap(), RepoEvent::Issue { change });
+        self.send("issues", Some(event), now);
+    }
+
+    /// Whether the forge has a commit.
+    fn is_pushed(&self, commit: &Sha) -> bool {
+        let mut branches = self.sites.pushed.values();
+        branches.any(|tip| self.commits.contains(tip, commit))
+    }
+
+    /// A delivery sets out: it arrives late, now and then after a later one, and now and then twice.
+    pub(super) fn send(&mut self, name: &str, content: Option<Event>, now: Timestamp) {
+        self.letters += 1;
+        let id = format!("delivery-{}", self.letters);
+        let times = 1 + u64::from(self.dice.luck(6));
+        for _ in 0..times {
+            let longest = *self.dice.pick(&[300, 300, 20_000]);
+            let delay = self.dice.between(10, longest);
+            let at = now + SignedDuration::from_millis(i64::try_from(delay).unwrap());
+            let delivery = NewDelivery {
+                id: id.parse().unwrap(),
+                received_at: at,
+                event: name.to_owned(),
+                content: content.clone(),
+                reason: None,
+            };
+            let place = self.mail.len() as u64 + self.letters * 1_000;
+            self.mail.insert((at, place), delivery);
+        }
+    }
+}
+
+pub(super) struct FakeForge {
+    pub(super) link: Link,
+}
+
+type Result<T> = std::result::Result<T, ForgeError>;
+
+fn trouble(dice: &mut Dice) -> ForgeError {
+    let message = "something is wrong there".to_owned();
+    match dice.roll(4) {
+        0 => ForgeError::RetryAfter {
+            wait: Duration::from_secs(dice.between(1, 300)),
+            message,
+        },
+        1 => ForgeError::Forbidden { message },
+        _ => ForgeError::Unavailable { message },
+    }
+}
+
+impl FakeForge {
+    async fn ask<T>(
+        &self,
+        name: &str,
+        effect: impl FnOnce(&mut World, Timestamp) -> Result<T>,
+    ) -> Result<T> {
+        let answer = self.link.call(name, trouble, |world, now| {
+            if now < world.issues.down_until {
+                let message = "it is down".to_owned();
+                return Err(ForgeError::Unavailable { message });
+            }
+            effect(world, now)
+        });
+        answer.await
+    }
+}
+
+#[async_trait]
+impl Forge for FakeForge {
+    async fn permission(&self, _repo: &RepoName, login: &str) -> Result<Permission> {
+        let may_write = login == WRITER;
+        self.ask("permission", |_, _| {
+            Ok(if may_write {
+                Permission::Write
+            } else {
+                Permission::Read
+            })
+        })
+        .await
+    }
+
+    async fn issue(&self, story: &StoryId) -> Result<Issue> {
+        self.ask("issue", |world, now| {
+            let issue = world.issue(story.number);
+            Ok(Issue {
+                title: issue.title.clone(),
+                body: issue.body.clone(),
+                labels: issue.labels.iter().cloned().collect(),
+                open: issue.open,
+                updated_at: now,
+            })
+        })
+        .await
+    }
+
+    async fn comments(&self, story: &StoryId, until: Timestamp) -> Result<Vec<TaskComment>> {
+        self.ask("comments", |world, _| {
+            let comments = world.issue(story.number).comments.iter();
+            let counts = comments.filter(|c| c.at <= until && !c.body.starts_with(MARKER_PREFIX));
+            Ok(counts
+                .map(|comment| TaskComment {
+                    author: comment.author.to_owned(),
+                    body: comment.body.clone(),
+                })
+                .collect())
+        })
+        .await
+    }
+
+    async fn find_comment(&self, story: &StoryId, marker: &str) -> Result<Option<CommentId>> {
+        self.ask("find_comment", |world, _| {
+            let mut comments = world.issue(story.number).comments.iter();
+            let found = comments.find(|c| c.author == WRITER && c.body.starts_with(marker));
+            Ok(found.map(|comment| CommentId(comment.id.clone())))
+        })
+        .await
+    }
+
+    async fn create_comment(&self, story: &StoryId, body: &str) -> Result<CommentId> {
+        self.ask("create_comment", |world, now| {
+            Ok(world.comment(story.number, WRITER, (body, now)))
+        })
+        .await
+    }
+
+    async fn update_comment(&self, story: &StoryId, comment: &CommentId, body: &str) -> Result<()> {
+        self.ask("update_comment", |world, _| {
+            let mut comments = world.issue(story.number).comments.iter_mut();
+            let known = comments.find(|known| known.id == comment.0);
+            let known = known.ok_or_else(|| ForgeError::NotFound {
+                what: "the comment".to_owned(),
+            })?;
+            body.clone_into(&mut known.body);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn set_stage_label(&self, story: &StoryId, stage: &str) -> Result<()> {
+        let wanted = format!("stage:{stage}");
+        self.ask("set_stage_label", |world, now| {
+            let labels = world.issue(story.number).labels.iter();
+            let others: Vec<String> = labels
+                .filter(|label| label.starts_with("stage:") && **label != wanted)
+                .cloned()
+                .collect();
+            for label in others {
+                world.change(story.number, WRITER, (IssueAction::Unlabeled(label), now));
+            }
+            world.change(
+                story.number,
+                WRITER,
+                (IssueAction::Labeled(wanted.clone()), now),
+            );
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_label(&self, story: &StoryId, label: &str) -> Result<()> {
+        self.ask("remove_label", |world, now| {
+            let action = IssueAction::Unlabeled(label.to_owned());
+            world.change(story.number, WRITER, (action, now));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn set_status(&self, _repo: &RepoName, commit: &Sha, status: &Status) -> Result<()> {
+        self.ask("set_status", |world, _| {
+            if !world.is_pushed(commit) {
+                world.violation(format!("{commit} has a status and is not on the forge"));
+            }
+            world.issues.statuses.push((commit.clone(), status.clone()));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn default_branch(&self, _repo: &RepoName) -> Result<Option<BranchName>> {
+        self.ask("default_branch", |_, _| Ok(Some("main".parse().unwrap())))
+            .await
+    }
+}
