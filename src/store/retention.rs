@@ -63,7 +63,7 @@ pub trait Retention: Send + Sync {
         between: Range<Timestamp>,
         mode: Mode,
     ) -> Result<Freed, StoreError>;
-    /// Whole deliveries that were taken before `before`.
+    /// Whole deliveries from before `before` that were taken, or that nobody had a use for.
     async fn drop_deliveries(&self, before: Timestamp, mode: Mode) -> Result<Freed, StoreError>;
     /// Lines of a subject's log from before `before`, except the last [`LAST_LINES`].
     async fn drop_events(

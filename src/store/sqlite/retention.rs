@@ -166,7 +166,7 @@ impl Retention for SqliteStore {
 
     async fn drop_deliveries(&self, before: Timestamp, mode: Mode) -> Result<Freed, StoreError> {
         let sweep = Sweep {
-            rows: "FROM deliveries WHERE taken = 1 AND received_at < ?",
+            rows: "FROM deliveries WHERE (taken = 1 OR content IS NULL) AND received_at < ?",
             size: "length(id) + coalesce(length(content), 0)",
             statement: "DELETE FROM deliveries",
             arguments: vec![time(before)],
