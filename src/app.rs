@@ -210,7 +210,9 @@ pub async fn sweep(
 
 /// Whether an error says that the data cannot be used as it is: somebody has to do something first.
 pub fn could_not_begin(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<StoreError>())
+    error
+        .chain()
+        .any(<(dyn std::error::Error + 'static)>::is::<StoreError>)
 }
 
 /// What the server tells its subjects at each start.

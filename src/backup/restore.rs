@@ -78,8 +78,8 @@ fn refuse_full(data_dir: &Path) -> Result<(), RestoreError> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
-            let read = || format!("cannot use {}", data_dir.display());
-            Err(Err::<(), _>(error).with_context(read).unwrap_err().into())
+            let what = format!("cannot use {}", data_dir.display());
+            Err(anyhow::Error::new(error).context(what).into())
         }
     }
 }
