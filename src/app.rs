@@ -212,7 +212,7 @@ pub async fn sweep(
 pub fn could_not_begin(error: &anyhow::Error) -> bool {
     error
         .chain()
-        .any(<(dyn std::error::Error + 'static)>::is::<StoreError>)
+        .any(<dyn std::error::Error + 'static>::is::<StoreError>)
 }
 
 /// What the server tells its subjects at each start.
