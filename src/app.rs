@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -17,14 +18,16 @@ use crate::config::environment::Environment;
 use crate::config::server::ServerConfig;
 use crate::crash::CrashPoints;
 use crate::domain::event::{AccountEvent, Event, RepoEvent};
-use crate::engine::{Handle, Report};
+use crate::engine::{Engine, Handle, Report};
 use crate::report::Masker;
 use crate::secret::Secret;
-use crate::store::{SqliteStore, Store};
+use crate::store::{SqliteStore, Store, StoreError};
+use crate::upkeep::{Mode, Swept, Upkeep};
 use crate::web::{self, WebState};
 
 pub use self::core::{Core, Roots};
 pub use data_dir::{DataDir, ServerFile};
+pub use open::plain_git;
 pub use walls::{of as walls_of, trial as walls_trial, try_out as walls_hold};
 
 /// A server that listens and is ready to run.
@@ -36,6 +39,9 @@ pub struct App {
     web: WebState,
     sqlite: SqliteStore,
     configured: Vec<Event>,
+    upkeep: Arc<Upkeep>,
+    /// Runs are ended when the server leaves.
+    stops_runs: bool,
     /// Held as long as the server lives.
     data_dir: DataDir,
 }
@@ -54,9 +60,7 @@ impl App {
         config.data_dir = data_dir.path().to_owned();
         let walls = walls::raise(&config, environment).await?;
         let crash = crash_points(environment)?;
-        let sqlite = SqliteStore::open(&data_dir.store())
-            .await?
-            .with_crash_points(crash.clone());
+        let sqlite = SqliteStore::open_with(&data_dir.store(), crash.clone()).await?;
         let pool = sqlite.pool().clone();
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -71,11 +75,21 @@ impl App {
         let token = data_dir.announce(address)?;
         masker.learn([Secret::from(token.clone())]);
         let configured = first_events(&config);
-        let web_repos = open::web_repos(&repos);
+        let (web_repos, gits) = (open::web_repos(&repos), open::gits(&repos));
         let adapters = open::adapters(&config, environment, repos, (masker, crash, walls))?;
         let core = Core::new(Arc::clone(&store), Arc::clone(&clock), adapters);
         let handle = core.handle();
         handle.limit_inbox(config.max_pending);
+        let upkeep = Arc::new(Upkeep {
+            data_dir: data_dir.path().to_owned(),
+            limits: config.retention.clone(),
+            store: Arc::clone(&store),
+            old: Arc::new(sqlite.clone()),
+            repos: gits,
+            engine: handle.clone(),
+            clock: Arc::clone(&clock),
+            busy: tokio::sync::Mutex::default(),
+        });
         let web = WebState {
             engine: handle.clone(),
             store,
@@ -95,6 +109,7 @@ impl App {
             },
             token,
             data_dir: data_dir.path().to_owned(),
+            upkeep: Arc::clone(&upkeep),
         };
         Ok(Self {
             address,
@@ -104,8 +119,17 @@ impl App {
             web,
             sqlite,
             configured,
+            upkeep,
+            stops_runs: false,
             data_dir,
         })
+    }
+
+    /// Agents and gates do not outlive this server: when it leaves it ends them. What agents have
+    /// is kept by the next one, and their stories go on from it.
+    #[must_use]
+    pub fn stopping_runs(self, stops_runs: bool) -> Self {
+        Self { stops_runs, ..self }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -116,8 +140,16 @@ impl App {
     /// accepted and nothing new starts; what is under way gets its grace; the engine stores what it
     /// was told; the data folder is given back.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        self.tidy_checkouts().await;
         let mut roots = Roots::new();
-        self.core.start(&mut roots, &shutdown).await?;
+        let core = self.core.stopping_runs(self.stops_runs);
+        core.start(&mut roots, &shutdown).await?;
+        let upkeep = (Arc::clone(&self.upkeep), shutdown.clone());
+        roots.spawn(async move {
+            let (upkeep, stop) = upkeep;
+            upkeep.run(stop).await;
+            Ok("upkeep")
+        });
         roots.spawn(serve(self.listener, self.web, shutdown.clone()));
         let checkpoints = self.sqlite.keep_log_short(shutdown.clone());
         roots.spawn(async move {
@@ -127,11 +159,65 @@ impl App {
         for event in self.configured {
             self.handle.report(Report::event(event)).await?;
         }
-        drop(self.handle);
+        drop((self.handle, self.upkeep));
         let outcome = watch(&mut roots, &shutdown).await;
         drop(self.data_dir);
         outcome
     }
+
+    /// The one moment at which no run can begin in a checkout.
+    async fn tidy_checkouts(&self) {
+        let mut swept = Swept::default();
+        match self.upkeep.sweep_checkouts(&mut swept).await {
+            Ok(()) if swept.removed.is_empty() => {}
+            Ok(()) => tracing::info!(bytes = swept.bytes(), "removed checkouts that nobody used"),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "old checkouts could not be removed; trying again at the next start"
+            ),
+        }
+    }
+}
+
+/// Sweeps the data folder of a server that does not run: opens it as one would, and leaves.
+pub async fn sweep(
+    config: ServerConfig,
+    environment: &Environment,
+    mode: Mode,
+) -> anyhow::Result<Swept> {
+    let data_dir = DataDir::take(&config.data_dir).await?;
+    let sqlite = SqliteStore::open(&data_dir.store()).await?;
+    let store: Arc<dyn Store> = Arc::new(sqlite.clone());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let pool = sqlite.pool().clone();
+    let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
+    // What the engine hands on is in the store, and taken up by the next server.
+    let (work, _unused) = mpsc::unbounded_channel();
+    let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work);
+    let engine = tokio::spawn(engine.run());
+    let upkeep = Upkeep {
+        data_dir: data_dir.path().to_owned(),
+        limits: config.retention,
+        store,
+        old: Arc::new(sqlite.clone()),
+        repos: open::gits(&repos),
+        engine: handle,
+        clock,
+        busy: tokio::sync::Mutex::default(),
+    };
+    let mut swept = upkeep.sweep(mode).await?;
+    upkeep.sweep_checkouts(&mut swept).await?;
+    drop(upkeep);
+    engine.await?;
+    sqlite.close().await;
+    Ok(swept)
+}
+
+/// Whether an error says that the data cannot be used as it is: somebody has to do something first.
+pub fn could_not_begin(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(<dyn std::error::Error + 'static>::is::<StoreError>)
 }
 
 /// What the server tells its subjects at each start.

@@ -20,6 +20,7 @@
 //! | [`forge`], [`webhook`], [`report`] | GitHub and the built-in forge, deliveries, every word said there |
 //! | [`clock`], [`timer`] | time, and what is armed to happen at one |
 //! | [`web`] | what talks HTTP |
+//! | [`upkeep`], [`backup`] | what is old goes, a full disk stops starts; everything in one file, and back |
 //! | [`config`] | validated configuration; the only room that reads the environment |
 //! | [`secret`] | secrets that may change while the server runs |
 //! | [`crash`] | named places where a test may kill the server |
@@ -30,6 +31,7 @@
 
 pub mod agent;
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -49,5 +51,6 @@ pub mod secret;
 pub mod store;
 pub mod supervised;
 pub mod timer;
+pub mod upkeep;
 pub mod web;
 pub mod webhook;

@@ -28,12 +28,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Backup(cli::backup::BackupArgs),
     Demo(cli::demo::DemoArgs),
     Doctor(cli::doctor::DoctorArgs),
     Gate(cli::gate::GateArgs),
+    Gc(cli::gc::GcArgs),
     Hook(cli::hook::HookArgs),
     Init(cli::init::InitArgs),
     Logs(cli::logs::LogsArgs),
+    Restore(cli::backup::RestoreArgs),
     Serve(cli::serve::ServeArgs),
     Story(cli::story::StoryArgs),
     /// Run a program in a sandbox (supervisors start this)
@@ -95,10 +98,13 @@ fn confine(command: &Command) -> Option<ExitCode> {
 fn runtime(command: &Command) -> std::io::Result<Runtime> {
     let mut builder = match command {
         Command::Demo(_) | Command::Serve(_) => Builder::new_multi_thread(),
-        Command::Gate(_)
+        Command::Backup(_)
+        | Command::Gate(_)
+        | Command::Gc(_)
         | Command::Hook(_)
         | Command::Init(_)
         | Command::Logs(_)
+        | Command::Restore(_)
         | Command::Story(_)
         | Command::Confine { .. }
         | Command::ConfineInner { .. }
@@ -113,11 +119,14 @@ async fn run(arguments: Arguments) -> ExitCode {
     let environment = Environment::of_process();
     let mut out = Output::new(arguments.json);
     cli::finish(match arguments.command {
+        Command::Backup(args) => cli::backup::run(args, &environment, &mut out).await,
         Command::Demo(args) => cli::demo::run(args, &environment, &mut out).await,
         Command::Gate(args) => cli::gate::run(args, &mut out).await,
+        Command::Gc(args) => cli::gc::run(args, &environment, &mut out).await,
         Command::Hook(args) => cli::hook::run(args, &mut out).await,
         Command::Init(args) => cli::init::run(args, &mut out).await,
         Command::Logs(args) => cli::logs::run(args, &environment, &mut out).await,
+        Command::Restore(args) => cli::backup::restore(args, &environment, &mut out).await,
         Command::Serve(args) => cli::serve::run(args, &environment).await,
         Command::Story(args) => cli::story::run(args, &environment, &mut out).await,
         Command::Doctor(args) => cli::doctor::run(args, &environment, &mut out).await,

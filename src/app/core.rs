@@ -21,6 +21,7 @@ pub struct Core {
     work: mpsc::UnboundedReceiver<Work>,
     context: Context,
     clock: Arc<dyn Clock>,
+    stops_runs: bool,
 }
 
 impl Core {
@@ -37,7 +38,14 @@ impl Core {
             work,
             context,
             clock,
+            stops_runs: false,
         }
+    }
+
+    /// Runs end when it leaves, instead of going on under their supervisors.
+    #[must_use]
+    pub fn stopping_runs(self, stops_runs: bool) -> Self {
+        Self { stops_runs, ..self }
     }
 
     /// Talks to the engine. The core runs until every handle is gone.
@@ -56,6 +64,7 @@ impl Core {
             work,
             context,
             clock,
+            stops_runs,
         } = self;
         let armed_before = context.store.timers().await?;
         roots.spawn(async move {
@@ -74,6 +83,7 @@ impl Core {
             Ok("timers")
         });
         let executor = Executor::new(context, sorted, shutdown.clone());
+        let executor = executor.stopping_runs(stops_runs);
         roots.spawn(async move {
             executor.run().await?;
             Ok("executor")

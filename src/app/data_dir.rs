@@ -59,6 +59,22 @@ impl DataDir {
         Ok(Self { path, _lock: lock })
     }
 
+    /// Whether a server has this data folder now. Creates nothing.
+    pub fn is_served(path: &Path) -> anyhow::Result<bool> {
+        let lock = match File::open(path.join("lock")) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot use {}", path.display()));
+            }
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error).context("the data folder's lock cannot be looked at"),
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,10 +145,7 @@ async fn git(config: &ServerConfig, environment: &Environment) -> anyhow::Result
     let os = |text: String| OsString::from(text);
     Ok(Git::new(GitSettings {
         home: config.data_dir.join("git-home"),
-        path: os(environment
-            .get("PATH")
-            .unwrap_or("/usr/local/bin:/usr/bin:/bin")
-            .to_owned()),
+        path: search_path(environment),
         environment: passed
             .into_iter()
             .map(|(name, value)| (os(name), os(value)))
@@ -203,6 +201,29 @@ async fn repository(
         git.clone(),
     )
     .await?)
+}
+
+/// The repositories alone.
+pub(super) fn gits(repos: &BTreeMap<RepoName, OpenRepo>) -> BTreeMap<RepoName, Repository> {
+    let git = |(name, repo): (&RepoName, &OpenRepo)| (name.clone(), repo.git.clone());
+    repos.iter().map(git).collect()
+}
+
+/// The git command line for work beside a server: with a home of its own, and without the mark by
+/// which the next server ends what this one left.
+pub fn plain_git(home: &Path, environment: &Environment) -> anyhow::Result<Git> {
+    Ok(Git::new(GitSettings {
+        home: home.to_owned(),
+        path: search_path(environment),
+        environment: Vec::new(),
+        time_limit: GIT_LIMIT,
+        network_time_limit: GIT_NETWORK_LIMIT,
+    })?)
+}
+
+fn search_path(environment: &Environment) -> OsString {
+    let path = environment.get("PATH");
+    path.unwrap_or("/usr/local/bin:/usr/bin:/bin").into()
 }
 
 pub(super) fn web_repos(repos: &BTreeMap<RepoName, OpenRepo>) -> BTreeMap<RepoName, WebRepo> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{CliError, ExitStatus};
 use crate::app::{DataDir, ServerFile};
 use crate::domain::id::StoryId;
+use crate::upkeep::Swept;
 use crate::web::{EventView, StoryView};
 
 /// A server's API, with the right to change things.
@@ -94,6 +95,13 @@ impl Client {
             )
             .await?;
         read(response).await
+    }
+
+    /// Has the server remove what is older than it may be.
+    pub async fn gc(&self, dry_run: bool) -> Result<Swept, CliError> {
+        let path = format!("/api/gc?dry_run={dry_run}");
+        let body = Some(serde_json::json!({}));
+        read(self.send(Method::POST, &path, body).await?).await
     }
 
     /// An attempt's output, as it comes.

@@ -3,10 +3,12 @@
 //! What others wrote goes through [`terminal::tame`] before it is printed. A subcommand returns; only `main` turns what it returned into the process's exit status. Results
 //! go to stdout through [`Output`], everything else to stderr.
 
+pub mod backup;
 mod client;
 pub mod demo;
 pub mod doctor;
 pub mod gate;
+pub mod gc;
 pub mod hook;
 pub mod init;
 mod interrupt;

@@ -22,6 +22,9 @@ use crate::report::Masker;
 /// stop it; running agents go on and are met again by the next server.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
+    /// When the server is stopped, end running agents and gates too, with their work kept
+    #[arg(long)]
+    stop_agents: bool,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -31,7 +34,10 @@ pub async fn run(args: ServeArgs, environment: &Environment) -> Result<ExitStatu
     log_to_stderr(environment, &masker);
     let config = args.place.server(environment)?;
     let served = Served::of(&config);
-    let app = App::open(config, environment, masker).await?;
+    let app = App::open(config, environment, masker).await;
+    let app = app
+        .map_err(CliError::usage)?
+        .stopping_runs(args.stop_agents);
     // Whoever read the address may stop the server at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -14,7 +14,7 @@ enum Kind {
 }
 
 /// Every key outside of `[[repo]]`, as the path to it.
-const KEYS: [(&[&str], Kind); 30] = [
+const KEYS: [(&[&str], Kind); 42] = [
     (&["listen"], Kind::Text),
     (&["data_dir"], Kind::Text),
     (&["forge", "github", "api_url"], Kind::Text),
@@ -45,6 +45,18 @@ const KEYS: [(&[&str], Kind); 30] = [
     (&["walls", "open_files"], Kind::Number),
     (&["walls", "disk_mb"], Kind::Number),
     (&["agents", "runtimes"], Kind::List),
+    (&["retention", "runs_days"], Kind::Number),
+    (&["retention", "runs_max_mb"], Kind::Number),
+    (&["retention", "deliveries_days"], Kind::Number),
+    (&["retention", "delivery_ids_days"], Kind::Number),
+    (&["retention", "events_days"], Kind::Number),
+    (&["retention", "kept_work_days"], Kind::Number),
+    (&["retention", "candidates_days"], Kind::Number),
+    (&["retention", "worktrees_days"], Kind::Number),
+    (&["retention", "old_stores_days"], Kind::Number),
+    (&["retention", "every_hours"], Kind::Number),
+    (&["retention", "min_free_mb"], Kind::Number),
+    (&["retention", "min_free_files"], Kind::Number),
 ];
 const REPO_KEYS: [(&str, Kind); 6] = [
     ("name", Kind::Text),

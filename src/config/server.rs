@@ -7,8 +7,7 @@
 
 mod github;
 mod http;
-
-mod walls;
+mod retention;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +31,8 @@ pub use github::GitHubConfig;
 use github::RawGitHub;
 pub use http::HttpConfig;
 use http::RawHttp;
+use retention::RawRetention;
+pub use retention::Retention;
 
 /// GitHub's cap on webhook payloads is 25 MB (docs.github.com, "Webhook events and payloads").
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
@@ -51,6 +52,8 @@ pub struct ServerConfig {
     pub max_pending: u64,
     pub http: HttpConfig,
     pub identity: Identity,
+    /// How long what is finished is kept.
+    pub retention: Retention,
     /// Variables of the server's environment that agents may see, by name.
     pub agent_environment: Vec<String>,
     /// The runtimes that projects may use.
@@ -125,6 +128,8 @@ struct RawConfig {
     sandbox: Sandbox,
     #[serde(default)]
     walls: RawWalls,
+    #[serde(default)]
+    retention: RawRetention,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -303,6 +308,7 @@ impl RawConfig {
             max_pending: self.webhook.max_pending.unwrap_or(MAX_PENDING),
             http: self.http.check(max_body_bytes)?,
             identity: self.identity,
+            retention: self.retention.check()?,
             agent_environment: self.agents.environment,
             agent_credentials: walls::at_home(self.agents.credentials, environment.get("HOME")),
             sandbox: self.sandbox,

@@ -24,6 +24,9 @@ pub struct Account {
     /// Requests that wait for money, for a pause to end or for a free place, oldest first.
     pub waiting: Vec<Wanted>,
     pub pauses: BTreeMap<Provider, Pause>,
+    /// Why the server's disk has no room for another agent, while that is so.
+    #[serde(default)]
+    pub disk_low: Option<String>,
 }
 
 impl Account {
@@ -36,6 +39,7 @@ impl Account {
             reservations: Vec::new(),
             waiting: Vec::new(),
             pauses: BTreeMap::new(),
+            disk_low: None,
         }
     }
 
@@ -135,14 +139,16 @@ pub enum Budget {
 pub struct Pause {
     pub because: String,
     pub until: Timestamp,
+    #[serde(default)]
     pub probe: Probe,
 }
 
 /// How a pause ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
     /// The provider named the time: then everybody goes on.
+    #[default]
     Needless,
     /// Nobody knows: at the pause's end one agent tries.
     Planned,

@@ -65,6 +65,7 @@ pub enum Act {
         since: Option<Sha>,
         base: Sha,
         /// Files in conflict, which an agent was to resolve.
+        #[serde(default)]
         conflicts: Vec<String>,
     },
     RetireWorktree {

@@ -177,12 +177,14 @@ pub enum StoryEvent {
     GatesEnded {
         attempt: Attempt,
         /// Which run of the attempt's gates it was ([`super::id::RunId::Accept`]).
+        #[serde(default)]
         round: u32,
         report: GateReport,
     },
     /// The gates broke down without a verdict.
     GatesLost {
         attempt: Attempt,
+        #[serde(default)]
         round: u32,
         message: String,
     },
@@ -220,6 +222,9 @@ pub enum StoryEvent {
     Contained {
         tip: Sha,
     },
+    /// Nothing has happened for long: a worktree that it still has can go. What is in it is kept
+    /// first, and the next attempt gets a new one.
+    LongAtRest,
     /// The base branch moved, and `head` conflicts with it in `paths`; none when it does not any
     /// more. Told on every change, not at every move.
     BaseConflicts {
@@ -258,6 +263,7 @@ impl StoryEvent {
             | Self::MergeNeedsApproval { .. }
             | Self::Landed { .. }
             | Self::Contained { .. }
+            | Self::LongAtRest
             | Self::BaseConflicts { .. } => None,
         }
     }
@@ -281,6 +287,7 @@ pub enum RepoEvent {
         tip: Sha,
         trigger: Trigger,
         /// The tips, of those that were asked about, that `tip` contains.
+        #[serde(deserialize_with = "contained")]
         contained: Vec<(StoryId, Sha)>,
         /// Whether the others still merge with it, as far as that could be found out.
         #[serde(default)]
@@ -364,6 +371,22 @@ pub enum RepoEvent {
     },
 }
 
+/// The first logs name the stories alone; without a tip nobody is contained.
+fn contained<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(StoryId, Sha)>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        WithTip(StoryId, Sha),
+        Alone(#[expect(dead_code, reason = "read over")] StoryId),
+    }
+    let written = Vec::<Written>::deserialize(from)?;
+    let with_tip = written.into_iter().filter_map(|written| match written {
+        Written::WithTip(story, tip) => Some((story, tip)),
+        Written::Alone(_) => None,
+    });
+    Ok(with_tip.collect())
+}
+
 /// What can happen to a commit without a story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -422,6 +445,12 @@ pub enum AccountEvent {
     },
     /// A timer: a new day has a new ceiling.
     DayTurned,
+    /// The server's disk is nearly full: what runs goes on, and no agent starts.
+    DiskLow {
+        because: String,
+    },
+    /// There is room again.
+    DiskFine,
     /// A person changed the order in which a story is served.
     Prioritised {
         story: StoryId,

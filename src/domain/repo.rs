@@ -96,9 +96,11 @@ pub struct Merging {
     /// Failures of git itself on this entry, which say nothing about the change.
     pub failures: u32,
     /// Why it could not land when it last tried.
+    #[serde(default)]
     pub waits: Option<String>,
     /// It was taken out of the queue while it landed: whether it did is still to be heard, and it
     /// is not tried again.
+    #[serde(default)]
     pub withdrawn: bool,
 }
 

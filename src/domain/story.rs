@@ -64,6 +64,7 @@ pub struct Story {
     /// What happened since the agent last ran; it is told at its next turn.
     pub recent: Vec<Recent>,
     /// How many of them the agent that runs was started with.
+    #[serde(default)]
     pub recent_sent: usize,
     /// Output of the gates that failed last, for the next prompt.
     pub failure: Option<String>,
@@ -186,6 +187,7 @@ pub struct Wishes {
 
 /// Limits on repetition. Cleared by a retry that a person asks for; money is not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     pub retries: u32,
     /// Aborts before a session, in a row.
@@ -225,6 +227,7 @@ pub struct Request {
     pub at: Timestamp,
     /// The forge's answer, kept until all earlier requests are answered: what people asked for
     /// takes effect in the order in which they asked.
+    #[serde(default)]
     pub answer: Option<Admission>,
 }
 
@@ -405,6 +408,7 @@ pub enum Phase {
     Judging {
         collected: Collected,
         /// The attempt's end used a retry already; a failing gate does not use a second one.
+        #[serde(default)]
         retry_used: bool,
     },
 }

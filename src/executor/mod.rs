@@ -51,6 +51,8 @@ pub struct Executor {
     lanes: Lanes<Job>,
     jobs: JoinSet<LaneKey>,
     runs: runs::Runs,
+    /// Runs end with the server.
+    stops_runs: bool,
     shutdown: CancellationToken,
 }
 
@@ -67,8 +69,15 @@ impl Executor {
             work,
             lanes: Lanes::default(),
             jobs: JoinSet::new(),
+            stops_runs: false,
             shutdown,
         }
+    }
+
+    /// Ends all runs when it leaves, instead of letting them go on under their supervisors.
+    #[must_use]
+    pub fn stopping_runs(self, stops_runs: bool) -> Self {
+        Self { stops_runs, ..self }
     }
 
     /// Takes up what an earlier server left, then works until shutdown.
@@ -184,7 +193,7 @@ impl Executor {
             );
         }
         self.jobs.shutdown().await;
-        self.runs.leave().await;
+        self.runs.leave(self.stops_runs).await;
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Backoff, Context, Leaving};
+use super::supervisors::Supervisors;
 use crate::domain::effect::Run;
 use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::RunId;
@@ -27,6 +28,8 @@ use slots::Slots;
 
 /// From a stop to SIGKILL; the whole stop stays within the 10 s that people may expect.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// A supervisor that has not ended its run by then is left alone: without a server it ends it.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// All runs of this server that have not ended.
 pub(super) struct Runs {
@@ -103,10 +106,50 @@ impl Runs {
         }
     }
 
-    /// Hangs up. The runs themselves go on under their supervisors.
-    pub(super) async fn leave(mut self) {
+    /// Hangs up. The runs themselves go on under their supervisors, unless they are to end: then
+    /// their supervisors write down how, and the next server reads it and keeps what they have.
+    pub(super) async fn leave(mut self, stop: bool) {
         self.watchers.shutdown().await;
+        if !stop {
+            return;
+        }
+        let open = match self.context.store.open_runs().await {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::error!(%error, "it cannot be read what runs; it goes on");
+                return;
+            }
+        };
+        let mut stopping = JoinSet::new();
+        for id in open.into_iter().map(|(run, _)| run.id) {
+            if let Ok(folder) = RunFolder::of(&self.context.adapters.data_dir, &id) {
+                let supervisors = Arc::clone(&self.context.adapters.supervisors);
+                stopping.spawn(async move {
+                    if let Err(error) = stop_now(supervisors.as_ref(), &folder).await {
+                        tracing::error!(run = %id, error = format!("{error:#}"), "the run could not be stopped");
+                    }
+                });
+            }
+        }
+        while stopping.join_next().await.is_some() {}
     }
+}
+
+/// Ends what runs in a folder and waits for it, if anything does.
+async fn stop_now(supervisors: &dyn Supervisors, folder: &RunFolder) -> anyhow::Result<()> {
+    let Attachment::Running(mut attached) = supervisors.meet(folder).await? else {
+        return Ok(());
+    };
+    attached.stop(STOP_GRACE);
+    let ended = async {
+        while let Some(progress) = attached.next().await {
+            if matches!(progress, Progress::Ended | Progress::Gone(_)) {
+                return;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(STOP_LIMIT, ended).await;
+    ended.map_err(|_| anyhow::anyhow!("it did not end within {STOP_LIMIT:?}"))
 }
 
 struct Watcher {
@@ -168,6 +211,10 @@ impl Watcher {
             Attachment::Running(attached) => self.follow(record, &folder, attached).await,
             Attachment::Ended => Some(Outcome::read(&record.run, &folder)),
             Attachment::Gone(process) => Some(Outcome::lost(&record.run, &process)),
+            // Its folder is gone, or never came along with a restored store: it ran once.
+            Attachment::NeverStarted if let RunState::Started { process } = &record.state => {
+                Some(Outcome::lost(&record.run, process))
+            }
             Attachment::NeverStarted if self.stop.is_cancelled() => {
                 Some(Outcome::stopped(&record.run))
             }

@@ -42,7 +42,7 @@ pub(super) async fn create(git: &Git, paths: &RepoPaths) -> Result<()> {
 
 /// An empty bare repository without the template's sample hooks; its HEAD names a branch that
 /// never exists.
-async fn init(git: &Git, folder: &Path) -> Result<()> {
+pub(super) async fn init(git: &Git, folder: &Path) -> Result<()> {
     let call =
         git.nowhere("init")
             .args(["--quiet", "--bare", "--template=", "--initial-branch=none"]);

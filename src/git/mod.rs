@@ -35,6 +35,7 @@
 //! | `refs/huskies/stray/<number>/<commit>` | other branches, tags and stashes of a cell, and what somebody moved the branch to |
 //! | `refs/huskies/seen/<branch>` | what a story branch was found at when somebody else had moved it |
 //! | `refs/huskies/candidate/<short>` | a squash commit that is being tested or has landed |
+//! | `refs/huskies/backup/<commit>` | a commit that a restored backup remembers |
 //! | `refs/huskies/former/…` | what an older huskies had in its `work.git` |
 //!
 //! Those of `base.git`: `refs/huskies/remote/<branch>`, `refs/huskies/past/<commit>` for tips that a
@@ -46,6 +47,7 @@
 //! Not for: deciding anything about stories, running gates, the hook's contents, the forge's API.
 
 mod base;
+mod bundle;
 mod candidate;
 mod cell;
 mod checkout;
@@ -58,6 +60,7 @@ mod files;
 mod foreign;
 mod former;
 mod index;
+mod keeping;
 mod land;
 mod linked;
 mod objects;
@@ -75,10 +78,12 @@ mod worktree;
 #[cfg(test)]
 mod tests;
 
+pub use bundle::{bundle, unbundle};
 pub use candidate::{Built, CandidateSpec};
 pub use collect::{CollectSpec, Retirement};
 pub use command::{Git, GitSettings};
 pub use error::GitError;
+pub use keeping::{IdleCheckout, KeptWork, OldCandidate};
 pub use land::{Landing, Pushed};
 pub use paths::RepoPaths;
 pub use reach::Reach;

@@ -75,6 +75,7 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::Contained { tip } => {
             format!("the base branch contains it as of {}", tip.short())
         }
+        StoryEvent::LongAtRest => "nothing happened for long; its worktree can go".to_owned(),
         StoryEvent::BaseConflicts { base, paths, .. } => base_conflict_words(base, paths),
     }
 }

@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod contract;
+pub mod retention;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -40,6 +41,11 @@ pub enum StoreError {
         what: String,
         source: serde_json::Error,
     },
+    /// SQLite finds fault with the file.
+    #[error(
+        "the store at {path} is damaged ({complaint}): restore a backup, or move it away to begin with an empty one"
+    )]
+    Damaged { path: String, complaint: String },
     /// A newer huskies wrote this store.
     #[error(
         "the store at {path} was written by a newer huskies: install that version, or restore a backup"

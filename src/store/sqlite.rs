@@ -6,7 +6,9 @@
 //! processes may use the same file at the same time.
 
 mod checkpoint;
+mod file;
 mod read;
+mod retention;
 mod write;
 
 #[cfg(test)]
@@ -16,10 +18,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
 use sqlx::error::DatabaseError;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqlitePool};
 use tokio::sync::watch;
 
 use crate::crash::CrashPoints;
@@ -61,13 +63,24 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file at `path`, makes it where it is missing (its folder must be there), and
     /// brings its tables up to date.
+    ///
+    /// A file that is damaged, no store, or a newer program's is refused and stays as it is. Of one
+    /// with older tables a copy is kept beside it first, as `huskies.db.before-<version>`.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::connect(path)
+        Self::open_with(path, CrashPoints::off()).await
+    }
+
+    /// Like [`Self::open`]; a test may kill the process before and after each durable write.
+    pub async fn open_with(path: &Path, crash_points: CrashPoints) -> Result<Self, StoreError> {
+        Self::connect(path, crash_points)
             .await
             .map_err(|failure| failure.at(path))
     }
 
-    async fn connect(path: &Path) -> Result<Self, Failure> {
+    async fn connect(path: &Path, crash_points: CrashPoints) -> Result<Self, Failure> {
+        if let Some(version) = file::examine(path).await? {
+            file::keep_before_migration(path, version).await?;
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -79,7 +92,7 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .pragma("wal_autocheckpoint", checkpoint::LONGEST_LOG_PAGES);
         let writer = connect_writer(writer).await?;
-        migrate(&writer).await?;
+        file::migrate(path, &writer, &crash_points).await?;
         let readers = lasting(READERS)
             .connect_with(options.clone().pragma("query_only", "on"))
             .await?;
@@ -90,17 +103,10 @@ impl SqliteStore {
             path: path.to_owned(),
             writer,
             readers,
-            crash_points: CrashPoints::off(),
+            crash_points,
             commits: watch::Sender::new(0),
             checkpoints,
         })
-    }
-
-    /// Lets a test kill the process before and after each durable write.
-    #[must_use]
-    pub fn with_crash_points(mut self, crash_points: CrashPoints) -> Self {
-        self.crash_points = crash_points;
-        self
     }
 
     /// The one connection that writes. Whoever holds it keeps the engine waiting: take it for one
@@ -129,7 +135,8 @@ impl SqliteStore {
     async fn write(&self, commit: &Commit) -> Result<(), Failure> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         if let Err(failure) = write::apply(&mut transaction, commit).await {
-            transaction.rollback().await?;
+            // After some failures SQLite has done so itself; the failure says more than that.
+            drop(transaction.rollback().await);
             return Err(failure);
         }
         self.crash_points.reach("store.commit.before");
@@ -160,28 +167,27 @@ fn lasting(connections: u32) -> SqlitePoolOptions {
 /// (sqlite.org/c3ref/busy_handler.html).
 async fn connect_writer(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
     for _ in 1..ATTEMPTS {
-        match lasting(1).connect_with(options.clone()).await {
+        match writing().connect_with(options.clone()).await {
             Err(error) if primary_code(&error) == Some(SQLITE_BUSY) => {
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,
         }
     }
-    lasting(1).connect_with(options).await
+    writing().connect_with(options).await
 }
 
-/// One transaction round all migrations: of two processes that open a new file at the same time,
-/// the second one finds it ready.
-async fn migrate(writer: &SqlitePool) -> Result<(), Failure> {
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    // `run` does the same, but makes every future that opens a store one that is not `Send`: its
-    // `Acquire` bound is not general enough for the compiler. sqlx keeps this way round it.
-    match MIGRATOR.run_direct(None, &mut *transaction, false).await {
-        Ok(()) => Ok(transaction.commit().await?),
-        Err(MigrateError::VersionMissing(_)) => Err(Failure::Newer),
-        Err(MigrateError::Execute(source)) => Err(Failure::Database(source)),
-        Err(error) => Err(Failure::Database(error.into())),
-    }
+/// One connection at a time. SQLite itself ends a transaction whose disk is full or fails
+/// (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"); sqlx goes on
+/// counting it, and that connection could never begin another. It is closed for a new one.
+fn writing() -> SqlitePoolOptions {
+    lasting(1).after_release(|connection, _| {
+        Box::pin(async move {
+            // Answered when everything before it is.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 /// What went wrong, before it is said in which file.
@@ -189,6 +195,8 @@ async fn migrate(writer: &SqlitePool) -> Result<(), Failure> {
 enum Failure {
     Database(sqlx::Error),
     Newer,
+    /// What SQLite's own check complains about.
+    Damaged(String),
     /// An error that names no file.
     Known(StoreError),
 }
@@ -199,6 +207,7 @@ impl Failure {
         match self {
             Self::Database(source) => StoreError::Database { path, source },
             Self::Newer => StoreError::Newer { path },
+            Self::Damaged(complaint) => StoreError::Damaged { path, complaint },
             Self::Known(error) => error,
         }
     }

@@ -11,6 +11,7 @@ mod body;
 mod error;
 mod logs;
 mod serve;
+mod upkeep;
 mod view;
 mod webhook;
 
@@ -31,6 +32,7 @@ use crate::engine::Handle;
 use crate::forge::{Forge, LocalForge};
 use crate::secret::Secret;
 use crate::store::Store;
+use crate::upkeep::Upkeep;
 use body::Budget;
 use error::WebError;
 
@@ -50,6 +52,7 @@ pub struct WebState {
     /// Opens the API.
     pub token: SecretString,
     pub data_dir: PathBuf,
+    pub upkeep: Arc<Upkeep>,
 }
 
 /// A repository as the API sees it.
@@ -78,6 +81,7 @@ fn router(state: WebState) -> Router {
             "/stories/{owner}/{repo}/{number}/{verb}",
             post(actions::act),
         )
+        .route("/gc", post(upkeep::gc))
         .route("/repos", get(api::repos))
         .route("/repos/{owner}/{repo}/issues", post(actions::new_issue))
         .fallback(nowhere)

@@ -63,6 +63,21 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sandbox",
         ],
     ),
+    // What is old goes, and a full disk is said: asks every adapter that keeps something.
+    (
+        "upkeep",
+        &[
+            "clock",
+            "config::server",
+            "domain",
+            "engine",
+            "git",
+            "process::run_folder",
+            "store",
+        ],
+    ),
+    // The store and the repositories in one file. A server need not run, and does not notice.
+    ("backup", &["git", "store"]),
     (
         "web",
         &[
@@ -75,6 +90,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "webhook",
             "process::run_folder",
             "secret",
+            "upkeep",
         ],
     ),
     // The composition root.
@@ -82,7 +98,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "clock", "config", "crash", "domain", "engine", "executor", "forge", "git", "process",
-            "report", "sandbox", "secret", "store", "timer", "web",
+            "report", "sandbox", "secret", "store", "timer", "upkeep", "web",
         ],
     ),
     // The command line starts the server, talks to it, and runs gates and hooks itself.
@@ -90,6 +106,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "app",
+            "backup",
+            "clock",
+            "upkeep",
             "web",
             "config",
             "domain",

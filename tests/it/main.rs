@@ -6,11 +6,13 @@
     reason = "a test that cannot go on fails; clippy only knows that of the test functions themselves"
 )]
 
+mod backup;
 mod command_line;
 mod conflict;
 mod crash;
 mod demo;
 mod failing_agents;
+mod faults;
 mod first_steps;
 mod forge_contract;
 mod fuzz;
@@ -38,5 +40,7 @@ mod slow_clients;
 mod stopping;
 mod supervisor;
 mod support;
+mod upgrade;
+mod upkeep;
 mod webhook;
 mod webhook_edge;

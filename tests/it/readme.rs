@@ -95,6 +95,7 @@ fn the_reference_of_the_server_shows_the_defaults() {
     assert_eq!(shown.max_pending, bare.max_pending);
     assert_eq!(shown.http, bare.http);
     assert_eq!(shown.identity, bare.identity);
+    assert_eq!(shown.retention, bare.retention);
     assert_eq!(shown.agent_environment, bare.agent_environment);
     assert_eq!(shown.runtimes, bare.runtimes);
     assert_eq!(shown.agent_credentials, bare.agent_credentials);

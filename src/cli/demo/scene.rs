@@ -8,8 +8,8 @@ use git2::{Oid, Repository, Signature};
 use tempfile::TempDir;
 
 use crate::config::server::{
-    ForgeKind, HttpConfig, Identity, NetworkChoice, RepoConfig, RepoSource, ServerConfig,
-    WallsConfig,
+    ForgeKind, HttpConfig, Identity, NetworkChoice, RepoConfig, RepoSource, Retention,
+    ServerConfig, WallsConfig,
 };
 use crate::domain::account::Limits;
 use crate::domain::policy::Protection;
@@ -198,6 +198,7 @@ impl Scene {
             max_pending: 0,
             http: HttpConfig::default(),
             identity: Identity::default(),
+            retention: Retention::default(),
             agent_environment: Vec::new(),
             agent_credentials: Vec::new(),
             sandbox,

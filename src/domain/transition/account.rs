@@ -77,6 +77,12 @@ impl Ledger {
             }
             // The day was turned before the event was looked at.
             AccountEvent::DayTurned => {}
+            AccountEvent::DiskLow { because } => self.account.disk_low = Some(because.clone()),
+            AccountEvent::DiskFine => {
+                if self.account.disk_low.take().is_none() {
+                    return ignored("there was room before");
+                }
+            }
             AccountEvent::Prioritised { story, priority } => {
                 return self.prioritise(story, *priority);
             }
@@ -84,12 +90,20 @@ impl Ledger {
         Ok(())
     }
 
-    /// Days are counted in UTC. A clock that is put back does not give a day's money twice.
+    /// Days are counted in UTC. A clock that is put back does not give a day's money twice. One
+    /// that had run far ahead and is right again must not hold today's money until that day comes:
+    /// the day is today's, and what was spent stays spent.
     fn turn_day(&mut self) {
         let today = self.now.to_zoned_datetime(TimeZone::UTC).date();
-        if self.account.day.is_none_or(|day| day < today) {
+        let Some(day) = self.account.day else {
+            self.account.day = Some(today);
+            return;
+        };
+        if day < today {
             self.account.day = Some(today);
             self.account.spent_today = Usd::ZERO;
+        } else if today.tomorrow().is_ok_and(|tomorrow| tomorrow < day) {
+            self.account.day = Some(today);
         }
     }
 
@@ -170,6 +184,10 @@ impl Ledger {
             probe,
         };
         self.account.pauses.insert(provider.clone(), pause);
+        self.arm_pause_over(provider, until);
+    }
+
+    fn arm_pause_over(&mut self, provider: &Provider, until: Timestamp) {
         let provider = provider.clone();
         // A name for each: a second provider's pause must not replace the wake-up of the first.
         self.arm(
@@ -183,8 +201,13 @@ impl Ledger {
         let Some(pause) = self.account.pauses.get_mut(provider) else {
             return ignored("the provider is not paused");
         };
-        if pause.until > self.now {
-            return ignored("the pause was made longer meanwhile");
+        // A probe that is further away than it can ever be was planned by a clock that was ahead.
+        let misplaced =
+            pause.probe == Probe::Planned && pause.until.duration_since(self.now) > PROBE_AFTER;
+        if pause.until > self.now && !misplaced {
+            let until = pause.until;
+            self.arm_pause_over(provider, until);
+            return Ok(());
         }
         match pause.probe {
             Probe::Needless => drop(self.account.pauses.remove(provider)),
@@ -274,7 +297,11 @@ impl Account {
     }
 
     fn answer(&self, wanted: &Wanted) -> Answer {
-        if let Some(delay) = self.paused(&wanted.provider).or_else(|| self.crowded()) {
+        let in_the_way = self.paused(&wanted.provider);
+        let in_the_way = in_the_way
+            .or_else(|| self.full())
+            .or_else(|| self.crowded());
+        if let Some(delay) = in_the_way {
             return Answer::Wait(delay);
         }
         match wanted.budget {
@@ -302,6 +329,15 @@ impl Account {
                 })
             }
         }
+    }
+
+    /// Why the server has no room for what an agent would write.
+    fn full(&self) -> Option<Delay> {
+        let because = self.disk_low.clone()?;
+        Some(Delay {
+            because,
+            until: None,
+        })
     }
 
     /// Why no further agent may run on this server now.
@@ -354,6 +390,6 @@ impl Account {
 
     /// Nothing but the day's money stands in its way.
     fn waits_for_tomorrow(&self, wanted: &Wanted) -> bool {
-        self.paused(&wanted.provider).is_none() && self.crowded().is_none()
+        self.paused(&wanted.provider).is_none() && self.full().is_none() && self.crowded().is_none()
     }
 }

@@ -315,7 +315,11 @@ impl TimerRow {
 }
 
 /// The inverse of [`SubjectId::kind`] and its `Display`.
-fn subject_id(kind: &str, text: &str, what: impl Fn() -> String) -> Result<SubjectId, Failure> {
+pub(super) fn subject_id(
+    kind: &str,
+    text: &str,
+    what: impl Fn() -> String,
+) -> Result<SubjectId, Failure> {
     match kind {
         "story" => Ok(SubjectId::Story(name(text, what)?)),
         "repo" => Ok(SubjectId::Repo(name(text, what)?)),
@@ -334,11 +338,14 @@ fn subject_id(kind: &str, text: &str, what: impl Fn() -> String) -> Result<Subje
     }
 }
 
-fn value<T: DeserializeOwned>(text: &str, what: impl Fn() -> String) -> Result<T, Failure> {
+pub(super) fn value<T: DeserializeOwned>(
+    text: &str,
+    what: impl Fn() -> String,
+) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|source| corrupt(what, source))
 }
 
-fn name<T>(text: &str, what: impl Fn() -> String) -> Result<T, Failure>
+pub(super) fn name<T>(text: &str, what: impl Fn() -> String) -> Result<T, Failure>
 where
     T: std::str::FromStr<Err: std::fmt::Display>,
 {

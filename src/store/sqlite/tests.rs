@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::contract::{Place, assert_steps, hold_to_contract, step, subject};
+use crate::store::retention::{Mode, Retention as _};
 
 /// A folder with one store in it.
 struct Folder(TempDir);
@@ -184,6 +185,51 @@ async fn a_closed_store_is_one_file_that_holds_everything() {
     assert_steps(folder.open().await.as_ref(), &id, 1).await;
 }
 
+/// SQLite's own limit on the file stands for the disk's: the error and what follows are the same.
+#[tokio::test]
+async fn a_store_that_was_full_once_takes_commits_again() {
+    let (folder, id) = (Folder::new(), subject("octo/app#7"));
+    let store = SqliteStore::open(&folder.file()).await.unwrap();
+    let limit = "PRAGMA max_page_count = 1";
+    sqlx::raw_sql(limit).execute(store.pool()).await.unwrap();
+    let mut version = 0;
+    let full = loop {
+        version += 1;
+        assert!(version < 10_000, "it never fills up");
+        if let Err(error) = store.commit(step(&id, version)).await {
+            break error;
+        }
+    };
+    assert!(full.to_string().contains("the disk is full"), "{full}");
+    let lifted = "PRAGMA max_page_count = 1000000";
+    sqlx::raw_sql(lifted).execute(store.pool()).await.unwrap();
+    store.commit(step(&id, version)).await.unwrap();
+    assert_steps(&store, &id, version).await;
+}
+
+#[tokio::test]
+async fn old_deliveries_go_also_those_that_nobody_had_a_use_for_and_pending_ones_stay() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.file()).await.unwrap();
+    folder
+        .execute(
+            "INSERT INTO deliveries (id, received_at, name, content, taken) VALUES
+             ('taken', '2020-01-01T00:00:00.000000000Z', 'issues', '{}', 1),
+             ('useless', '2020-01-01T00:00:00.000000000Z', 'ping', NULL, 0),
+             ('pending', '2020-01-01T00:00:00.000000000Z', 'issues', '{}', 0),
+             ('new', '2026-01-01T00:00:00.000000000Z', 'ping', NULL, 0)",
+        )
+        .await;
+    let before = "2025-01-01T00:00:00Z".parse().unwrap();
+    let freed = store.drop_deliveries(before, Mode::Remove).await.unwrap();
+    assert_eq!(freed.rows, 2);
+    let left: Vec<String> = sqlx::query_scalar("SELECT id FROM deliveries ORDER BY seq")
+        .fetch_all(store.read_pool())
+        .await
+        .unwrap();
+    assert_eq!(left, ["pending", "new"]);
+}
+
 #[tokio::test]
 #[ignore = "a part of the test below, which runs it in a process of its own"]
 async fn three_commits_in_a_process_of_its_own() {
@@ -192,7 +238,10 @@ async fn three_commits_in_a_process_of_its_own() {
     };
     let points = CrashPoints::new(kill_at.parse().ok(), Some("trace".into())).unwrap();
     let store = SqliteStore::open(Path::new("huskies.db")).await.unwrap();
-    let store = store.with_crash_points(points);
+    let store = SqliteStore {
+        crash_points: points,
+        ..store
+    };
     for version in 1..=3 {
         store
             .commit(step(&subject("octo/app#7"), version))

@@ -329,7 +329,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<String, sqlx::Error> {
 }
 
 /// Fixed width, so that the text sorts by time and comes back as the same instant.
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     format!("{at:.9}")
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod clone;
+pub(crate) mod database;
 pub(crate) mod following;
 pub(crate) mod git;
 pub(crate) mod github_model;

@@ -26,6 +26,8 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     forge: Option<Forges>,
     repo: Vec<Repo>,
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    retention: toml::Table,
     #[serde(skip_serializing_if = "Option::is_none")]
     agents: Option<Agents>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,6 +104,7 @@ impl Config {
             limits: BTreeMap::new(),
             forge,
             repo: vec![repo],
+            retention: toml::Table::new(),
             agents: None,
         }
     }
@@ -170,6 +173,18 @@ impl Config {
 
     pub(crate) fn walls(mut self, change: impl FnOnce(&mut Walls)) -> Self {
         change(&mut self.walls);
+        self
+    }
+
+    /// One key of `[retention]`.
+    pub(crate) fn retention(mut self, key: &str, value: i64) -> Self {
+        self.retention.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Another data folder.
+    pub(crate) fn in_folder(mut self, data_dir: &Path) -> Self {
+        data_dir.clone_into(&mut self.data_dir);
         self
     }
 
@@ -264,23 +279,38 @@ impl Server {
         let file = folder.join("huskies.toml");
         let text = toml::to_string(config).expect("the configuration is TOML");
         std::fs::write(&file, text).expect("a temp folder can be written to");
-        Self::spawn(folder, &file, variables).await
+        Self::spawn(folder, &file, |mut serve| {
+            serve.envs(variables.iter().copied());
+            serve
+        })
+        .await
+    }
+
+    /// Starts it in another way: `change` gets the command and gives back the one to run.
+    pub(crate) async fn start_by(
+        folder: &Path,
+        config: &Config,
+        change: impl FnOnce(Command) -> Command,
+    ) -> Result<Self, ExitStatus> {
+        let file = folder.join("huskies.toml");
+        let text = toml::to_string(config).expect("the configuration is TOML");
+        std::fs::write(&file, text).expect("a temp folder can be written to");
+        Self::spawn(folder, &file, change).await
     }
 
     async fn spawn(
         folder: &Path,
         config: &Path,
-        variables: &[(&str, &str)],
+        change: impl FnOnce(Command) -> Command,
     ) -> Result<Self, ExitStatus> {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(folder.join("server.log"))
             .expect("a temp folder can be written to");
-        let mut process = binary(folder)
-            .args(["serve", "--config"])
-            .arg(config)
-            .envs(variables.iter().copied())
+        let mut serve = binary(folder);
+        serve.args(["serve", "--config"]).arg(config);
+        let mut process = change(serve)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -357,7 +387,11 @@ impl Server {
 
     /// The same with more variables in its environment.
     pub(crate) async fn restart_with(&mut self, variables: &[(&str, &str)]) {
-        *self = Self::spawn(&self.folder, &self.config, variables)
+        let change = |mut serve: Command| {
+            serve.envs(variables.iter().copied());
+            serve
+        };
+        *self = Self::spawn(&self.folder, &self.config, change)
             .await
             .unwrap_or_else(|status| {
                 panic!(

@@ -38,7 +38,7 @@ pub(crate) fn agents_of(folder: &Path) -> Vec<Pid> {
 }
 
 /// True while the process is there and not merely waiting to be reaped.
-fn is_running(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         let state = stat
             .rsplit_once(") ")

@@ -1,11 +1,12 @@
 //! The ways out of whatever is under way: stopped, started again, landed, or blocked.
 
-use super::{Progress, Turn};
+use super::{Progress, Refusal, Turn, ignored};
 use crate::domain::effect::{Act, Announcement, Effect, GatesNews, MergeNews, Run};
 use crate::domain::event::{AccountEvent, RepoEvent};
 use crate::domain::id::{RunId, Sha};
 use crate::domain::story::{
-    BacklogNote, BlockReason, BlockedFrom, Merge, MergePhase, Phase, Purpose, Stage, Then, Work,
+    Activity, BacklogNote, BlockReason, BlockedFrom, Merge, MergePhase, Phase, Purpose, Stage,
+    Then, Work,
 };
 use crate::domain::work::Receipt;
 
@@ -143,6 +144,19 @@ impl Turn {
         if let Some(branch) = self.story.branch.clone() {
             self.act(Act::RetireWorktree { branch });
         }
+    }
+
+    /// Gives the worktree of a story back at which nobody works. Stopped, blocked or ended: the next
+    /// attempt gets a new one with everything that was kept.
+    pub(super) fn long_at_rest(&mut self) -> Result<(), Refusal> {
+        if self.story.activity() != Activity::None {
+            return ignored("it is not at rest");
+        }
+        let Some(branch) = self.story.branch.clone() else {
+            return ignored("it never had a worktree");
+        };
+        self.act(Act::RetireWorktree { branch });
+        Ok(())
     }
 
     pub(super) fn unwatch(&mut self) {

@@ -82,6 +82,7 @@ impl Turn {
             StoryEvent::GatesEnded { .. } | StoryEvent::GatesLost { .. } => {
                 self.judging_event(event)
             }
+            StoryEvent::LongAtRest => self.long_at_rest(),
             StoryEvent::MergeBegan { .. }
             | StoryEvent::MergeWaits { .. }
             | StoryEvent::MergeConflicted { .. }

@@ -251,9 +251,9 @@ fn each_provider_pauses_by_itself() {
       another too -> spent 0.00 USD, held 0.00 USD, anthropic paused, openai paused | wake pause-over:openai in 540 s
       #1 wants the one -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused, openai paused | tell #1 money_delayed: anthropic is overloaded
       #2 wants a third -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused, openai paused | tell #2 reserved 0.00 USD
-      over too early -> ignored: the pause was made longer meanwhile
+      over too early -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused, openai paused | wake pause-over:anthropic in 300 s
       the one pauses for longer -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused, openai paused | wake pause-over:anthropic in 540 s; tell #1 money_delayed: anthropic is overloaded
-      the first wake-up -> ignored: the pause was made longer meanwhile
+      the first wake-up -> spent 0.00 USD, held 0.00 USD, #1 waits, anthropic paused, openai paused | wake pause-over:anthropic in 240 s
       the second wake-up -> spent 0.00 USD, held 1.00 USD, openai paused | tell #1 reserved 1.00 USD
       the second wake-up again -> ignored: the provider is not paused
       the other's -> spent 0.00 USD, held 1.00 USD
@@ -365,4 +365,59 @@ fn a_commit_without_a_story_is_gated_once_at_a_time() {
       asked again -> Gating | start head-0000000000000000000000000000000000000014-2; huskies/gates pending
       the older run ends -> ignored: of an older gate run
     "#);
+}
+
+#[test]
+fn a_clock_that_ran_ahead_and_is_right_again_holds_up_neither_money_nor_a_probe() {
+    let mut rows = Rows::new(1_000, 4);
+    let hour = 60;
+    rows.when("#1 wants 5", wanted(1, 500));
+    rows.when("#1 settles", settled(1, Some(500)));
+    rows.later(10 * 24 * hour);
+    rows.when("ten days later #2 wants 5", wanted(2, 500));
+    rows.when("#2 settles", settled(2, Some(400)));
+    rows.when("somebody is out of credit", paused("anthropic", None));
+    rows.later(-10 * 24 * hour);
+    rows.when("ten days back: the probe is due", over("anthropic"));
+    rows.when("#3 wants 5", wanted(3, 500));
+    rows.when("#3 settles", settled(3, Some(500)));
+    rows.when("#4 wants 5: what was spent stays spent", wanted(4, 500));
+    rows.later(24 * hour);
+    rows.when("a day later", AccountEvent::DayTurned);
+    let text = rows.table.to_string();
+    assert!(
+        says(&text, "#3 wants 5 ->", "tell #3 reserved 5.00 USD"),
+        "{text}"
+    );
+    assert!(
+        says(&text, "#4 wants 5:", "tell #4 reserved 1.00 USD"),
+        "{text}"
+    );
+    assert!(says(&text, "a day later ->", "spent 0.00 USD"), "{text}");
+}
+
+/// Whether the line that begins like this also holds that.
+fn says(text: &str, start: &str, that: &str) -> bool {
+    let line = text
+        .lines()
+        .find(|line| line.trim_start().starts_with(start));
+    line.is_some_and(|line| line.contains(that))
+}
+
+#[test]
+fn a_full_disk_starts_nobody_and_says_why() {
+    let mut rows = Rows::new(1_000, 4);
+    let because = "the disk is nearly full".to_owned();
+    rows.when("the disk is low", AccountEvent::DiskLow { because });
+    rows.when("#1 wants 5", wanted(1, 500));
+    rows.when("there is room", AccountEvent::DiskFine);
+    rows.when("there still is room", AccountEvent::DiskFine);
+    let text = rows.table.to_string();
+    let told = "tell #1 money_delayed: the disk is nearly full";
+    assert!(says(&text, "#1 wants 5 ->", told), "{text}");
+    assert!(
+        says(&text, "there is room ->", "tell #1 reserved 5.00 USD"),
+        "{text}"
+    );
+    assert!(says(&text, "there still is room ->", "ignored"), "{text}");
 }
