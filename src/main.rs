@@ -82,12 +82,15 @@ fn confine(command: &Command) -> Option<ExitCode> {
         Command::Confine { order, argv } => Some(sandbox::run_outer(order, argv)),
         Command::ConfineInner { confinement, argv } => Some(sandbox::run_inner(confinement, argv)),
         Command::ConfineProbe { targets } => Some(sandbox::probe::main(targets)),
-        Command::Demo(_)
+        Command::Backup(_)
+        | Command::Demo(_)
         | Command::Doctor(_)
         | Command::Gate(_)
+        | Command::Gc(_)
         | Command::Hook(_)
         | Command::Init(_)
         | Command::Logs(_)
+        | Command::Restore(_)
         | Command::Serve(_)
         | Command::Story(_)
         | Command::RunAttempt { .. } => None,

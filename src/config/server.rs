@@ -8,6 +8,7 @@
 mod github;
 mod http;
 mod retention;
+mod walls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
