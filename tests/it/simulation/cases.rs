@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use huskies::domain::delivery::IssueAction;
+use huskies::domain::story::Wish;
+use huskies::domain::work::Task;
 
 use super::dice::Dice;
-use super::forge::WRITER;
 use super::history::{History, Step, started};
 use super::life::tell_history;
 use super::store::Host;
@@ -76,23 +76,30 @@ fn a_sticky_comment_that_was_deleted_is_posted_anew_once() {
 
 #[test]
 fn a_label_whose_writing_was_not_answered_does_not_stay_when_the_story_turns_back() {
-    let retry = || Step::Issue {
-        number: 1,
-        action: IssueAction::Labeled("huskies:retry".to_owned()),
-        by: WRITER,
+    let operator = |wish| Step::Operator { number: 1, wish };
+    let start = || Wish::Start {
+        task: Task::default(),
+        agent: None,
+        priority: 0,
     };
-    let restart = || Step::Restart {
-        away: Duration::from_secs(90),
+    // To Coding, and back to Backlog before the forge can be told again.
+    let turn = |instant| {
+        [
+            after(100, operator(start())),
+            (
+                Duration::from_millis(instant),
+                Step::ForgeDown { seconds: 60 },
+            ),
+            after(3, operator(Wish::Stop)),
+        ]
     };
-    // A server that is told to leave while it waits to try again, and agents that end meanwhile.
-    let turn = || [after(200, retry()), after(2, restart())];
-    let mut steps = vec![after(1, started())];
-    steps.extend((0..8).flat_map(|_| turn()));
+    let mut steps = vec![after(1, started()), after(30, operator(Wish::Stop))];
+    steps.extend([900, 1_300, 1_700, 2_100].into_iter().flat_map(turn));
     let history = History {
         steps,
-        fault_rate: Some(3),
+        fault_rate: Some(4),
         cents: 5_000,
     };
     let lost = "set_stage_label: done, and its answer is lost";
-    assert_kept(&history, &[lost, "a server starts"]);
+    assert_kept(&history, &["Stop", lost, "Stop"]);
 }

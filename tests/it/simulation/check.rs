@@ -89,7 +89,9 @@ pub(super) fn unrest(host: &Host, store: &SqliteStore) -> Option<String> {
     if !acts.is_empty() || !runs.is_empty() || !surfaces.is_empty() || inbox > 0 {
         return Some(format!("pending: {acts:?} {runs:?} {surfaces:?} {inbox}"));
     }
-    let restless = stories(host, store).into_iter().find(|story| !rests(story));
+    let restless = all_stories(host, store)
+        .into_iter()
+        .find(|story| !rests(story));
     restless.map(|story| format!("{} is {:?}", story.id, story.stage))
 }
 
@@ -113,10 +115,10 @@ fn subject(host: &Host, store: &SqliteStore, id: &SubjectId) -> Option<Subject> 
     found.map(|(subject, _)| subject)
 }
 
-fn stories(host: &Host, store: &SqliteStore) -> Vec<Story> {
+fn all_stories(host: &Host, store: &SqliteStore) -> Vec<Story> {
     let ids = (1..=STORIES).map(story_subject);
-    let subjects = ids.filter_map(|id| subject(host, store, &id));
-    subjects
+    let found = ids.filter_map(|id| subject(host, store, &id));
+    found
         .filter_map(|subject| match subject {
             Subject::Story(story) => Some(*story),
             Subject::Repo(_) | Subject::Head(_) | Subject::Account(_) => None,
@@ -138,7 +140,7 @@ pub(super) fn at_the_end(
     (host, store): (&Host, &SqliteStore),
     written: &Writing,
 ) -> Vec<String> {
-    let stories = stories(host, store);
+    let stories = all_stories(host, store);
     let mut faults = world.lost_work();
     faults.extend(unrest(host, store));
     if world.processes.running() > 0 {
@@ -220,10 +222,10 @@ fn replay(host: &Host, store: &SqliteStore, id: &SubjectId) -> Option<String> {
 fn deliveries_count_once(world: &World, host: &Host, store: &SqliteStore) -> Vec<String> {
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     for record in log(host, store, &repo_subject()) {
-        if let Event::Repo { event, .. } = &record.event {
-            if matches!(event, RepoEvent::Issue { .. } | RepoEvent::Pushed { .. }) {
-                *counted.entry(format!("{event:?}")).or_default() += 1;
-            }
+        if let Event::Repo { event, .. } = &record.event
+            && matches!(event, RepoEvent::Issue { .. } | RepoEvent::Pushed { .. })
+        {
+            *counted.entry(format!("{event:?}")).or_default() += 1;
         }
     }
     let mut faults: Vec<String> = counted
@@ -244,7 +246,7 @@ fn deliveries_count_once(world: &World, host: &Host, store: &SqliteStore) -> Vec
 /// The sticky comment and the stage label say what is so.
 fn is_shown(world: &World, story: &Story) -> Vec<String> {
     let number = story.id.number;
-    let issue = &world.issues.issues[&number];
+    let issue = &world.issues.by_number[&number];
     let marker = story_marker(&story.id);
     let stickies: Vec<&str> = issue
         .comments
@@ -255,7 +257,7 @@ fn is_shown(world: &World, story: &Story) -> Vec<String> {
     let (mut faults, masker) = (Vec::new(), Masker::default());
     let shows = story.was_started() || !story.refused.is_empty();
     match stickies[..] {
-        [shown] if shows && *shown == masker.comment(&sticky_comment(story, Sandbox::Off)) => {}
+        [body] if shows && *body == masker.comment(&sticky_comment(story, Sandbox::Off)) => {}
         [] if !shows || world.deleted.contains(&number) => {}
         _ => faults.push(format!(
             "#{number} should show once what it is: {stickies:#?}"
@@ -280,7 +282,7 @@ fn reports(world: &World, written: &Writing) -> Vec<String> {
         let marker = announcement_marker(&act.id);
         let comments = world
             .issues
-            .issues
+            .by_number
             .values()
             .flat_map(|issue| &issue.comments);
         let posted = comments.filter(|c| c.body.starts_with(&marker)).count();

@@ -40,7 +40,7 @@ pub(super) struct IssueState {
 
 #[derive(Debug)]
 pub(super) struct Issues {
-    pub(super) issues: BTreeMap<u64, IssueState>,
+    pub(super) by_number: BTreeMap<u64, IssueState>,
     /// Every status that was ever set, oldest first.
     pub(super) statuses: Vec<(Sha, Status)>,
     /// Nothing answers until then.
@@ -58,7 +58,7 @@ impl Issues {
             comments: Vec::new(),
         };
         Self {
-            issues: (1..=STORIES)
+            by_number: (1..=STORIES)
                 .map(|number| (number, issue(number)))
                 .collect(),
             statuses: Vec::new(),
@@ -77,7 +77,7 @@ impl Issues {
 
 impl World {
     fn issue(&mut self, number: u64) -> &mut IssueState {
-        self.issues.issues.get_mut(&number).unwrap()
+        self.issues.by_number.get_mut(&number).unwrap()
     }
 
     pub(super) fn comment(
@@ -132,7 +132,7 @@ impl World {
             at: now,
         };
         let event = Event::repo(&REPO.parse().unwrap(), RepoEvent::Issue { change });
-        self.send("issues", Some(event), now);
+        self.send("issues", Some(&event), now);
     }
 
     /// Whether the forge has a commit.
@@ -142,7 +142,7 @@ impl World {
     }
 
     /// A delivery sets out: it arrives late, now and then after a later one, and now and then twice.
-    pub(super) fn send(&mut self, name: &str, content: Option<Event>, now: Timestamp) {
+    pub(super) fn send(&mut self, name: &str, content: Option<&Event>, now: Timestamp) {
         self.letters += 1;
         let id = format!("delivery-{}", self.letters);
         let times = 1 + u64::from(self.dice.luck(6));
@@ -154,7 +154,7 @@ impl World {
                 id: id.parse().unwrap(),
                 received_at: at,
                 event: name.to_owned(),
-                content: content.clone(),
+                content: content.cloned(),
                 reason: None,
             };
             let place = self.mail.len() as u64 + self.letters * 1_000;

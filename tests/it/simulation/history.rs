@@ -210,7 +210,7 @@ impl World {
             }
             Step::DeleteSticky { number } => {
                 self.deleted.insert(*number);
-                let issue = self.issues.issues.get_mut(number).unwrap();
+                let issue = self.issues.by_number.get_mut(number).unwrap();
                 issue
                     .comments
                     .retain(|comment| !comment.body.starts_with("<!-- huskies:story"));
@@ -273,7 +273,7 @@ impl World {
             sender: WRITER.to_owned(),
         };
         let event = Event::repo(&REPO.parse().unwrap(), RepoEvent::Pushed { push });
-        self.send("push", Some(event), now);
+        self.send("push", Some(&event), now);
     }
 }
 

@@ -290,12 +290,11 @@ impl Telling {
         let mut world = link.lock();
         world.note(now, &format!("{id}: {answer:?}"));
         world.mail.remove(&key);
-        match answer {
-            Ok(_) => drop(world.accepted.insert(id, delivery.content.is_some())),
-            Err(_) => {
-                let later = now + SignedDuration::from_secs(10);
-                world.mail.insert((later, key.1), delivery);
-            }
+        if answer.is_ok() {
+            world.accepted.insert(id, delivery.content.is_some());
+        } else {
+            let later = now + SignedDuration::from_secs(10);
+            world.mail.insert((later, key.1), delivery);
         }
     }
 

@@ -183,9 +183,9 @@ impl World {
             Work::Protected(unit) => site.files.extend([file(".github/ci.yml", &unit)]),
             Work::Bug => site.files.extend([file("bug.txt", &site.head.to_string())]),
             Work::NoBug => drop(site.files.remove("bug.txt")),
-            Work::Half(side) => site
+            Work::Half(half) => site
                 .files
-                .extend([file(&format!("half-{side}.txt"), "half")]),
+                .extend([file(&format!("half-{half}.txt"), "half")]),
             Work::NoHalf => site.files.retain(|path, _| !path.starts_with("half")),
             Work::Merge { markers } => {
                 let base = self.sites.base.clone();

@@ -101,7 +101,7 @@ async fn follow(
             }
             world.processes.next_deed(&key)
         };
-        let wait = next.map_or(Duration::from_secs(60), |next| until(now, next));
+        let wait = next.map_or(Duration::from_mins(1), |next| until(now, next));
         tokio::select! {
             biased;
             Ok(()) = stop.changed() => {
