@@ -23,6 +23,7 @@ mod groups;
 mod growth;
 mod hosts;
 mod inner;
+mod mounts;
 mod network;
 mod outer;
 pub mod places;

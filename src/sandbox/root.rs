@@ -9,7 +9,6 @@ use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
@@ -23,6 +22,7 @@ use rustix::mount::{
 use rustix::process::{fchdir, pivot_root};
 
 use super::confinement::Confinement;
+use super::mounts;
 
 /// Devices without a way out.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -79,7 +79,7 @@ pub(super) fn enter(confinement: &Confinement, terminal: bool) -> io::Result<()>
     let sources = sources(confinement)?;
     let layers = Layers::open(confinement)?;
     let devices = open_devices()?;
-    let mounted = mounted_at()?;
+    let mounted = mounts::points()?;
     // A folder of ours that nothing inside is made of, or it would be inside again.
     let base = &confinement.room.layers;
     mount(
@@ -176,41 +176,6 @@ fn open_devices() -> io::Result<Vec<Source>> {
         Source::open(&path, How::Device).map_err(|error| naming(error, &path))
     };
     DEVICES.iter().map(open).collect()
-}
-
-/// Where the machine has something mounted (proc_pid_mountinfo(5)).
-fn mounted_at() -> io::Result<Vec<PathBuf>> {
-    let text = fs::read("/proc/self/mountinfo")?;
-    let point = |line: &[u8]| {
-        let field = line.split(|&byte| byte == b' ').nth(4)?;
-        Some(PathBuf::from(std::ffi::OsString::from_vec(unescape(field))))
-    };
-    Ok(text
-        .split(|&byte| byte == b'\n')
-        .filter_map(point)
-        .collect())
-}
-
-/// `\040` and the like.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [byte, tail @ ..] = rest {
-        let octal = tail
-            .get(..3)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(code) if *byte == b'\\' => {
-                text.push(code);
-                rest = &tail[3..];
-            }
-            Some(_) | None => {
-                text.push(*byte);
-                rest = tail;
-            }
-        }
-    }
-    text
 }
 
 fn by_number(opened: &impl AsRawFd) -> String {
@@ -532,12 +497,6 @@ fn forbid_namespaces(proc: &OwnedFd) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mount_point_with_a_space_is_read_as_it_is_called() {
-        assert_eq!(unescape(br"/a\040b\134c"), b"/a b\\c");
-        assert_eq!(unescape(br"/a\04"), br"/a\04");
-    }
 
     #[test]
     fn rooms_that_share_a_home_can_be_furnished_at_the_same_time() {

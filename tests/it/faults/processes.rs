@@ -221,6 +221,7 @@ async fn a_server_that_takes_its_agents_along_keeps_their_work() {
         .turn(2, &format!("test -f half.txt; {}", greeting::RIGHT));
     let project = greeting::project(&stage);
     let (remote, config) = stage.prepare(&project);
+    let config = config.sandbox_off();
     let server = Server::start_by(stage.folder(), &config, |mut serve| {
         serve.arg("--stop-agents");
         serve
