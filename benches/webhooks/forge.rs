@@ -34,7 +34,7 @@ impl Forge {
 
     /// Becomes true with the first comment on, or label of, an issue.
     pub(crate) fn first_write_about(&self, number: usize) -> watch::Receiver<bool> {
-        self.about(number, |seen| seen.subscribe())
+        self.about(number, watch::Sender::subscribe)
     }
 
     fn about<T>(&self, number: usize, act: impl FnOnce(&watch::Sender<bool>) -> T) -> T {
@@ -73,8 +73,7 @@ async fn answer(State(forge): State<Forge>, request: Request) -> Response {
         }
         (&Method::GET, Some("labels"), Some(name)) => json_answer(&json!({ "name": name })),
         (&Method::GET, None, Some("user")) => json_answer(&json!({ "login": "huskies", "id": 2 })),
-        (&Method::GET, _, _) => json_answer(&json!([])),
-        (_, Some("issues"), Some("labels")) => json_answer(&json!([])),
+        (&Method::GET, _, _) | (_, Some("issues"), Some("labels")) => json_answer(&json!([])),
         (_, _, _) => (StatusCode::CREATED, Json(json!({ "id": 1, "body": "" }))).into_response(),
     }
 }

@@ -106,8 +106,8 @@ async fn told(scene: &Scene, arguments: &[&str]) -> Ended {
     Ended::of(told.await.unwrap())
 }
 
-fn assert_line(answer: Result<(), String>, text: &str) {
-    assert_eq!(answer, Ok(()), "{text:?}");
+fn assert_line(answer: &Result<(), String>, text: &str) {
+    assert_eq!(*answer, Ok(()), "{text:?}");
 }
 
 /// The subject is plain, the one reference is to the story itself, and the trailers are credits.
@@ -115,15 +115,61 @@ fn assert_message_is_tame(message: &str, story: u64) {
     let (subject, body) = message.split_once('\n').unwrap();
     let own = format!(" (#{story})");
     assert_line(
-        check::plain_line(subject.strip_suffix(&own).unwrap(), 121),
+        &check::plain_line(subject.strip_suffix(&own).unwrap(), 121),
         subject,
     );
     let trailers = body.trim().lines();
     for trailer in trailers.filter(|line| *line != format!("Story: octo/app#{story}")) {
-        assert_line(check::plain_line(trailer, 200), trailer);
+        assert_line(&check::plain_line(trailer, 200), trailer);
         let (key, _) = trailer.split_once(": ").unwrap();
         assert!(key.ends_with("-by"), "{message}");
     }
+}
+
+fn assert_the_forge_shows_nothing_live(scene: &Scene, story: u64) {
+    for comment in scene.own_comments(story) {
+        assert_inert(&comment.body);
+    }
+    let statuses = scene.github.all_statuses();
+    assert!(statuses.len() >= 4, "{statuses:#?}");
+    for status in statuses {
+        let description = status.description.unwrap_or_default();
+        assert_line(&check::plain_line(&description, 140), &description);
+    }
+    assert_message_is_tame(&scene.remote.log(BASE)[0].message, story);
+    for attempt in [1, 2] {
+        let prompt = scene.agent.prompt(story, attempt);
+        assert_line(&check::prompt(&prompt), &prompt);
+    }
+}
+
+async fn assert_terminals_show_nothing_live(scene: &Scene, story: u64) {
+    assert_line(&check::terminal(&scene.server.log()), &scene.server.log());
+    let number = &*story.to_string();
+    for command in [
+        &["story", "list"][..],
+        &["story", "show", number],
+        &["story", "events", number],
+        &["logs", number],
+    ] {
+        let shown = told(scene, command).await.succeeded();
+        assert!(!shown.is_empty());
+        assert_line(&check::terminal(&shown), &shown);
+        let json = told(scene, &[command, &["--json"]].concat())
+            .await
+            .succeeded();
+        assert_line(&check::terminal(&json), &json);
+        for line in json.lines() {
+            assert!(
+                serde_json::from_str::<serde_json::Value>(line).is_ok(),
+                "{line}"
+            );
+        }
+    }
+    let refused = told(scene, &["story", "show", "octo/app#1\u{1b}[2J\u{202e}"])
+        .await
+        .failed(2);
+    assert_line(&check::terminal(&refused), &refused);
 }
 
 #[tokio::test]
@@ -164,46 +210,8 @@ async fn a_hostile_issue_agent_and_gate_do_nothing_anywhere_on_the_way() {
         })
         .await;
 
-    for comment in scene.own_comments(story) {
-        assert_inert(&comment.body);
-    }
-    let statuses = scene.github.all_statuses();
-    assert!(statuses.len() >= 4, "{statuses:#?}");
-    for status in statuses {
-        let description = status.description.unwrap_or_default();
-        assert_line(check::plain_line(&description, 140), &description);
-    }
-    assert_message_is_tame(&scene.remote.log(BASE)[0].message, story);
-    for attempt in [1, 2] {
-        let prompt = scene.agent.prompt(story, attempt);
-        assert_line(check::prompt(&prompt), &prompt);
-    }
-    assert_line(check::terminal(&scene.server.log()), &scene.server.log());
-    let number = &*story.to_string();
-    for command in [
-        &["story", "list"][..],
-        &["story", "show", number],
-        &["story", "events", number],
-        &["logs", number],
-    ] {
-        let shown = told(&scene, command).await.succeeded();
-        assert!(!shown.is_empty());
-        assert_line(check::terminal(&shown), &shown);
-        let json = told(&scene, &[command, &["--json"]].concat())
-            .await
-            .succeeded();
-        assert_line(check::terminal(&json), &json);
-        for line in json.lines() {
-            assert!(
-                serde_json::from_str::<serde_json::Value>(line).is_ok(),
-                "{line}"
-            );
-        }
-    }
-    let refused = told(&scene, &["story", "show", "octo/app#1\u{1b}[2J\u{202e}"])
-        .await
-        .failed(2);
-    assert_line(check::terminal(&refused), &refused);
+    assert_the_forge_shows_nothing_live(&scene, story);
+    assert_terminals_show_nothing_live(&scene, story).await;
     assert_nothing_ran(scene.folder());
     scene.github.assert_clean();
 }

@@ -39,13 +39,17 @@ fn floods() -> Vec<Vec<u8>> {
 }
 
 fn send(target: fn(&[u8])) {
-    corpus().iter().for_each(|entry| target(entry));
+    for entry in corpus() {
+        target(&entry);
+    }
 }
 
 #[test]
 fn in_comments_and_statuses_nothing_pings_refers_links_or_leaves_its_quotation() {
     send(targets::markdown);
-    floods().iter().for_each(|flood| targets::markdown(flood));
+    for flood in floods() {
+        targets::markdown(&flood);
+    }
 }
 
 #[test]
@@ -58,13 +62,17 @@ fn the_longest_comment_fits_with_every_fence_closed() {
 #[test]
 fn in_prompts_everything_is_seen_and_what_is_data_stays_quoted() {
     send(targets::prompt);
-    floods().iter().for_each(|flood| targets::prompt(flood));
+    for flood in floods() {
+        targets::prompt(&flood);
+    }
 }
 
 #[test]
 fn names_stay_in_their_folder_and_commit_subjects_do_nothing() {
     send(targets::names);
-    floods().iter().for_each(|flood| targets::names(flood));
+    for flood in floods() {
+        targets::names(&flood);
+    }
 }
 
 #[test]
@@ -72,9 +80,9 @@ fn on_terminals_and_in_logs_nothing_acts() {
     send(targets::gate_output);
     send(targets::terminal_lines);
     send(targets::agent_stream);
-    floods()
-        .iter()
-        .for_each(|flood| targets::terminal_lines(flood));
+    for flood in floods() {
+        targets::terminal_lines(&flood);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::greeting;
 use crate::support::raw::{RawAnswer, ask};
 use crate::support::scene::{Scene, Stage};
+use crate::support::server::Server;
 
 struct Api {
     scene: Scene,
@@ -20,7 +21,7 @@ impl Api {
         let scene = stage.serve(&project).await;
         Self {
             address: scene.server.address(),
-            token: scene.server.api_token(&scene.data_dir()),
+            token: Server::api_token(&scene.data_dir()),
             scene,
         }
     }

@@ -113,7 +113,7 @@ fn spoilt(good: &Delivery, number: u64) -> Option<(Delivery, u16)> {
             Some((bad.signed_with(secret), 400))
         }
         30 => {
-            bad.content_type = "text/plain".to_owned();
+            "text/plain".clone_into(&mut bad.content_type);
             Some((bad, 415))
         }
         40 => {

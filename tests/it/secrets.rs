@@ -250,7 +250,7 @@ async fn no_secret_is_told_anywhere_whatever_fails() {
     let launched = Server::launch(stage.folder(), &config, &variables).await;
     let server = launched.unwrap_or_else(|status| panic!("the server ended with {status}"));
     let mut scene = stage.with(remote, server);
-    let api_token = scene.server.api_token(&scene.data_dir());
+    let api_token = Server::api_token(&scene.data_dir());
     let mut secrets: Vec<String> = [
         TOKEN,
         WEBHOOK_SECRET,
@@ -286,7 +286,7 @@ async fn no_secret_is_told_anywhere_whatever_fails() {
     })
     .await;
     lose_the_forge(&mut scene, &more).await;
-    let second_token = scene.server.api_token(&scene.data_dir());
+    let second_token = Server::api_token(&scene.data_dir());
     scene.server.kill_9().await;
 
     assert_eq!(

@@ -24,11 +24,9 @@ async fn impatient() -> Scene {
 
 /// The head of a delivery's request, with a length of the test's own.
 fn head(delivery: &Delivery, length: &str) -> String {
-    let headers: String = delivery
-        .headers()
-        .into_iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let lines = delivery.headers().into_iter();
+    let lines = lines.map(|(name, value)| format!("{name}: {value}\r\n"));
+    let headers = lines.collect::<Vec<_>>().concat();
     format!("POST /webhooks/github HTTP/1.1\r\nhost: localhost\r\n{headers}{length}\r\n\r\n")
 }
 

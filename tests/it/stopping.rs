@@ -277,7 +277,7 @@ async fn each_life_of_a_worktree_is_set_up_once_and_torn_down_once() {
 
 #[tokio::test]
 async fn kept_work_is_on_the_remote_when_the_project_says_so() {
-    let (scene, story, _standing) = in_mid_run_of(|project| project.push_wip()).await;
+    let (scene, story, _standing) = in_mid_run_of(Project::push_wip).await;
     scene.unlabel(story).await;
     scene.wait_for_stage(story, "backlog").await;
     let name = format!("refs/huskies/wip/{story}/1");

@@ -7,6 +7,7 @@ use crate::greeting;
 use crate::support::clone::run;
 use crate::support::database;
 use crate::support::git::BASE;
+use crate::support::pause::Held;
 use crate::support::scene::{Scene, Stage, WRITER};
 
 /// Everything that has an end is old at once.
@@ -54,8 +55,9 @@ fn runs(scene: &Scene) -> Vec<String> {
     names
 }
 
-#[tokio::test]
-async fn a_sweep_takes_what_is_over_and_leaves_what_anybody_can_still_need() {
+/// Three stories under limits of nothing: one that is done and has a long log, one that is blocked,
+/// and one whose agent stands in the middle of its work.
+async fn with_one_done_one_blocked_and_one_under_way() -> (Scene, Held) {
     let stage = Stage::new();
     let pause = stage.agent.pause("work");
     let done = "echo one > one.txt; commit 'Do one'; echo scrap > scrap.txt";
@@ -75,7 +77,7 @@ async fn a_sweep_takes_what_is_over_and_leaves_what_anybody_can_still_need() {
     );
     let project = stage.coder().gate("fine", "! grep -q never greeting.txt");
     let project = project.max_retries(0);
-    let mut scene = stage
+    let scene = stage
         .serve_with(&project, |config| {
             AT_ONCE
                 .iter()
@@ -95,6 +97,26 @@ async fn a_sweep_takes_what_is_over_and_leaves_what_anybody_can_still_need() {
     scene.wait_for_stage(2, "blocked").await;
     assert_eq!(scene.start_story("Three", "Do it.").await, 3);
     let standing = pause.reached().await;
+    (scene, standing)
+}
+
+/// Without a server the command does it itself.
+async fn assert_swept_without_a_server(scene: &mut Scene) {
+    assert!(scene.server.stop().await.success());
+    let swept = gc(scene, &[]).await;
+    assert!(names(&swept, "runs").contains(&"octo/app agent-3-1".to_owned()));
+    assert!(runs(scene).is_empty());
+    // One or two, as the gates of two stories met or not.
+    let checkouts = names(&swept, "checkouts");
+    assert_eq!(checkouts[0], "octo/app gates-0", "{checkouts:?}");
+    let folder = scene.folder().join("data/repos/octo/app/checkouts");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+    scene.server.restart().await;
+}
+
+#[tokio::test]
+async fn a_sweep_takes_what_is_over_and_leaves_what_anybody_can_still_need() {
+    let (mut scene, standing) = with_one_done_one_blocked_and_one_under_way().await;
     let store = scene.folder().join("data/huskies.db");
     let long_ago = "UPDATE deliveries SET received_at = '2020-01-01T00:00:00.000000000Z'";
     database::execute(&store, &format!("{long_ago} WHERE name = 'issues'")).await;
@@ -146,17 +168,7 @@ async fn a_sweep_takes_what_is_over_and_leaves_what_anybody_can_still_need() {
     scene.wait_for_stage(3, "done").await;
     assert_eq!(scene.remote.file(BASE, "precious.txt"), "precious");
 
-    // Without a server the command does it itself.
-    assert!(scene.server.stop().await.success());
-    let swept = gc(&scene, &[]).await;
-    assert!(names(&swept, "runs").contains(&"octo/app agent-3-1".to_owned()));
-    assert!(runs(&scene).is_empty());
-    // One or two, as the gates of two stories met or not.
-    let checkouts = names(&swept, "checkouts");
-    assert_eq!(checkouts[0], "octo/app gates-0", "{checkouts:?}");
-    let folder = scene.folder().join("data/repos/octo/app/checkouts");
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
-    scene.server.restart().await;
+    assert_swept_without_a_server(&mut scene).await;
     assert_eq!(scene.start_story("Four", "Do it.").await, 4);
     scene
         .agent

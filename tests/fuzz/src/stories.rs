@@ -207,7 +207,7 @@ pub fn stories(text: &str) -> Vec<Story> {
 fn in_stage(stage: Stage, text: &str) -> Story {
     let mut story = Story::new(id());
     story.attempt = Attempt(2);
-    story.task.title = text.to_owned();
+    text.clone_into(&mut story.task.title);
     story.branch = "feature/story-42-x".parse().ok();
     story.stage = stage;
     story.refused.insert(text.to_owned());

@@ -140,7 +140,7 @@ pub fn agent_stream(data: &[u8]) {
         for line in lines.chain(splitter.finish()) {
             drop(parser.line(&line));
         }
-        drop(parser.usage());
+        let _usage = parser.usage();
         for exit in [0, 1, 134]
             .map(Exit::Status)
             .into_iter()
@@ -166,7 +166,7 @@ pub fn terminal_lines(data: &[u8]) {
         lines
     };
     let middle = data.len() / 2;
-    let whole = all(&[0..data.len()]);
+    let whole = all(std::slice::from_ref(&(0..data.len())));
     assert_eq!(whole, all(&[0..middle, middle..data.len()]));
     for line in whole {
         // What is not UTF-8 is replaced by three bytes.

@@ -340,7 +340,7 @@ impl Server {
     }
 
     /// The token of the API, from where the command line finds it.
-    pub(crate) fn api_token(&self, data_dir: &Path) -> String {
+    pub(crate) fn api_token(data_dir: &Path) -> String {
         let file = std::fs::read(data_dir.join("server.json")).expect("a running server has one");
         let file: Value = serde_json::from_slice(&file).expect("it is JSON");
         file["token"].as_str().expect("it has a token").to_owned()
