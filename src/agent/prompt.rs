@@ -224,7 +224,7 @@ fn conflict(occasion: &Occasion<'_>) -> Option<String> {
                 "{CONFLICT_HEADER} `{base}`, which is at {tip} now. These paths conflict:\n\n{}\n\n\
                  Run `git merge {tip}` (or rebase onto it), resolve every conflict so that both sides' intent stays, \
                  run the project's checks, and commit. Repair only the merge.",
-                fence(&paths.join("\n"))
+                fence(&own_words_broken(&paths.join("\n")))
             ))
         }
         None if failures.is_some() => Some(
