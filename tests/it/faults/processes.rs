@@ -46,6 +46,12 @@ async fn in_a_tool_call() -> (Scene, u64, Held) {
         pids(&scene).len() == 2
     })
     .await;
+    // The agent may be faster than the news of its start.
+    scene
+        .wait_for(story, "its start is known", |story| {
+            story["activity"] == "running"
+        })
+        .await;
     (scene, story, standing)
 }
 
