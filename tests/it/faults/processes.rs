@@ -114,10 +114,8 @@ async fn orphans_of_a_supervisor_that_died_while_no_server_was_there_are_ended_b
     let (mut scene, story, _standing) = in_a_tool_call().await;
     scene.server.kill_9().await;
     kill(supervisor(&scene, "agent-1-1"));
-    assert!(
-        pids(&scene).into_iter().all(sweep::is_running),
-        "they are orphans"
-    );
+    // The agent itself is hung up on when its terminal goes; its tool has a session of its own.
+    assert!(sweep::is_running(pids(&scene)[1]), "the tool is an orphan");
     scene.server.restart().await;
     assert_went_on(&scene, story, "lost", 0).await;
 }
