@@ -2,8 +2,8 @@
 //!
 //! The pinned task and the project's own notes instruct. Everything else (other people's comments,
 //! gate output, paths) is data: fenced so that it cannot end its own quotation, and said to be data.
-//! Of what people wrote an agent reads what a person sees ([`seen`]), and nothing that passes
-//! for a part of the prompt itself ([`own_words_broken`]).
+//! Of what people wrote an agent reads what a person sees (`seen`), and nothing that passes
+//! for a part of the prompt itself (`own_words_broken`).
 
 mod seen;
 

@@ -1,8 +1,8 @@
 //! `huskies doctor`: does on this machine what the server's promises rest on, and says what holds.
 //!
 //! Every wall is tried twice: without the sandbox, where the attempt has to succeed (else it would
-//! prove nothing), and inside. A new probe is a function that returns [`Finding`]s, called in
-//! [`findings`]: that of a token's permissions or a webhook, say, has its place there.
+//! prove nothing), and inside. A new probe is a function that returns `Finding`s, called in
+//! `findings`: that of a token's permissions or a webhook, say, has its place there.
 
 mod tools;
 mod walls;

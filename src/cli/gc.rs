@@ -9,7 +9,7 @@ use crate::app::{self, DataDir};
 use crate::config::environment::Environment;
 use crate::upkeep::{Mode, Swept};
 
-/// Remove what is older than the configuration's [retention] says
+/// Remove what is older than the server's configuration says
 ///
 /// A running server does it; without one the data folder is taken for as long as it lasts. The
 /// only copy of anybody's work is never removed.

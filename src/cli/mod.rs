@@ -1,6 +1,6 @@
 //! The command line: one file per subcommand, one enum of exit statuses, one printer of errors.
 //!
-//! What others wrote goes through [`terminal::tame`] before it is printed. A subcommand returns; only `main` turns what it returned into the process's exit status. Results
+//! What others wrote goes through `terminal::tame` before it is printed. A subcommand returns; only `main` turns what it returned into the process's exit status. Results
 //! go to stdout through [`Output`], everything else to stderr.
 
 pub mod backup;

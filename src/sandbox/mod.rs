@@ -11,7 +11,7 @@
 //! One binary and no installation: the hidden subcommand `huskies confine` builds the room and becomes
 //! its watchman. Inside there is what the allow list names ([`places`]) and nothing else; a network
 //! namespace with a loopback of its own, whose only way out is a proxy on our side with a list of
-//! hosts ([`proxy`]); a PID namespace, so that nothing outlives its end. Landlock and seccomp come on
+//! hosts (`proxy`); a PID namespace, so that nothing outlives its end. Landlock and seccomp come on
 //! top (`rights`), cgroups where they can be written to (`groups`).
 //!
 //! Not for: deciding what a story may need (the executor asks git), and not a wall against the

@@ -1,5 +1,5 @@
-//! Keeps the data folder within bounds: what is finished and old goes ([`sweep`]), and a disk that
-//! is nearly full stops new starts ([`disk`]).
+//! Keeps the data folder within bounds: what is finished and old goes (`sweep`), and a disk that
+//! is nearly full stops new starts (`disk`).
 //!
 //! It asks the store and the repositories what there is, removes what nobody can need, and tells
 //! the engine of everything that is a subject's business. Not for: what is the only copy of
