@@ -66,7 +66,8 @@ fn cut(text: &str, max_chars: usize) -> String {
         return text.to_owned();
     }
     let kept: String = text.chars().take(max_chars.saturating_sub(1)).collect();
-    format!("{}…", kept.trim_end())
+    // No point before the dots: `www.…` looks like a link to some.
+    format!("{}…", kept.trim_end().trim_end_matches('.'))
 }
 
 /// Whether a text ends with a word by which forges close the issue that is named next, such as
@@ -114,6 +115,7 @@ mod tests {
             assert_eq!(inert_line(text, 100), inert);
         }
         assert_eq!(inert_line("ééé", 2), "é…");
+        assert_eq!(inert_line("xx www.x.org", 8), "xx www…");
     }
 
     #[test]
