@@ -6,8 +6,10 @@
 //! Not for: carrying anything out.
 
 mod inbox;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -30,6 +32,11 @@ const QUEUE: usize = 1_024;
 const BATCH: usize = 256;
 /// How many events one message may lead to. More is a loop between subjects.
 const CASCADE: usize = 1_000;
+/// So many acts may be under way or wait in the executor's memory. Above it deliveries stay in the
+/// inbox, on the disk, until some are finished.
+const ACTS: usize = 10_000;
+/// How many subjects are remembered. The store has them all.
+const REMEMBERED: usize = 1_000;
 
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,8 +213,10 @@ impl Engine {
             work: self.work,
             commits: self.commits,
             subjects: HashMap::new(),
+            acts: HashSet::new(),
         };
         let mut messages = self.messages;
+        desk.recover().await;
         inbox.recover(desk.store.as_ref()).await;
         // A task of its own, so that who stands at the door does not wait for a decision.
         let mut doors = JoinSet::new();
@@ -224,7 +233,7 @@ impl Engine {
                     }
                     desk.take(std::mem::take(&mut batch)).await;
                 }
-                limit = inbox.due() => desk.empty(&mut inbox, limit).await,
+                limit = desk.ready_for(&mut inbox) => desk.empty(&mut inbox, limit).await,
             }
         }
         doors.join_all().await;
@@ -239,9 +248,20 @@ struct Desk {
     commits: watch::Sender<u64>,
     /// Subjects as last committed.
     subjects: HashMap<SubjectId, (Subject, u64)>,
+    /// Acts that were decided and are not finished.
+    acts: HashSet<EffectId>,
 }
 
 impl Desk {
+    /// Counts what an earlier server left to the executor.
+    async fn recover(&mut self) {
+        match self.store.pending_acts().await {
+            Ok(acts) => self.acts.extend(acts.into_iter().map(|act| act.id)),
+            // Only the bound is less strict: who carries acts out reads them for itself.
+            Err(error) => tracing::error!(%error, "it is not known how many acts are pending"),
+        }
+    }
+
     /// Decides on a batch and stores it whole, or not at all.
     async fn take(&mut self, batch: Vec<Message>) {
         let mut draft = Draft::default();
@@ -264,6 +284,15 @@ impl Desk {
         }
     }
 
+    /// Returns when deliveries should be taken, and how many at most. What is under way comes
+    /// first; its ends are reports, after each of which this is asked anew.
+    async fn ready_for(&self, inbox: &mut Inbox) -> u32 {
+        if self.acts.len() >= ACTS {
+            return std::future::pending().await;
+        }
+        inbox.due().await
+    }
+
     /// Takes deliveries out of the inbox, in the order of their arrival: they are marked as taken
     /// in the transaction that holds what follows from them.
     async fn empty(&mut self, inbox: &mut Inbox, limit: u32) {
@@ -281,8 +310,16 @@ impl Desk {
         let count = deliveries.len();
         let mut draft = Draft::default();
         for delivery in deliveries {
-            if let Some(event) = delivery.content {
-                self.apply(&mut draft, event).await?;
+            match delivery.content {
+                Some(event) => {
+                    self.apply(&mut draft, event).await?;
+                }
+                None => tracing::error!(
+                    delivery = %delivery.id,
+                    reason = delivery.reason,
+                    "an accepted delivery cannot be acted on and is set aside; its content stays in \
+                     the store until retention removes it"
+                ),
             }
             draft.commit.taken.push(delivery.id);
         }
@@ -377,16 +414,26 @@ impl Desk {
             })
             .collect();
         let work = work_of(&commit);
+        let finished = commit.finished_acts.clone();
         self.store.commit(commit).await.map_err(|error| {
             // What is cached may be what made the commit fail; the store is the truth.
             self.subjects.clear();
             tracing::error!(%error, "nothing of this batch was stored");
             Arc::new(error)
         })?;
+        if self.subjects.len() > REMEMBERED {
+            self.subjects.clear();
+        }
         self.subjects.extend(subjects);
         for work in work {
+            if let Work::Act(act) = &work {
+                self.acts.insert(act.id.clone());
+            }
             // The executor only goes away at shutdown; what is stored is taken up at the next start.
             self.work.send(work).ok();
+        }
+        for id in &finished {
+            self.acts.remove(id);
         }
         self.commits.send_modify(|count| *count += 1);
         Ok(())

@@ -220,6 +220,7 @@ pub trait Store: Send + Sync {
     async fn receive(&self, deliveries: &[NewDelivery]) -> Result<Vec<bool>, StoreError>;
     async fn has_delivery(&self, id: &DeliveryId) -> Result<bool, StoreError>;
     /// Deliveries whose events were not taken yet, at most `limit`, in the order of their arrival.
+    /// One that cannot be read any more comes without content, and with the reason.
     async fn pending_deliveries(&self, limit: u32) -> Result<Vec<NewDelivery>, StoreError>;
     /// How many there are of them in all.
     async fn inbox_depth(&self) -> Result<u64, StoreError>;

@@ -118,7 +118,7 @@ pub(super) async fn pending_deliveries(
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    rows.into_iter().map(DeliveryRow::into_delivery).collect()
+    rows.iter().map(DeliveryRow::delivery).collect()
 }
 
 pub(super) async fn inbox_depth(pool: &SqlitePool) -> Result<u64, Failure> {
@@ -131,14 +131,19 @@ pub(super) async fn inbox_depth(pool: &SqlitePool) -> Result<u64, Failure> {
 }
 
 impl DeliveryRow {
-    fn into_delivery(self) -> Result<NewDelivery, Failure> {
+    /// What cannot be read must not hold up what came behind it: it has a reason instead of content.
+    fn delivery(&self) -> Result<NewDelivery, Failure> {
         let what = || format!("the delivery {}", self.id);
+        let (content, reason) = match serde_json::from_str(&self.content) {
+            Ok(content) => (Some(content), self.reason.clone()),
+            Err(error) => (None, Some(format!("its content cannot be read: {error}"))),
+        };
         Ok(NewDelivery {
             id: name(&self.id, what)?,
             received_at: name(&self.received_at, what)?,
             event: self.name.clone(),
-            content: Some(value(&self.content, what)?),
-            reason: self.reason.clone(),
+            content,
+            reason,
         })
     }
 }
