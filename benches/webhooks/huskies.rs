@@ -41,7 +41,7 @@ impl Served {
         let mut process = Command::new(env!("CARGO_BIN_EXE_huskies"))
             .args(["serve", "--config"])
             .arg(&config)
-            .env("HUSKIES_GITHUB_TOKEN", "a token")
+            .env("HUSKIES_GITHUB_TOKEN", "a-token")
             .env("HUSKIES_WEBHOOK_SECRET", SECRET)
             .env("RUST_LOG", "error")
             .stdin(Stdio::null())

@@ -2,6 +2,8 @@
 //! Every attempt is made twice: with the sandbox off, where it has to succeed (or it would prove
 //! nothing), and with the sandbox on.
 
+mod git;
+
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
