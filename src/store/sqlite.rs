@@ -183,7 +183,10 @@ async fn connect_writer(options: SqliteConnectOptions) -> Result<SqlitePool, sql
 fn writing() -> SqlitePoolOptions {
     lasting(1).after_release(|connection, _| {
         Box::pin(async move {
-            // Answered when everything before it is.
+            if !connection.is_in_transaction() {
+                return Ok(true);
+            }
+            // One that was dropped is rolled back by now: this is answered when all before it is.
             connection.ping().await?;
             Ok(!connection.is_in_transaction())
         })

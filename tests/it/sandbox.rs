@@ -55,7 +55,12 @@ async fn hostile(
         "me=gate sh '{}' || true",
         stage.agent.file("hostile.sh").display()
     );
-    let project = stage.coder().max_retries(0).gate("hostile", &gate);
+    // Two, so that two stories can be under way.
+    let project = stage
+        .coder()
+        .coder("second", &stage.agent.command())
+        .max_retries(0)
+        .gate("hostile", &gate);
     let scene = stage.serve_with(&project, config).await;
     prepare(&scene);
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
