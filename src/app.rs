@@ -80,16 +80,13 @@ impl App {
         let core = Core::new(Arc::clone(&store), Arc::clone(&clock), adapters);
         let handle = core.handle();
         handle.limit_inbox(config.max_pending);
-        let upkeep = Arc::new(Upkeep {
-            data_dir: data_dir.path().to_owned(),
-            limits: config.retention.clone(),
-            store: Arc::clone(&store),
-            old: Arc::new(sqlite.clone()),
-            repos: gits,
-            engine: handle.clone(),
-            clock: Arc::clone(&clock),
-            busy: tokio::sync::Mutex::default(),
-        });
+        let upkeep = Arc::new(Upkeep::new(
+            &config,
+            sqlite.clone(),
+            gits,
+            handle.clone(),
+            Arc::clone(&clock),
+        ));
         let web = WebState {
             engine: handle.clone(),
             store,
@@ -181,11 +178,12 @@ impl App {
 
 /// Sweeps the data folder of a server that does not run: opens it as one would, and leaves.
 pub async fn sweep(
-    config: ServerConfig,
+    mut config: ServerConfig,
     environment: &Environment,
     mode: Mode,
 ) -> anyhow::Result<Swept> {
     let data_dir = DataDir::take(&config.data_dir).await?;
+    config.data_dir = data_dir.path().to_owned();
     let sqlite = SqliteStore::open(&data_dir.store()).await?;
     let store: Arc<dyn Store> = Arc::new(sqlite.clone());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -195,16 +193,8 @@ pub async fn sweep(
     let (work, _unused) = mpsc::unbounded_channel();
     let (engine, handle) = Engine::new(Arc::clone(&store), Arc::clone(&clock), work);
     let engine = tokio::spawn(engine.run());
-    let upkeep = Upkeep {
-        data_dir: data_dir.path().to_owned(),
-        limits: config.retention,
-        store,
-        old: Arc::new(sqlite.clone()),
-        repos: open::gits(&repos),
-        engine: handle,
-        clock,
-        busy: tokio::sync::Mutex::default(),
-    };
+    let gits = open::gits(&repos);
+    let upkeep = Upkeep::new(&config, sqlite.clone(), gits, handle, clock);
     let mut swept = upkeep.sweep(mode).await?;
     upkeep.sweep_checkouts(&mut swept).await?;
     drop(upkeep);

@@ -310,16 +310,15 @@ impl Desk {
         let count = deliveries.len();
         let mut draft = Draft::default();
         for delivery in deliveries {
-            match delivery.content {
-                Some(event) => {
-                    self.apply(&mut draft, event).await?;
-                }
-                None => tracing::error!(
+            if let Some(event) = delivery.content {
+                self.apply(&mut draft, event).await?;
+            } else {
+                tracing::error!(
                     delivery = %delivery.id,
                     reason = delivery.reason,
                     "an accepted delivery cannot be acted on and is set aside; its content stays in \
                      the store until retention removes it"
-                ),
+                );
             }
             draft.commit.taken.push(delivery.id);
         }

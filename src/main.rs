@@ -28,6 +28,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Ordinary(Ordinary),
+    #[command(flatten)]
+    Confined(Confined),
+}
+
+#[derive(Debug, Subcommand)]
+enum Ordinary {
     Backup(cli::backup::BackupArgs),
     Demo(cli::demo::DemoArgs),
     Doctor(cli::doctor::DoctorArgs),
@@ -39,6 +47,17 @@ enum Command {
     Restore(cli::backup::RestoreArgs),
     Serve(cli::serve::ServeArgs),
     Story(cli::story::StoryArgs),
+    /// Supervise one run (the server starts this)
+    #[command(hide = true)]
+    RunAttempt {
+        folder: PathBuf,
+    },
+}
+
+/// What has to run before there is a second thread: a process that has one cannot enter a user
+/// namespace (unshare(2)).
+#[derive(Debug, Subcommand)]
+enum Confined {
     /// Run a program in a sandbox (supervisors start this)
     #[command(hide = true)]
     Confine {
@@ -55,90 +74,54 @@ enum Command {
     },
     /// Try what can be reached from here
     #[command(hide = true)]
-    ConfineProbe {
-        targets: String,
-    },
-    /// Supervise one run (the server starts this)
-    #[command(hide = true)]
-    RunAttempt {
-        folder: PathBuf,
-    },
+    ConfineProbe { targets: String },
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if let Some(code) = confine(&arguments.command) {
-        return code;
-    }
-    match runtime(&arguments.command).map(|runtime| runtime.block_on(run(arguments))) {
-        Ok(code) => code,
-        Err(error) => cli::finish(Err(error.into())),
+    let Arguments { command, json } = Arguments::parse();
+    match command {
+        Command::Confined(command) => confined(&command),
+        Command::Ordinary(command) => match runtime(&command) {
+            Ok(runtime) => runtime.block_on(run(command, json)),
+            Err(error) => cli::finish(Err(error.into())),
+        },
     }
 }
 
-/// What has to run before there is a second thread.
-fn confine(command: &Command) -> Option<ExitCode> {
+fn confined(command: &Confined) -> ExitCode {
     match command {
-        Command::Confine { order, argv } => Some(sandbox::run_outer(order, argv)),
-        Command::ConfineInner { confinement, argv } => Some(sandbox::run_inner(confinement, argv)),
-        Command::ConfineProbe { targets } => Some(sandbox::probe::main(targets)),
-        Command::Backup(_)
-        | Command::Demo(_)
-        | Command::Doctor(_)
-        | Command::Gate(_)
-        | Command::Gc(_)
-        | Command::Hook(_)
-        | Command::Init(_)
-        | Command::Logs(_)
-        | Command::Restore(_)
-        | Command::Serve(_)
-        | Command::Story(_)
-        | Command::RunAttempt { .. } => None,
+        Confined::Confine { order, argv } => sandbox::run_outer(order, argv),
+        Confined::ConfineInner { confinement, argv } => sandbox::run_inner(confinement, argv),
+        Confined::ConfineProbe { targets } => sandbox::probe::main(targets),
     }
 }
 
 /// Servers use every processor; everything else is over before a second thread would have started.
-fn runtime(command: &Command) -> std::io::Result<Runtime> {
-    let mut builder = match command {
-        Command::Demo(_) | Command::Serve(_) => Builder::new_multi_thread(),
-        Command::Backup(_)
-        | Command::Gate(_)
-        | Command::Gc(_)
-        | Command::Hook(_)
-        | Command::Init(_)
-        | Command::Logs(_)
-        | Command::Restore(_)
-        | Command::Story(_)
-        | Command::Confine { .. }
-        | Command::ConfineInner { .. }
-        | Command::ConfineProbe { .. }
-        | Command::Doctor(_)
-        | Command::RunAttempt { .. } => Builder::new_current_thread(),
+fn runtime(command: &Ordinary) -> std::io::Result<Runtime> {
+    let mut builder = if matches!(command, Ordinary::Demo(_) | Ordinary::Serve(_)) {
+        Builder::new_multi_thread()
+    } else {
+        Builder::new_current_thread()
     };
     builder.enable_all().build()
 }
 
-async fn run(arguments: Arguments) -> ExitCode {
+async fn run(command: Ordinary, json: bool) -> ExitCode {
     let environment = Environment::of_process();
-    let mut out = Output::new(arguments.json);
-    cli::finish(match arguments.command {
-        Command::Backup(args) => cli::backup::run(args, &environment, &mut out).await,
-        Command::Demo(args) => cli::demo::run(args, &environment, &mut out).await,
-        Command::Gate(args) => cli::gate::run(args, &mut out).await,
-        Command::Gc(args) => cli::gc::run(args, &environment, &mut out).await,
-        Command::Hook(args) => cli::hook::run(args, &mut out).await,
-        Command::Init(args) => cli::init::run(args, &mut out).await,
-        Command::Logs(args) => cli::logs::run(args, &environment, &mut out).await,
-        Command::Restore(args) => cli::backup::restore(args, &environment, &mut out).await,
-        Command::Serve(args) => cli::serve::run(args, &environment).await,
-        Command::Story(args) => cli::story::run(args, &environment, &mut out).await,
-        Command::Doctor(args) => cli::doctor::run(args, &environment, &mut out).await,
-        Command::Confine { order, argv } => return sandbox::run_outer(&order, &argv),
-        Command::ConfineInner { confinement, argv } => {
-            return sandbox::run_inner(&confinement, &argv);
-        }
-        Command::ConfineProbe { targets } => return sandbox::probe::main(&targets),
-        Command::RunAttempt { folder } => return supervise(folder).await,
+    let mut out = Output::new(json);
+    cli::finish(match command {
+        Ordinary::Backup(args) => cli::backup::run(args, &environment, &mut out).await,
+        Ordinary::Demo(args) => cli::demo::run(args, &environment, &mut out).await,
+        Ordinary::Gate(args) => cli::gate::run(args, &mut out).await,
+        Ordinary::Gc(args) => cli::gc::run(args, &environment, &mut out).await,
+        Ordinary::Hook(args) => cli::hook::run(args, &mut out).await,
+        Ordinary::Init(args) => cli::init::run(args, &mut out).await,
+        Ordinary::Logs(args) => cli::logs::run(args, &environment, &mut out).await,
+        Ordinary::Restore(args) => cli::backup::restore(args, &environment, &mut out).await,
+        Ordinary::Serve(args) => cli::serve::run(args, &environment).await,
+        Ordinary::Story(args) => cli::story::run(args, &environment, &mut out).await,
+        Ordinary::Doctor(args) => cli::doctor::run(args, &environment, &mut out).await,
+        Ordinary::RunAttempt { folder } => return supervise(folder).await,
     })
 }
 

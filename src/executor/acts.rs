@@ -11,12 +11,12 @@ use super::context::{Backoff, Context, Leaving, RepoContext, Try};
 use super::worktree;
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
-use crate::domain::id::{BranchName, RepoName, StoryId};
+use crate::domain::id::{Attempt, BranchName, RepoName, Sha, StoryId};
 use crate::domain::story::Admission;
 use crate::domain::work::Candidate;
 use crate::engine::Report;
 use crate::forge::{ForgeError, RetryWhen};
-use crate::git::{Built, CandidateSpec, GitError, Landing, Pushed};
+use crate::git::{Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed};
 use crate::report;
 use crate::store::PendingAct;
 
@@ -117,7 +117,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             base,
             conflicts,
         } => {
-            let spec = crate::git::CollectSpec {
+            let spec = CollectSpec {
                 story: story.clone(),
                 branch: branch.clone(),
                 attempt: *attempt,
@@ -128,17 +128,8 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             worktree::collect(repo, story, spec).await
         }
         Act::RetireWorktree { branch } => worktree::retire(context, repo, story, branch).await,
-        Act::PublishBranch { branch, commit } => {
-            let pushed = repo.git.push_branch(branch, commit).await;
-            published(pushed, &format!("the story branch {branch}"))
-        }
-        Act::PublishWip { attempt, commit } => {
-            let pushed = repo.git.push_wip(story, *attempt, commit).await;
-            published(
-                pushed,
-                &format!("the kept work of {story}, attempt {attempt}"),
-            )
-        }
+        Act::PublishBranch { branch, commit } => publish_branch(repo, branch, commit).await,
+        Act::PublishWip { attempt, commit } => publish_wip(repo, story, *attempt, commit).await,
         Act::Announce { announcement } => {
             let order = Announce {
                 story,
@@ -251,24 +242,33 @@ async fn admit(
     }
 }
 
+async fn publish_branch(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
+    let pushed = repo.git.push_branch(branch, commit).await;
+    let what = format!("the story branch {branch}");
+    published(pushed, &what, "statuses on its commits may be missing")
+}
+
+async fn publish_wip(repo: &RepoContext, story: &StoryId, attempt: Attempt, commit: &Sha) -> Try {
+    let pushed = repo.git.push_wip(story, attempt, commit).await;
+    let what = format!("the kept work of {story}, attempt {attempt}");
+    published(pushed, &what, "it is on this server alone")
+}
+
 /// What is not taken for good is said in the log and holds up nothing: the server has it all.
-fn published(pushed: Result<Pushed, GitError>, what: &str) -> Try {
+fn published(pushed: Result<Pushed, GitError>, what: &str, otherwise: &str) -> Try {
     match pushed {
         Ok(Pushed::Done | Pushed::NoRemote) => {}
         Ok(Pushed::Moved { .. }) => {
             tracing::warn!("somebody else moved {what} on the forge; it is left as it is");
         }
         Ok(Pushed::Rejected { reason }) => {
-            tracing::error!(
-                reason,
-                "the forge rejects {what}; statuses on its commits may be missing"
-            );
+            tracing::error!(reason, "the forge rejects {what}; {otherwise}");
         }
         Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => {
             return Try::again(&error);
         }
         Err(error) => {
-            tracing::error!(%error, "{what} cannot be pushed; statuses on its commits may be missing");
+            tracing::error!(%error, "{what} cannot be pushed; {otherwise}");
         }
     }
     Try::Done(None)

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::server::Retention;
+use crate::config::server::{Retention, ServerConfig};
 use crate::domain::id::RepoName;
 use crate::engine::Handle;
 use crate::git::Repository;
@@ -29,16 +29,16 @@ pub use crate::store::retention::Mode;
 
 /// What looking after the data folder takes.
 pub struct Upkeep {
-    pub data_dir: PathBuf,
-    pub limits: Retention,
-    pub store: Arc<dyn Store>,
+    data_dir: PathBuf,
+    limits: Retention,
+    store: Arc<dyn Store>,
     /// The same store's old rows.
-    pub old: Arc<dyn RetentionStore>,
-    pub repos: BTreeMap<RepoName, Repository>,
-    pub engine: Handle,
-    pub clock: Arc<dyn Clock>,
+    old: Arc<dyn RetentionStore>,
+    repos: BTreeMap<RepoName, Repository>,
+    engine: Handle,
+    clock: Arc<dyn Clock>,
     /// One sweep at a time.
-    pub busy: Mutex<()>,
+    busy: Mutex<()>,
 }
 
 /// What a sweep removed, or would remove.
@@ -102,6 +102,29 @@ impl Swept {
 }
 
 impl Upkeep {
+    /// Looks after the data folder that `config` names, whose store is `store`.
+    pub fn new<S>(
+        config: &ServerConfig,
+        store: S,
+        repos: BTreeMap<RepoName, Repository>,
+        engine: Handle,
+        clock: Arc<dyn Clock>,
+    ) -> Self
+    where
+        S: Store + RetentionStore + Clone + 'static,
+    {
+        Self {
+            data_dir: config.data_dir.clone(),
+            limits: config.retention.clone(),
+            store: Arc::new(store.clone()),
+            old: Arc::new(store),
+            repos,
+            engine,
+            clock,
+            busy: Mutex::default(),
+        }
+    }
+
     /// Watches the disk and sweeps at the configured interval, until cancelled.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         tokio::select! {

@@ -32,9 +32,9 @@ fn replace(file: &Path, text: &str) {
     std::fs::rename(draft, file).unwrap();
 }
 
-async fn scene() -> (Scene, Files) {
-    let stage = Stage::new();
-    stage.agent.always(greeting::RIGHT);
+/// A server whose secrets are in files, and an agent that plays `turn`.
+async fn serve(stage: Stage, turn: &str) -> (Scene, Files) {
+    stage.agent.always(turn);
     let files = Files::create(stage.folder());
     let project = greeting::project(&stage);
     let scene = stage
@@ -47,7 +47,7 @@ async fn scene() -> (Scene, Files) {
 
 #[tokio::test]
 async fn a_webhook_secret_is_rotated_without_refusing_what_is_signed_with_a_good_one() {
-    let (scene, files) = scene().await;
+    let (scene, files) = serve(Stage::new(), greeting::RIGHT).await;
     let status = async |secret: &str| {
         let delivery = scene.github.ping().signed_with(secret);
         scene.server.deliver(&delivery).await.status
@@ -75,16 +75,8 @@ async fn a_webhook_secret_is_rotated_without_refusing_what_is_signed_with_a_good
 async fn the_forges_token_is_rotated_in_the_middle_of_a_story() {
     let stage = Stage::new();
     let pause = stage.agent.pause("work");
-    stage
-        .agent
-        .always(&format!("{}; {}", pause.shell(), greeting::RIGHT));
-    let files = Files::create(stage.folder());
-    let project = greeting::project(&stage);
-    let scene = stage
-        .serve_with(&project, |config| {
-            config.secret_files(&files.token, &files.webhook)
-        })
-        .await;
+    let turn = format!("{}; {}", pause.shell(), greeting::RIGHT);
+    let (scene, files) = serve(stage, &turn).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
     let standing = pause.reached().await;
     scene.github.add_token("ghp_another0123456789");

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::greeting;
 use crate::support::patience::eventually;
+use crate::support::project::Project;
 use crate::support::repository::HUSKIES;
 use crate::support::scene::{Scene, Stage};
 use crate::support::server::Config;
@@ -286,6 +287,20 @@ fn fill_disk(stand_still: &str) -> String {
     )
 }
 
+/// The story ends before what fills the disk is through, and the reason names the limit.
+async fn assert_stopped_by_the_disk(stage: Stage, project: &Project) {
+    let scene = stage
+        .serve_with(project, |config| {
+            config.walls(|walls| walls.disk_mb = Some(64))
+        })
+        .await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    scene.wait_for_stage(story, "blocked").await;
+    assert!(scene.agent.lines("lines").is_empty());
+    let events = serde_json::to_string(&scene.events(story).await).unwrap();
+    assert!(events.contains("walls.disk_mb"), "{events}");
+}
+
 #[tokio::test]
 async fn a_gate_that_fills_the_disk_is_stopped_and_says_why() {
     let stage = Stage::new();
@@ -302,16 +317,7 @@ async fn a_gate_that_fills_the_disk_is_stopped_and_says_why() {
     .unwrap();
     let gate = format!("sh '{}'", stage.agent.file("fill.sh").display());
     let project = stage.coder().max_retries(0).gate("fills", &gate);
-    let scene = stage
-        .serve_with(&project, |config| {
-            config.walls(|walls| walls.disk_mb = Some(64))
-        })
-        .await;
-    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
-    scene.wait_for_stage(story, "blocked").await;
-    assert!(scene.agent.lines("lines").is_empty());
-    let events = serde_json::to_string(&scene.events(story).await).unwrap();
-    assert!(events.contains("walls.disk_mb"), "{events}");
+    assert_stopped_by_the_disk(stage, &project).await;
 }
 
 #[tokio::test]
@@ -320,16 +326,7 @@ async fn an_agent_that_fills_the_disk_is_stopped_and_says_why() {
     let pause = stage.agent.pause("filled");
     stage.agent.always(&fill_disk(&pause.shell()));
     let project = greeting::project(&stage).max_retries(0);
-    let scene = stage
-        .serve_with(&project, |config| {
-            config.walls(|walls| walls.disk_mb = Some(64))
-        })
-        .await;
-    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
-    scene.wait_for_stage(story, "blocked").await;
-    assert!(scene.agent.lines("lines").is_empty());
-    let events = serde_json::to_string(&scene.events(story).await).unwrap();
-    assert!(events.contains("walls.disk_mb"), "{events}");
+    assert_stopped_by_the_disk(stage, &project).await;
 }
 
 /// The control of both: without the sandbox nobody stops it.

@@ -1,7 +1,7 @@
 //! What a hostile agent and a hostile gate can do with git: to other stories and repositories, and
 //! to the server when it looks at what they left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{HOSTILE, hostile, off, on};
 use crate::greeting;
@@ -53,7 +53,7 @@ git status > /dev/null 2>&1 || true
 "#;
 
 /// What the script of [`MOVE`] aims at, as shell variables.
-fn aim(scene: &Scene, victim: &PathBuf, branch: &str, base: &str) {
+fn aim(scene: &Scene, victim: &Path, branch: &str, base: &str) {
     let shown = |path: PathBuf| path.display().to_string();
     let targets = [
         ("victim", victim.display().to_string()),
@@ -63,12 +63,9 @@ fn aim(scene: &Scene, victim: &PathBuf, branch: &str, base: &str) {
         ("clone", shown(scene.folder().join("app"))),
         ("remote", shown(scene.remote.path().to_owned())),
     ];
-    let lines: String = targets
-        .iter()
-        .map(|(name, value)| format!("{name}='{value}'\n"))
-        .collect();
+    let lines = targets.map(|(name, value)| format!("{name}='{value}'"));
     let file = scene.agent.file("targets.sh");
-    std::fs::write(scene.agent.file("targets.new"), lines).unwrap();
+    std::fs::write(scene.agent.file("targets.new"), lines.join("\n")).unwrap();
     std::fs::rename(scene.agent.file("targets.new"), file).unwrap();
 }
 
