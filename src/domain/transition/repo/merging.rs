@@ -4,7 +4,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Refusal, Turn, ignored};
+use super::{Refusal, Turn, ignored, no_older};
 use crate::domain::effect::{Act, Effect, GatesBrief, Run};
 use crate::domain::event::{RepoEvent, StoryEvent};
 use crate::domain::id::{RunId, Sha, StoryId};
@@ -20,7 +20,12 @@ const MAX_FAILURES: u32 = 3;
 impl Turn {
     pub(super) fn enqueue(&mut self, entry: &QueueEntry) {
         self.repo.queue.retain(|other| other.story != entry.story);
-        self.repo.queue.push(entry.clone());
+        let before = self.repo.queue.iter().map(|other| other.since);
+        let entry = QueueEntry {
+            since: no_older(entry.since, before),
+            ..entry.clone()
+        };
+        self.repo.queue.push(entry);
         self.sort_queue();
         self.merge_next();
     }

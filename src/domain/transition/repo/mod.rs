@@ -179,6 +179,12 @@ impl Turn {
     }
 }
 
+/// Who arrives now has not waited longer than those that wait already, also when the clock was put
+/// back meanwhile.
+fn no_older(since: Timestamp, before: impl Iterator<Item = Timestamp>) -> Timestamp {
+    before.fold(since, Timestamp::max)
+}
+
 fn out_of_place(event: &RepoEvent) -> Refusal {
     Refusal::Illegal {
         event: event.into(),

@@ -1,6 +1,6 @@
 //! Which story may use which agent: one at a time, by priority, then age.
 
-use super::{Refusal, Turn, ignored};
+use super::{Refusal, Turn, ignored, no_older};
 use crate::domain::event::StoryEvent;
 use crate::domain::id::{Attempt, StoryId};
 use crate::domain::repo::{SlotHolder, SlotRequest};
@@ -16,7 +16,12 @@ impl Turn {
         self.repo
             .waiting
             .retain(|other| other.story != request.story);
-        self.repo.waiting.push(request.clone());
+        let before = self.repo.waiting.iter().map(|other| other.since);
+        let request = SlotRequest {
+            since: no_older(request.since, before),
+            ..request.clone()
+        };
+        self.repo.waiting.push(request);
         self.grant_slots();
         Ok(())
     }

@@ -103,16 +103,16 @@ fn agents_go_by_priority_then_age_in_the_order_of_the_file() {
     rows.when("#2 wants", wanted(2, 0, 2, &["a", "b"]));
     rows.when("#3 wants", wanted(3, 0, 3, &["a", "b"]));
     rows.when("#4 wants, more urgent", wanted(4, 5, 4, &["a"]));
-    rows.when("#5 wants, longer ago", wanted(5, 0, 0, &["a", "b"]));
+    rows.when("#5 wants, clock put back", wanted(5, 0, 0, &["a", "b"]));
     rows.when("#2 is done", released(2));
     rows.when("#1 is done", released(1));
     let raised = RepoEvent::Prioritised {
-        story: story_id(3),
+        story: story_id(5),
         priority: 9,
     };
-    rows.when("#3 is raised", raised);
-    rows.when("#3 gives up", released(3));
-    rows.when("#3 gives up again", released(3));
+    rows.when("#5 is raised", raised);
+    rows.when("#5 gives up", released(5));
+    rows.when("#5 gives up again", released(5));
     rows.when("#4 asks once more", wanted(4, 5, 4, &["a"]));
     insta::assert_snapshot!(rows.table, @r"
     two agents
@@ -120,12 +120,12 @@ fn agents_go_by_priority_then_age_in_the_order_of_the_file() {
       #2 wants -> a for #1, b for #2 | tell #2 slot_granted b
       #3 wants -> a for #1, b for #2, #3 waits for an agent
       #4 wants, more urgent -> a for #1, b for #2, #4 waits for an agent, #3 waits for an agent
-      #5 wants, longer ago -> a for #1, b for #2, #4 waits for an agent, #5 waits for an agent, #3 waits for an agent
-      #2 is done -> a for #1, b for #5, #4 waits for an agent, #3 waits for an agent | tell #5 slot_granted b
-      #1 is done -> a for #4, b for #5, #3 waits for an agent | tell #4 slot_granted a
-      #3 is raised -> a for #4, b for #5, #3 waits for an agent
-      #3 gives up -> a for #4, b for #5
-      #3 gives up again -> ignored: this attempt holds no slot
+      #5 wants, clock put back -> a for #1, b for #2, #4 waits for an agent, #3 waits for an agent, #5 waits for an agent
+      #2 is done -> a for #1, b for #3, #4 waits for an agent, #5 waits for an agent | tell #3 slot_granted b
+      #1 is done -> a for #4, b for #3, #5 waits for an agent | tell #4 slot_granted a
+      #5 is raised -> a for #4, b for #3, #5 waits for an agent
+      #5 gives up -> a for #4, b for #3
+      #5 gives up again -> ignored: this attempt holds no slot
       #4 asks once more -> ignored: this attempt has its agent
     ");
 }

@@ -193,6 +193,22 @@ fn the_queue_lands_one_tested_story_after_the_other() {
 }
 
 #[test]
+fn a_clock_that_is_put_back_makes_nobody_older() {
+    let mut rows = Rows::synced();
+    rows.given("#7 is building");
+    rows.after(enqueued(7, 0, 0));
+    rows.when("#8 enqueued", enqueued(8, 0, 60));
+    rows.when("#9 enqueued, an hour earlier", enqueued(9, 0, -3_600));
+    rows.when("#10 enqueued, more urgent", enqueued(10, 5, -3_600));
+    insta::assert_snapshot!(rows.table, @r"
+    #7 is building
+      #8 enqueued -> merge 1: #7 building on 01, #8 queued
+      #9 enqueued, an hour earlier -> merge 1: #7 building on 01, #8 queued, #9 queued
+      #10 enqueued, more urgent -> merge 1: #7 building on 01, #10 queued, #8 queued, #9 queued
+    ");
+}
+
+#[test]
 fn a_base_that_moves_starts_the_merge_over() {
     let mut rows = Rows::synced();
     rows.given("building");
