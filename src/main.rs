@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use huskies::cli::{self, Output};
 use huskies::config::environment::Environment;
 use huskies::process::supervisor::Supervised;
+use huskies::report::Masker;
 use huskies::sandbox;
 use huskies::supervised::run_attempt;
 use tokio::runtime::{Builder, Runtime};
@@ -121,14 +122,12 @@ async fn run(command: Ordinary, json: bool) -> ExitCode {
         Ordinary::Serve(args) => cli::serve::run(args, &environment).await,
         Ordinary::Story(args) => cli::story::run(args, &environment, &mut out).await,
         Ordinary::Doctor(args) => cli::doctor::run(args, &environment, &mut out).await,
-        Ordinary::RunAttempt { folder } => return supervise(folder).await,
+        Ordinary::RunAttempt { folder } => return supervise(folder, &environment).await,
     })
 }
 
-async fn supervise(folder: PathBuf) -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+async fn supervise(folder: PathBuf, environment: &Environment) -> ExitCode {
+    cli::log_to_stderr(environment, &Masker::default());
     #[expect(
         clippy::disallowed_methods,
         reason = "the composition root hands the clock to what it starts"

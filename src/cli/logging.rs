@@ -1,4 +1,4 @@
-//! The server's log: lines on stderr, and panics among them, all without the secrets that are known.
+//! The log of a server or a supervisor: lines on stderr, and panics among them, all without the secrets that are known.
 
 use std::io::{self, Stderr, Write};
 
@@ -11,7 +11,7 @@ use crate::config::environment::Environment;
 use crate::report::Masker;
 
 /// `RUST_LOG` chooses what is logged; `info` without it.
-pub(super) fn log_to_stderr(environment: &Environment, masker: &Masker) {
+pub fn log_to_stderr(environment: &Environment, masker: &Masker) {
     let filter = EnvFilter::new(environment.get("RUST_LOG").unwrap_or("info"));
     tracing_subscriber::fmt()
         .with_writer(Masked(masker.clone()))
@@ -68,7 +68,9 @@ struct MaskedStderr<'a> {
 impl Write for MaskedStderr<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let line = log_line(&String::from_utf8_lossy(bytes));
-        self.stderr.write_all(self.masker.mask(&line).as_bytes())?;
+        // A log that cannot be written, on a disk that is full say, must stop nothing: told of the
+        // error, the log's own library would complain on stderr, and panic since that fails too.
+        drop(self.stderr.write_all(self.masker.mask(&line).as_bytes()));
         Ok(bytes.len())
     }
 

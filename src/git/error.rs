@@ -38,8 +38,16 @@ pub enum GitError {
         source: std::io::Error,
     },
     /// libgit2 said no.
-    #[error("cannot {what}: {}", source.message())]
+    #[error("cannot {what}: {}", reason(source))]
     Library { what: String, source: git2::Error },
+}
+
+/// libgit2 says "no error" where a write fails without its having a text for it (seen with EFBIG).
+fn reason(source: &git2::Error) -> &str {
+    match source.message() {
+        "no error" => "libgit2 gives no reason; look whether the disk is full or fails",
+        message => message,
+    }
 }
 
 impl GitError {

@@ -10,6 +10,7 @@ use crate::greeting;
 use crate::support::patience::eventually;
 use crate::support::scene::{Scene, Stage, WRITER};
 use crate::support::server::{Config, Server};
+use crate::support::sweep::agents_of;
 
 /// Runs `serve` after `mount`, a shell command that finds the data folder in `$data`, in namespaces
 /// of its own. The process is the server's all the same: everything is passed on by exec.
@@ -173,4 +174,104 @@ async fn a_read_only_data_folder_is_refused_with_advice() {
     let log = std::fs::read_to_string(stage.folder().join("server.log")).unwrap();
     assert!(log.contains("cannot write to the data folder"), "{log}");
     assert!(log.contains("read-only"), "{log}");
+}
+
+/// A server whose writes can be made to fail: beyond the limit on the size of files a write answers
+/// EFBIG (setrlimit(2)), which is to SQLite and to git an I/O error like any other. The signal that
+/// comes with it is ignored, or the server would die of it.
+async fn on_a_disk_that_can_fail(stage: &Stage, config: &Config) -> Server {
+    let server = Server::start_by(stage.folder(), config, |serve| {
+        let serve = serve.as_std();
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        command.arg(serve.get_program()).args(serve.get_args());
+        let set = serve
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        command.env_clear().envs(set);
+        command
+    });
+    server.await.unwrap()
+}
+
+/// Lets the server's own writes fail beyond so many bytes of a file; `None`: never. What it started
+/// before is not affected.
+fn fail_writes(scene: &Scene, beyond: Option<u64>) {
+    let pid = i32::try_from(scene.server.pid()).unwrap();
+    let limit = rustix::process::Rlimit {
+        current: beyond,
+        maximum: None,
+    };
+    let resource = rustix::process::Resource::Fsize;
+    rustix::process::prlimit(rustix::process::Pid::from_raw(pid), resource, limit).unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_loses_nothing_that_was_accepted_and_is_tried_again() {
+    let stage = Stage::new();
+    let pause = stage.agent.pause("work");
+    let turn = format!("{}; echo 1 > 1.txt; commit 'Do one'", pause.shell());
+    stage.agent.story(1, &turn);
+    stage
+        .agent
+        .always("echo $HUSKIES_STORY > it.txt; commit 'Do it'");
+    let project = stage.coder().gate("fine", "true");
+    let (remote, config) = stage.prepare(&project);
+    let server = on_a_disk_that_can_fail(&stage, &config).await;
+    let scene = stage.with(remote, server);
+    let first = scene.start_story("One", "Do it.").await;
+    let standing = pause.reached().await;
+
+    fail_writes(&scene, Some(0));
+    let second = scene.github.add_issue("Another", "Do it.", WRITER);
+    let label = scene.github.label(second, "huskies", WRITER);
+    let refused = scene.server.deliver(&label).await;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    // The agent ends while nothing can be stored of it.
+    standing.let_go();
+    eventually("the agent has ended", || {
+        agents_of(scene.folder()).is_empty()
+    })
+    .await;
+
+    fail_writes(&scene, None);
+    let again = scene.server.deliver(&label).await;
+    assert_eq!(again.body["status"], "accepted", "{}", again.body);
+    scene.wait_for_stage(first, "done").await;
+    scene.wait_for_stage(second, "done").await;
+    assert_eq!(scene.agent.starts().len(), 2, "each once");
+}
+
+#[tokio::test]
+async fn work_that_cannot_be_kept_for_an_error_of_the_disk_stays_where_it_is_and_is_gone_on_from() {
+    let stage = Stage::new();
+    let pause = stage.agent.pause("work");
+    let big = "head -c 8000000 /dev/urandom > big.bin";
+    stage.agent.turn(1, &format!("{big}; {}", pause.shell()));
+    stage.agent.turn(
+        2,
+        "test -f big.bin; rm big.bin; echo 1 > 1.txt; commit 'Do it'",
+    );
+    let project = stage.coder().gate("fine", "true");
+    let (remote, config) = stage.prepare(&project);
+    let server = on_a_disk_that_can_fail(&stage, &config).await;
+    let scene = stage.with(remote, server);
+    let story = scene.start_story("One", "Do it.").await;
+    let standing = pause.reached().await;
+    // The database is smaller; what the agent made is not.
+    fail_writes(&scene, Some(4_000_000));
+    standing.let_go();
+    let blocked = scene.wait_for_stage(story, "blocked").await;
+    let reason = blocked["reason"].to_string();
+    assert!(
+        reason.contains("big.bin") && reason.contains("the disk"),
+        "{reason}"
+    );
+    assert_eq!(scene.kept_work(), Vec::<String>::new());
+
+    fail_writes(&scene, None);
+    let retry = scene.github.label(story, "huskies:retry", WRITER);
+    scene.accepted(&retry).await;
+    // The second turn has what the first one left.
+    scene.wait_for_stage(story, "done").await;
 }
