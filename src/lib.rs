@@ -17,7 +17,7 @@
 //! | [`sandbox`] | the walls around everything that runs on a story's tree |
 //! | [`agent`] | how a configured agent and a prompt become a process, one file per runtime |
 //! | [`gate`], [`hook`], [`init`] | quality gates, the pre-commit hook that runs them, finding likely ones |
-//! | [`forge`], [`webhook`], [`report`] | GitHub and the built-in forge, deliveries, every word said there |
+//! | [`forge`], [`webhook`], [`command`], [`report`] | GitHub and the built-in forge, deliveries, what comments say to huskies, every word said there |
 //! | [`clock`], [`timer`] | time, and what is armed to happen at one |
 //! | [`web`] | what talks HTTP |
 //! | [`upkeep`], [`backup`] | what is old goes, a full disk stops starts; everything in one file, and back |
@@ -34,6 +34,7 @@ pub mod app;
 pub mod backup;
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod crash;
 pub mod domain;

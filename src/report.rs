@@ -14,7 +14,7 @@ use crate::domain::effect::{Announcement, EffectId, GatesNews, MergeNews, Status
 use crate::domain::id::{ItemName, StoryId};
 use crate::domain::sandbox::Sandbox;
 use crate::domain::story::{
-    Activity, BacklogNote, BaseConflict, BlockReason, MergeFailure, Stage, Story,
+    Activity, BacklogNote, BaseConflict, BlockReason, MARKER_PREFIX, MergeFailure, Stage, Story,
 };
 use crate::domain::text::{tail_at_char_boundary, visible, visible_line};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
@@ -35,12 +35,12 @@ const NAMED: usize = 10;
 
 /// The first line of the sticky comment, by which it is found again.
 pub fn story_marker(story: &StoryId) -> String {
-    format!("<!-- huskies:story {story} -->")
+    format!("{MARKER_PREFIX}story {story} -->")
 }
 
 /// The first line of an announcement, by which it is found again.
 pub fn announcement_marker(id: &EffectId) -> String {
-    format!("<!-- huskies:act {} -->", id.0)
+    format!("{MARKER_PREFIX}act {} -->", id.0)
 }
 
 /// The one comment that is edited in place: state, what happened, what you can do, cost.

@@ -230,6 +230,7 @@ pub(super) fn web_repos(repos: &BTreeMap<RepoName, OpenRepo>) -> BTreeMap<RepoNa
     let web = |repo: &OpenRepo| WebRepo {
         forge: Arc::clone(&repo.forge),
         local: repo.local.clone(),
+        mentions: repo.config.mentions.clone(),
     };
     repos
         .iter()
@@ -249,6 +250,7 @@ pub(super) fn adapters(
         forge_kind: repo.config.forge,
         base_branch: repo.config.base_branch,
         protection: repo.config.protection,
+        bots: repo.config.bots,
         runtimes: config.runtimes.clone(),
     };
     let binary = super::walls::binary()?;

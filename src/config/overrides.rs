@@ -58,13 +58,15 @@ const KEYS: [(&[&str], Kind); 42] = [
     (&["retention", "min_free_mb"], Kind::Number),
     (&["retention", "min_free_files"], Kind::Number),
 ];
-const REPO_KEYS: [(&str, Kind); 6] = [
+const REPO_KEYS: [(&str, Kind); 8] = [
     ("name", Kind::Text),
     ("path", Kind::Text),
     ("clone_url", Kind::Text),
     ("forge", Kind::Text),
     ("base_branch", Kind::Text),
     ("free_paths", Kind::List),
+    ("mentions", Kind::List),
+    ("bots", Kind::List),
 ];
 
 pub(super) fn apply(table: &mut Table, environment: &Environment) -> Result<(), ConfigError> {

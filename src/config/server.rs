@@ -73,6 +73,10 @@ pub struct RepoConfig {
     pub base_branch: Option<BranchName>,
     /// What may not land without a person's approval.
     pub protection: Protection,
+    /// Names by which a comment addresses the agent, without the `@`.
+    pub mentions: Vec<String>,
+    /// Programs' accounts that may do what people with write permission may.
+    pub bots: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +153,9 @@ struct RawRepo {
     base_branch: Option<BranchName>,
     #[serde(default)]
     free_paths: Vec<String>,
+    mentions: Option<Vec<String>>,
+    #[serde(default)]
+    bots: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -352,8 +359,30 @@ impl RawRepo {
             forge: self.forge,
             base_branch: self.base_branch,
             protection,
+            mentions: logins(
+                "repo.mentions",
+                self.mentions.unwrap_or_else(default_mentions),
+            )?,
+            bots: logins("repo.bots", self.bots)?,
         })
     }
+}
+
+fn default_mentions() -> Vec<String> {
+    vec!["huskies".to_owned()]
+}
+
+/// Logins as forges write them, without `@`; those of GitHub Apps end with `[bot]`.
+fn logins(key: &str, logins: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    for login in &logins {
+        let name = login.strip_suffix("[bot]").unwrap_or(login);
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || !name.chars().all(fits) {
+            let message = format!("`{login}` is not a login such as `huskies` or `renovate[bot]`");
+            return Err(value_error(key, &message));
+        }
+    }
+    Ok(logins)
 }
 
 impl RawLimits {

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::account::{Limits, Reservation, Wanted};
-use super::delivery::{IssueChange, Push};
+use super::delivery::{
+    CheckRequest, CheckResult, Comment, IssueChange, PullRequestChange, Push, Review, Said,
+};
 use super::head::HeadId;
 use super::id::{Attempt, BranchName, ItemName, Provider, RepoName, SessionId, Sha, StoryId};
 use super::money::Usd;
@@ -279,8 +281,28 @@ pub enum RepoEvent {
     Issue {
         change: IssueChange,
     },
+    /// A comment says something to huskies.
+    Commented {
+        comment: Comment,
+        said: Said,
+    },
     Pushed {
         push: Push,
+    },
+    PullRequest {
+        change: PullRequestChange,
+    },
+    /// `said` is what its text says, if it says anything.
+    Reviewed {
+        review: Review,
+        said: Option<Said>,
+    },
+    /// A check of somebody else ended.
+    Checked {
+        result: CheckResult,
+    },
+    CheckRequested {
+        request: CheckRequest,
     },
     BaseSynced {
         branch: BranchName,

@@ -23,6 +23,10 @@ pub use reasons::{BlockReason, BlockedFrom, LastTry, MergeFailure};
 /// How much of the failing gates' output the next prompt quotes, in bytes (spec 5.4).
 pub const FAILURE_BYTES: usize = 3_000;
 
+/// How every comment of huskies begins: an HTML comment, which forges do not show. What follows it
+/// up to `-->` tells one from the others.
+pub const MARKER_PREFIX: &str = "<!-- huskies:";
+
 /// How the labels begin that show a story's stage: `stage:coding`.
 pub const STAGE_PREFIX: &str = "stage:";
 

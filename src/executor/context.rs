@@ -56,6 +56,8 @@ pub struct RepoContext {
     pub forge_kind: ForgeKind,
     pub base_branch: Option<BranchName>,
     pub protection: Protection,
+    /// Programs' accounts that may do what people with write permission may.
+    pub bots: Vec<String>,
     /// The runtimes that its agents may have.
     pub runtimes: Vec<Runtime>,
 }

@@ -15,16 +15,12 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::domain::effect::StatusState;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
-pub use crate::domain::story::STAGE_PREFIX;
+pub use crate::domain::story::{MARKER_PREFIX, STAGE_PREFIX};
 use crate::domain::work::TaskComment;
 
 pub use error::{ForgeError, RetryWhen};
 pub use github::{Github, GithubSettings, InvalidSettings};
 pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
-
-/// How every comment of huskies begins: an HTML comment, which forges do not show. What follows it
-/// up to `-->` is the caller's marker.
-pub const MARKER_PREFIX: &str = "<!-- huskies:";
 
 /// The longest comment that GitHub takes, in characters; the local forge takes no longer ones.
 pub const LONGEST_COMMENT: usize = 65_536;

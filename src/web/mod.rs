@@ -60,6 +60,8 @@ pub struct WebRepo {
     pub forge: Arc<dyn Forge>,
     /// Where the built-in forge holds its issues.
     pub local: Option<Arc<LocalForge>>,
+    /// The names by which a comment addresses the agent, without the `@`.
+    pub mentions: Vec<String>,
 }
 
 type Shared = State<Arc<WebState>>;

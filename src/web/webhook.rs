@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::body::Budget;
 use super::error::WebError;
-use super::{Shared, WebState};
+use super::{Shared, WebRepo, WebState};
+use crate::command;
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::RepoName;
 use crate::engine::Accepted;
@@ -96,19 +97,44 @@ fn content(
     let event = match content {
         Content::Ping => return Ok(None),
         Content::Ignored { reason } => return Err(reason),
-        Content::Issue(change) => RepoEvent::Issue { change },
-        Content::Push(push) => RepoEvent::Pushed { push },
+        Content::Installation(_) => {
+            // The repositories that an App reaches are asked for when one is used.
+            return Err("huskies serves the repositories that its configuration names".to_owned());
+        }
+        event @ (Content::Issue(_)
+        | Content::Comment { .. }
+        | Content::Push(_)
+        | Content::PullRequest(_)
+        | Content::Review(_)
+        | Content::Check(_)
+        | Content::CheckRequest(_)) => event,
     };
-    let repo = repo.ok_or_else(|| "it names no repository".to_owned())?;
+    let name = repo.ok_or_else(|| "it names no repository".to_owned())?;
     // A repository of the built-in forge is nobody's on GitHub, whatever a payload calls itself.
-    if state
-        .repos
-        .get(&repo)
-        .is_none_or(|known| known.local.is_some())
-    {
-        return Err(format!(
-            "{repo} is not configured on this server as a GitHub repository"
-        ));
-    }
-    Ok(Some(Event::repo(&repo, event)))
+    let known = state.repos.get(&name).filter(|repo| repo.local.is_none());
+    let repo = known
+        .ok_or_else(|| format!("{name} is not configured on this server as a GitHub repository"))?;
+    Ok(Some(Event::repo(&name, repo_event(repo, event)?)))
+}
+
+fn repo_event(repo: &WebRepo, content: Content) -> Result<RepoEvent, String> {
+    Ok(match content {
+        Content::Issue(change) => RepoEvent::Issue { change },
+        Content::Comment { comment, text } => RepoEvent::Commented {
+            said: command::read(&text, &repo.mentions)
+                .ok_or_else(|| "the comment says nothing to huskies".to_owned())?,
+            comment,
+        },
+        Content::Push(push) => RepoEvent::Pushed { push },
+        Content::PullRequest(change) => RepoEvent::PullRequest { change },
+        Content::Review(review) => RepoEvent::Reviewed {
+            said: command::read_review(&review.text, &repo.mentions),
+            review,
+        },
+        Content::Check(result) => RepoEvent::Checked { result },
+        Content::CheckRequest(request) => RepoEvent::CheckRequested { request },
+        Content::Installation(_) | Content::Ping | Content::Ignored { .. } => {
+            return Err("it is about no repository".to_owned());
+        }
+    })
 }

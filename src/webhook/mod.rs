@@ -12,7 +12,10 @@ pub use signature::{SignatureError, verify};
 
 use serde_json::Value;
 
-use crate::domain::delivery::{IssueChange, Push};
+use crate::domain::delivery::{
+    CheckRequest, CheckResult, Comment, InstallationChange, IssueChange, PullRequestChange, Push,
+    Review,
+};
 use crate::domain::id::{DeliveryId, RepoName};
 use crate::domain::text::visible_line;
 
@@ -32,7 +35,7 @@ pub struct DeliveryHeaders<'a> {
 pub struct Decoded {
     pub delivery: DeliveryId,
     /// Which repository it is about; `None` where the payload names none that could be one
-    /// (organisation events, for example). Always there for issues and pushes.
+    /// (installations, for example). Always there where [`Content::is_of_a_repository`].
     pub repo: Option<RepoName>,
     pub content: Content,
 }
@@ -41,13 +44,39 @@ pub struct Decoded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     Issue(IssueChange),
+    /// A new comment, and its Markdown.
+    Comment {
+        comment: Comment,
+        text: String,
+    },
     Push(Push),
+    PullRequest(PullRequestChange),
+    Review(Review),
+    Check(CheckResult),
+    CheckRequest(CheckRequest),
+    Installation(InstallationChange),
     /// GitHub's greeting when a webhook is set up.
     Ping,
     /// Nothing that huskies acts on; `reason` says why, for the record.
     Ignored {
         reason: String,
     },
+}
+
+impl Content {
+    /// Whether it means nothing without a repository.
+    pub fn is_of_a_repository(&self) -> bool {
+        match self {
+            Self::Issue(_)
+            | Self::Comment { .. }
+            | Self::Push(_)
+            | Self::PullRequest(_)
+            | Self::Review(_)
+            | Self::Check(_)
+            | Self::CheckRequest(_) => true,
+            Self::Installation(_) | Self::Ping | Self::Ignored { .. } => false,
+        }
+    }
 }
 
 /// Why a delivery could not be read.
@@ -95,17 +124,9 @@ pub fn decode(headers: &DeliveryHeaders<'_>, body: &[u8]) -> Result<Decoded, Dec
     if !payload.is_object() {
         return Err(DecodeError::malformed("it is not a JSON object"));
     }
-    let content = match event {
-        "issues" => payload::issues(&payload)?,
-        "push" => payload::push(&payload)?,
-        "ping" => Content::Ping,
-        other => ignored(format!(
-            "huskies does not use `{}` events",
-            printable(other)
-        )),
-    };
+    let content = payload::content(event, &payload)?;
     let repo = repository(&payload);
-    if repo.is_none() && matches!(content, Content::Issue(_) | Content::Push(_)) {
+    if repo.is_none() && content.is_of_a_repository() {
         return Err(DecodeError::malformed(
             "`repository.full_name` is no repository's name",
         ));
@@ -150,5 +171,7 @@ fn printable(text: &str) -> String {
     visible_line(text).chars().take(80).collect()
 }
 
+#[cfg(test)]
+mod examples;
 #[cfg(test)]
 mod tests;

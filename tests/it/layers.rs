@@ -23,6 +23,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("git", &["domain", "secret"]),
     ("forge", &["domain", "secret"]),
     ("webhook", &["domain"]),
+    // What a comment says. Reading one is not receiving one: the two do not know each other.
+    ("command", &["domain"]),
     ("report", &["domain", "secret"]),
     ("store", &["domain", "crash"]),
     // The walls around process trees. They know paths and numbers, and nothing of stories.
@@ -82,6 +84,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "web",
         &[
             "clock",
+            "command",
             "domain",
             "engine",
             "store",
@@ -128,7 +131,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that decide or word things from what they are given, and do nothing.
-const PURE: [&str; 3] = ["domain", "report", "webhook"];
+const PURE: [&str; 4] = ["command", "domain", "report", "webhook"];
 /// What they would do it with.
 const OUTSIDE: [&str; 14] = [
     "tokio",

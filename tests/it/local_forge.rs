@@ -35,6 +35,7 @@ async fn a_change_tells_what_a_webhook_would_have_told() {
         number: story.number,
         action: IssueAction::Labeled("huskies".to_owned()),
         sender: "bob".to_owned(),
+        by_bot: false,
         title: "Fix the door".to_owned(),
         body: "It squeaks.".to_owned(),
         labels: vec!["huskies".to_owned()],

@@ -190,6 +190,8 @@ impl Scene {
                     forge: ForgeKind::Local,
                     base_branch: None,
                     protection: Protection::default(),
+                    mentions: Vec::new(),
+                    bots: Vec::new(),
                 })
                 .into_iter()
                 .collect(),

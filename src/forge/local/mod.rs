@@ -204,6 +204,7 @@ impl LocalForge {
             number: issue.number,
             action: action_of(change),
             sender: by.to_owned(),
+            by_bot: false,
             title: issue.title,
             body: issue.body,
             labels: issue.labels,

@@ -9,10 +9,11 @@ use huskies::agent::prompt::{Conflict, Occasion, PromptRequest, compose};
 use huskies::agent::runtime::{self, Exit};
 use huskies::agent::session::{LineSplitter, LogLine};
 use huskies::agent::template::Template;
+use huskies::command;
 use huskies::config::environment::Environment;
 use huskies::config::project;
 use huskies::config::server::ServerConfig;
-use huskies::domain::delivery::IssueAction;
+use huskies::domain::delivery::{IssueAction, PullRequestHead, Said};
 use huskies::domain::id::{
     BranchName, DeliveryId, ItemName, RepoName, SessionId, Sha, Slug, StoryId,
 };
@@ -35,8 +36,9 @@ use super::stories;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 11] = [
+pub const ALL: [Target; 12] = [
     ("webhook", webhook),
+    ("command", command),
     ("signature", signature),
     ("agent_stream", agent_stream),
     ("terminal_lines", terminal_lines),
@@ -55,9 +57,27 @@ fn must(answer: Answer, about: &str) {
     }
 }
 
+/// The events that are read, and one that is not.
+const EVENTS: [&str; 14] = [
+    "issues",
+    "issue_comment",
+    "push",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "check_suite",
+    "check_run",
+    "workflow_run",
+    "status",
+    "installation",
+    "installation_repositories",
+    "ping",
+    "star",
+];
+
 /// A delivery that was signed, as one of each event.
 pub fn webhook(data: &[u8]) {
-    for event in ["issues", "push", "ping", "check_run"] {
+    for event in EVENTS {
         delivery(event, data);
     }
 }
@@ -87,10 +107,46 @@ fn delivery(event: &str, body: &[u8]) {
                     assert!(label, "the labels are those after the change");
                 }
                 Content::Ignored { reason } => must(check::line(&reason, 300), &reason),
-                Content::Ping => {}
+                Content::PullRequest(change) => head(&change.head),
+                Content::Review(review) => head(&review.head),
+                Content::Comment { .. }
+                | Content::Check(_)
+                | Content::CheckRequest(_)
+                | Content::Installation(_)
+                | Content::Ping => {}
             }
         }
     }
+}
+
+fn head(head: &PullRequestHead) {
+    if let Some(branch) = &head.branch {
+        must(check::branch(branch.as_str()), branch.as_str());
+    }
+}
+
+/// A comment. Whatever it says, quoted or in a code block it says nothing.
+pub fn command(data: &[u8]) {
+    let text = String::from_utf8_lossy(data).replace('\r', "\n");
+    let names = ["huskies".to_owned(), "octo-huskies".to_owned()];
+    match command::read(&text, &names) {
+        Some(Said::Unknown { word }) => must(check::line(&word, 40), &text),
+        Some(Said::ToAgent { text: told }) => {
+            assert!(
+                !told.trim().is_empty() && told.len() <= 16 * 1024,
+                "{told:?}"
+            );
+        }
+        Some(Said::Command { .. }) | None => {}
+    }
+    let quoted: String = text.lines().map(|line| format!("> {line}\n")).collect();
+    assert_eq!(command::read(&quoted, &names), None, "{quoted:?}");
+    let coded: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    assert_eq!(command::read(&coded, &names), None, "{coded:?}");
+    let stop = format!("/huskies stop\n\n{text}");
+    let said = command::read(&stop, &names);
+    let stops = matches!(&said, Some(Said::Command { command, .. }) if command.word() == "stop");
+    assert!(stops, "{stop:?}: {said:?}");
 }
 
 /// What a title gives a name to.

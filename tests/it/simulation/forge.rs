@@ -125,6 +125,7 @@ impl World {
             number,
             action,
             sender: sender.to_owned(),
+            by_bot: false,
             title: issue.title.clone(),
             // Tells one delivery from every other.
             body: format!("{} ({})", issue.body, letter),

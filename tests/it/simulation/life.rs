@@ -166,6 +166,7 @@ impl Telling {
             forge_kind: ForgeKind::Local,
             base_branch: Some("main".parse().unwrap()),
             protection: Protection::default(),
+            bots: Vec::new(),
             runtimes: Runtime::ALL.to_vec(),
         };
         Adapters {

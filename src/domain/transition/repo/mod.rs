@@ -1,6 +1,7 @@
-//! A repository: fans deliveries out to stories ([`deliveries`]), hands out agents ([`slots`]),
-//! and merges one story at a time ([`merging`]).
+//! A repository: fans deliveries out to stories ([`deliveries`], [`conversation`]), hands out
+//! agents ([`slots`]), and merges one story at a time ([`merging`]).
 
+mod conversation;
 mod deliveries;
 mod merging;
 mod slots;
@@ -46,6 +47,11 @@ impl Turn {
             | RepoEvent::BaseSynced { .. } => self.base_event(event),
             RepoEvent::Issue { change } => self.issue(change),
             RepoEvent::Pushed { push } => self.pushed(push),
+            RepoEvent::Commented { comment, said } => self.commented(comment, said),
+            RepoEvent::Reviewed { review, said } => self.reviewed(review, said.as_ref()),
+            RepoEvent::Checked { result } => self.checked(result),
+            RepoEvent::PullRequest { change } => self.pull_request(change),
+            RepoEvent::CheckRequested { request } => self.check_requested(request),
             RepoEvent::SlotWanted { request } => self.slot_wanted(request),
             RepoEvent::SlotReleased { story, attempt } => self.slot_released(story, *attempt),
             RepoEvent::Prioritised { story, priority } => self.prioritised(story, *priority),

@@ -81,6 +81,7 @@ fn outside(world: &mut World, dice: &mut Dice) -> Event {
         number,
         action,
         sender: ["ann", "bob"][dice.roll(2)].to_owned(),
+        by_bot: false,
         title: format!("Story {number}"),
         body: String::new(),
         labels: Vec::new(),

@@ -34,6 +34,7 @@ fn issue(action: IssueAction, labels: &[&str]) -> RepoEvent {
             number: 7,
             action,
             sender: "ann".to_owned(),
+            by_bot: false,
             title: "Door".to_owned(),
             body: String::new(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),

@@ -1,0 +1,79 @@
+//! `issues`.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Label, action, names, not_acted_on, or_default, read, sender};
+use crate::domain::delivery::{IssueAction, IssueChange};
+use crate::webhook::{Content, DecodeError, ignored};
+
+#[derive(Deserialize)]
+struct Issue {
+    number: u64,
+    #[serde(default, deserialize_with = "or_default")]
+    title: String,
+    #[serde(default, deserialize_with = "or_default")]
+    body: String,
+    #[serde(default, deserialize_with = "or_default")]
+    labels: Vec<Label>,
+    updated_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    issue: Issue,
+}
+
+pub(super) fn changed(payload: &Value) -> Result<Content, DecodeError> {
+    let action = match issue_action(action(payload)?, payload.get("label")) {
+        Ok(action) => action,
+        Err(ignored) => return Ok(ignored),
+    };
+    let Payload { issue } = read(payload)?;
+    let sender = match sender(payload)? {
+        Ok(sender) => sender,
+        Err(ignored) => return Ok(ignored),
+    };
+    Ok(Content::Issue(IssueChange {
+        number: issue.number,
+        sender: sender.login,
+        by_bot: sender.is_bot,
+        title: issue.title,
+        body: issue.body,
+        labels: labels_after(&action, names(issue.labels)),
+        at: issue.updated_at,
+        action,
+    }))
+}
+
+/// The action, or that it is ignored. GitHub's schema allows a label event without a label.
+fn issue_action(action: &str, label: Option<&Value>) -> Result<IssueAction, Content> {
+    let label = || {
+        let name = label.and_then(|label| label.get("name")?.as_str());
+        let name = name.ok_or_else(|| ignored("it does not say which label it is about"));
+        name.map(str::to_owned)
+    };
+    match action {
+        "labeled" => Ok(IssueAction::Labeled(label()?)),
+        "unlabeled" => Ok(IssueAction::Unlabeled(label()?)),
+        "closed" => Ok(IssueAction::Closed),
+        "reopened" => Ok(IssueAction::Reopened),
+        "edited" => Ok(IssueAction::Edited),
+        other => Err(not_acted_on("issues", other)),
+    }
+}
+
+/// GitHub lists the labels as they are after the change; other servers may send an issue without
+/// them or from before it.
+fn labels_after(action: &IssueAction, mut labels: Vec<String>) -> Vec<String> {
+    match action {
+        IssueAction::Labeled(label) if !labels.contains(label) => labels.push(label.clone()),
+        IssueAction::Unlabeled(label) => labels.retain(|kept| kept != label),
+        IssueAction::Labeled(_)
+        | IssueAction::Closed
+        | IssueAction::Reopened
+        | IssueAction::Edited => {}
+    }
+    labels
+}
