@@ -299,6 +299,17 @@ pub fn announcement(id: &EffectId, story: &StoryId, announcement: &Announcement)
     Markdown::new(format!("{marker}\n{text}\n"))
 }
 
+/// The comment with how many requests the forge got for its story.
+pub fn with_calls(comment: Markdown, calls: u64) -> Markdown {
+    match calls {
+        0 => comment,
+        1 => comment.and("\n<sub>1 request to the forge so far</sub>\n"),
+        calls => comment.and(&format!(
+            "\n<sub>{calls} requests to the forge so far</sub>\n"
+        )),
+    }
+}
+
 /// The words of a commit status, which a [`Masker`] makes fit to be written.
 fn status_words(news: &StatusNews) -> String {
     match news {

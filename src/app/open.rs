@@ -159,6 +159,7 @@ fn github(config: &GitHubConfig) -> anyhow::Result<Arc<Github>> {
     let settings = GithubSettings {
         api_url: config.api_url.clone(),
         token: config.token.clone(),
+        write_spacing: config.write_spacing,
     };
     Ok(Arc::new(Github::new(&settings)?))
 }

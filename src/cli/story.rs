@@ -250,6 +250,9 @@ fn show(story: &StoryView, out: &mut Output) -> Result<ExitStatus, CliError> {
         out.line(format!("  landed   {commit}"))?;
     }
     out.line(format!("  spent    {}", story.spent))?;
+    if let Some(calls) = story.api_calls.filter(|calls| *calls > 0) {
+        out.line(format!("  asked    the forge, {calls} times"))?;
+    }
     Ok(ExitStatus::Success)
 }
 

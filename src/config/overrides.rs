@@ -14,7 +14,7 @@ enum Kind {
 }
 
 /// Every key outside of `[[repo]]`, as the path to it.
-const KEYS: [(&[&str], Kind); 42] = [
+const KEYS: [(&[&str], Kind); 43] = [
     (&["listen"], Kind::Text),
     (&["data_dir"], Kind::Text),
     (&["forge", "github", "api_url"], Kind::Text),
@@ -22,6 +22,7 @@ const KEYS: [(&[&str], Kind); 42] = [
     (&["forge", "github", "token_file"], Kind::Text),
     (&["forge", "github", "webhook_secret_envs"], Kind::List),
     (&["forge", "github", "webhook_secret_files"], Kind::List),
+    (&["forge", "github", "write_spacing_ms"], Kind::Number),
     (&["limits", "per_story_usd"], Kind::Number),
     (&["limits", "per_day_usd"], Kind::Number),
     (&["limits", "agents"], Kind::Number),

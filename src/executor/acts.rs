@@ -33,7 +33,8 @@ pub(super) async fn carry_out(
     let mut backoff = Backoff::default();
     loop {
         context.adapters.crash.reach(&format!("act.{name}.before"));
-        let tried = try_once(context, &pending).await;
+        let work = try_once(context, &pending);
+        let tried = context.counting(&pending.subject, work).await;
         context.adapters.crash.reach(&format!("act.{name}.after"));
         let event = match tried {
             Try::Done(event) => event,
@@ -295,7 +296,12 @@ async fn announce(
     {
         return Ok(());
     }
-    let body = report::announcement(order.id, order.story, order.announcement);
+    let mut body = report::announcement(order.id, order.story, order.announcement);
+    if let Announcement::Done { .. } = order.announcement
+        && let Some(made) = context.calls_so_far(order.story).await
+    {
+        body = report::with_calls(body, made);
+    }
     repo.forge
         .create_comment(order.story, &context.adapters.masker.comment(&body))
         .await?;

@@ -16,7 +16,7 @@ use crate::domain::project::{Land, Runtime};
 use crate::domain::story::Story;
 use crate::domain::transition::Subject;
 use crate::engine::{EngineError, Handle, Report};
-use crate::forge::Forge;
+use crate::forge::{Forge, calls};
 use crate::report::Masker;
 use crate::sandbox::Walls;
 use crate::store::{Store, StoreError};
@@ -89,6 +89,33 @@ impl Context {
                 Some((Subject::Repo(_) | Subject::Head(_) | Subject::Account(_), _)) | None => None,
             },
         )
+    }
+
+    /// Does some work of a subject and keeps how many requests it made of the forge.
+    pub(super) async fn counting<T>(
+        &self,
+        subject: &SubjectId,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let (result, made) = calls::counted(work).await;
+        if made > 0
+            && let Err(error) = self.store.add_calls(subject, made).await
+        {
+            tracing::warn!(%subject, %error, made, "requests to the forge were not counted");
+        }
+        result
+    }
+
+    /// The requests of the forge that were made for a story, those under way included.
+    pub(super) async fn calls_so_far(&self, story: &StoryId) -> Option<u64> {
+        let before = self.store.calls(&SubjectId::Story(story.clone())).await;
+        match before {
+            Ok(before) => Some(before + calls::so_far()),
+            Err(error) => {
+                tracing::warn!(%story, %error, "how many requests were made is not known");
+                None
+            }
+        }
     }
 
     /// Tells the engine, again and again until it is stored or the server leaves.

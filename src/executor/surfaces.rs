@@ -25,7 +25,10 @@ pub(super) async fn update(
 ) {
     let mut backoff = Backoff::default();
     loop {
-        let (after, why) = match try_once(context, subject, key).await {
+        let (after, why) = match context
+            .counting(subject, try_once(context, subject, key))
+            .await
+        {
             Try::Done(_) => return,
             Try::Again { after, why } => (after, why),
         };

@@ -2,9 +2,11 @@
 //! [`Github`] (and what is compatible with it) and the built-in [`LocalForge`].
 //!
 //! Every call is one short piece of work that either happened or says in its error when to try it
-//! again; nothing here retries, waits or remembers what it wrote. Not for: what a report says, git
+//! again; nothing here retries or remembers what it wrote. A write may wait for its turn, where the
+//! forge wants changes one by one. Not for: what a report says, git
 //! transport, webhooks.
 
+pub mod calls;
 mod error;
 mod github;
 mod local;

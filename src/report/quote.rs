@@ -34,6 +34,11 @@ impl Markdown {
         );
         Self(text)
     }
+
+    /// With more of the report's own words below it.
+    pub(super) fn and(self, words: &str) -> Self {
+        Self::new(self.0 + words)
+    }
 }
 
 /// A code span on one line: what is seen of the text, cut. Backticks are replaced, and bars, which

@@ -523,3 +523,15 @@ pub(super) async fn of_two_who_write_at_once_neither_is_overwritten(place: &dyn 
     let versions: Vec<_> = log.iter().map(|(_, record)| record.version).collect();
     assert_eq!(versions, (1..=2 * COMMITS).collect::<Vec<_>>());
 }
+
+pub(super) async fn calls_to_the_forge_add_up_for_each_subject(place: &dyn Place) {
+    let store = place.open().await;
+    let (one, other) = (subject("octo/app#7"), subject("octo/app#8"));
+    assert_eq!(store.calls(&one).await.unwrap(), 0);
+    store.add_calls(&one, 3).await.unwrap();
+    store.add_calls(&other, 1).await.unwrap();
+    store.add_calls(&one, 4).await.unwrap();
+    let store = place.open().await;
+    assert_eq!(store.calls(&one).await.unwrap(), 7);
+    assert_eq!(store.calls(&other).await.unwrap(), 1);
+}

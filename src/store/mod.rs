@@ -247,6 +247,10 @@ pub trait Store: Send + Sync {
         version: u64,
         written: &Written,
     ) -> Result<(), StoreError>;
+    /// Adds to the requests that were made to the forge for a subject.
+    async fn add_calls(&self, subject: &SubjectId, calls: u64) -> Result<(), StoreError>;
+    /// How many requests to the forge there were for a subject.
+    async fn calls(&self, subject: &SubjectId) -> Result<u64, StoreError>;
     /// Armed timers, the next one first.
     async fn timers(&self) -> Result<Vec<TimerWrite>, StoreError>;
 }

@@ -345,6 +345,14 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn add_calls(&self, subject: &SubjectId, calls: u64) -> Result<(), StoreError> {
+        self.located(write::add_calls(&self.writer, subject, calls).await)
+    }
+
+    async fn calls(&self, subject: &SubjectId) -> Result<u64, StoreError> {
+        self.located(read::calls(&self.readers, subject).await)
+    }
+
     async fn timers(&self) -> Result<Vec<TimerWrite>, StoreError> {
         self.located(read::timers(&self.readers).await)
     }

@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::access::Operator;
-use super::api::{find, repo_name};
+use super::api::{find, repo_name, view};
 use super::body::Budget;
 use super::error::WebError;
 use super::{Shared, StoryView, WebRepo, WebState};
@@ -88,7 +88,7 @@ pub(super) async fn act(
         };
         return Err(WebError::new(StatusCode::CONFLICT, message));
     }
-    Ok(Json(StoryView::of(&find(&state, &id).await?)))
+    Ok(Json(view(&state, &id).await?))
 }
 
 async fn wish(repo: &WebRepo, id: &StoryId, verb: Verb) -> Result<Wish, WebError> {

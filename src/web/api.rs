@@ -83,7 +83,14 @@ pub(super) async fn story(
     State(state): Shared,
     Path(path): Path<StoryPath>,
 ) -> Result<Json<StoryView>, WebError> {
-    Ok(Json(StoryView::of(&find(&state, &path.id()?).await?)))
+    Ok(Json(view(&state, &path.id()?).await?))
+}
+
+/// A story with everything that is known of it.
+pub(super) async fn view(state: &Arc<WebState>, id: &StoryId) -> Result<StoryView, WebError> {
+    let story = StoryView::of(&find(state, id).await?);
+    let calls = state.store.calls(&SubjectId::Story(id.clone())).await?;
+    Ok(story.with_calls(calls))
 }
 
 pub(super) async fn find(state: &Arc<WebState>, id: &StoryId) -> Result<Story, WebError> {

@@ -124,7 +124,7 @@ impl Connection {
 
     fn answer(
         &self,
-        request: axum::http::Request<Incoming>,
+        request: http::Request<Incoming>,
     ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
         self.guest.spoke();
         let mut request = request.map(Body::new);

@@ -36,6 +36,9 @@ pub struct StoryView {
     pub spent: String,
     pub gates: Option<GateReport>,
     pub receipt: Option<Receipt>,
+    /// Requests that were made to the forge; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_calls: Option<u64>,
 }
 
 impl StoryView {
@@ -71,6 +74,15 @@ impl StoryView {
             spent: story.spent.to_string(),
             gates: story.report.clone(),
             receipt,
+            api_calls: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_calls(self, calls: u64) -> Self {
+        Self {
+            api_calls: Some(calls),
+            ..self
         }
     }
 

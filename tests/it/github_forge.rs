@@ -15,6 +15,7 @@ fn client(api_url: &str, token: &str) -> Github {
     let settings = GithubSettings {
         api_url: api_url.to_owned(),
         token: token.into(),
+        write_spacing: Duration::ZERO,
     };
     Github::new(&settings).unwrap()
 }
@@ -135,25 +136,22 @@ async fn a_first_stage_label_is_created_with_a_meaning() {
         asked(&model),
         [
             "GET /repos/octo/app/issues/1/labels",
-            "GET /repos/octo/app/labels/stage%3Acoding",
-            "POST /repos/octo/app/labels",
             "POST /repos/octo/app/issues/1/labels",
+            "PATCH /repos/octo/app/labels/stage%3Acoding",
             "GET /repos/octo/app/issues/1/labels",
         ]
     );
-    let created = model.writes()[0].body.clone().unwrap();
-    assert_eq!(created["description"], "Where huskies is with this issue");
+    let given = model.writes()[1].body.clone().unwrap();
+    assert_eq!(given["description"], "Where huskies is with this issue");
 }
 
 #[tokio::test]
-async fn a_label_that_somebody_else_created_meanwhile_is_fine() {
+async fn a_label_that_has_a_meaning_keeps_it() {
     let (model, github, story) = with_issue();
-    let mut taken = Answer::new(422, "Validation Failed");
-    taken.body["errors"] =
-        serde_json::json!([{ "resource": "Label", "field": "name", "code": "already_exists" }]);
-    model.fail_next("POST", "/repos/octo/app/labels", Fault::Instead(taken));
+    model.create_label("stage:coding");
     github.set_stage_label(&story, "coding").await.unwrap();
     assert_eq!(model.labels(story.number), ["stage:coding"]);
+    assert_eq!(model.writes().len(), 1);
 }
 
 #[tokio::test]
@@ -174,7 +172,8 @@ async fn a_wrong_token_says_what_to_mend() {
 async fn a_used_up_rate_limit_waits_for_its_reset() {
     let (model, github, story) = with_issue();
     model.set_rate_limit_remaining(0);
-    let error = github.issue(&story).await.unwrap_err();
+    let held = client(model.url(), TOKEN);
+    let error = held.issue(&story).await.unwrap_err();
     assert_eq!(
         error.retry_when(),
         RetryWhen::After(Duration::from_hours(1))
@@ -196,7 +195,7 @@ async fn a_used_up_rate_limit_waits_for_its_reset() {
 
 #[tokio::test]
 async fn a_secondary_rate_limit_waits_as_it_says() {
-    let (model, github, story) = with_issue();
+    let (model, _, story) = with_issue();
     let secondary = Answer::new(403, "You have exceeded a secondary rate limit.");
     let waits = [
         (secondary.clone().header("retry-after", "17"), 17),
@@ -204,6 +203,7 @@ async fn a_secondary_rate_limit_waits_as_it_says() {
     ];
     for (answer, wait) in waits {
         model.fail_next("POST", "/comments", Fault::Instead(answer));
+        let github = client(model.url(), TOKEN);
         let error = github.create_comment(&story, "Hello").await.unwrap_err();
         assert_eq!(
             error.retry_when(),
@@ -303,4 +303,60 @@ async fn a_repository_that_moved_is_told_and_not_followed_with_a_change() {
     let error = github.create_comment(&story, "Hello").await.unwrap_err();
     assert!(error.to_string().contains("has moved"), "{error}");
     assert_eq!(error.retry_when(), RetryWhen::Never);
+}
+
+#[tokio::test]
+async fn what_is_unchanged_is_asked_for_again_and_costs_nothing() {
+    let (model, github, story) = with_issue();
+    let first = github.issue(&story).await.unwrap();
+    assert_eq!(github.issue(&story).await.unwrap(), first);
+    assert_eq!((model.requests().len(), model.api_calls()), (2, 1));
+    model.edit_issue(story.number, "It creaks.", "ada");
+    assert_eq!(github.issue(&story).await.unwrap().body, "It creaks.");
+    assert_eq!(model.api_calls(), 2);
+    let (issue, made) = huskies::forge::calls::counted(github.issue(&story)).await;
+    assert_eq!((issue.unwrap().body.as_str(), made), ("It creaks.", 0));
+}
+
+#[tokio::test]
+async fn the_pages_of_a_list_are_found_again_when_they_are_unchanged() {
+    let (model, github, story) = with_issue();
+    for number in 0..150 {
+        model.comment(story.number, &format!("Comment {number}"), "ada");
+    }
+    let until = model.now();
+    let first = github.comments(&story, until).await.unwrap();
+    assert_eq!(first.len(), 150);
+    assert_eq!(github.comments(&story, until).await.unwrap(), first);
+    assert_eq!((model.requests().len(), model.api_calls()), (4, 2));
+}
+
+#[tokio::test]
+async fn a_limit_that_one_call_meets_holds_the_others_back() {
+    let (model, github, story) = with_issue();
+    let limit = Answer::new(429, "Slow down").header("retry-after", "30");
+    model.fail_next("POST", "/comments", Fault::Instead(limit));
+    github.create_comment(&story, "Hello").await.unwrap_err();
+    let error = github.issue(&story).await.unwrap_err();
+    assert!(matches!(error, ForgeError::RetryAfter { .. }), "{error}");
+    assert_eq!(model.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_request_of_the_hour_is_not_followed_by_one_too_many() {
+    let (model, github, story) = with_issue();
+    model.set_rate_limit_remaining(1);
+    github.issue(&story).await.unwrap();
+    let error = github.issue(&story).await.unwrap_err();
+    assert!(error.to_string().contains("hourly limit"), "{error}");
+    assert_eq!(model.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_write_whose_connection_was_cut_may_have_happened() {
+    let (model, github, story) = with_issue();
+    model.fail_next("POST", "/comments", Fault::CutAfterEffect);
+    let error = github.create_comment(&story, "Hello").await.unwrap_err();
+    assert_eq!(error.retry_when(), RetryWhen::BackingOff);
+    assert_eq!(model.comments(story.number).len(), 1);
 }

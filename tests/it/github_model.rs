@@ -277,7 +277,7 @@ async fn waiting_ends_with_the_change_that_was_waited_for() {
 async fn a_delivery_reaches_a_receiver_with_the_headers_of_github() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
-    let echo = async |headers: axum::http::HeaderMap| {
+    let echo = async |headers: http::HeaderMap| {
         let signature = headers["x-hub-signature-256"].to_str().unwrap().to_owned();
         axum::Json(
             json!({ "event": headers["x-github-event"].to_str().unwrap(), "signature": signature }),
@@ -327,4 +327,20 @@ async fn a_role_is_told_in_both_of_githubs_words() {
     );
     let stranger = "/repos/octo/app/collaborators/stranger/permission";
     assert_eq!(ask(&model, Method::GET, stranger, None).await.0, 404);
+}
+
+#[tokio::test]
+async fn too_many_comments_within_a_minute_meet_the_secondary_limit() {
+    let model = GithubModel::start("octo/app");
+    let number = model.add_issue("A door", "", "ada");
+    let path = format!("/repos/octo/app/issues/{number}/comments");
+    for _ in 0..80 {
+        let body = Some(json!({ "body": "Hello" }));
+        assert_eq!(ask(&model, Method::POST, &path, body).await.0, 201);
+    }
+    let body = Some(json!({ "body": "Hello" }));
+    let (status, answer) = ask(&model, Method::POST, &path, body).await;
+    assert_eq!(status, 403);
+    assert!(answer["message"].as_str().unwrap().contains("secondary"));
+    assert_eq!(model.comments(number).len(), 80);
 }

@@ -15,6 +15,7 @@ mod failing_agents;
 mod faults;
 mod first_steps;
 mod forge_contract;
+mod forge_faults;
 mod fuzz;
 mod gate;
 mod github_forge;

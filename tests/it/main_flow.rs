@@ -104,7 +104,11 @@ async fn what_huskies_did_itself_on_the_forge_changes_nothing() {
     let next = scene.start_story("Greet again", greeting::BODY).await;
     scene.wait_for_stage(next, "done").await;
     assert_eq!(scene.own_comments(story).len(), comments);
-    assert_eq!(scene.story(story).await, done);
+    for (key, value) in done.as_object().unwrap() {
+        if key != "api_calls" {
+            assert_eq!(&scene.story(story).await[key], value, "{key}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `[forge.github]`: where GitHub is, and the secrets it is used with.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -11,6 +12,8 @@ use crate::secret::Secret;
 const GITHUB_API: &str = "https://api.github.com";
 const TOKEN_ENV: &str = "HUSKIES_GITHUB_TOKEN";
 const WEBHOOK_SECRET_ENV: &str = "HUSKIES_WEBHOOK_SECRET";
+/// What GitHub asks for ("Best practices for using the REST API").
+const WRITE_SPACING: Duration = Duration::from_secs(1);
 const TOKEN_PURPOSE: &str = "set it to a token that may write issues, statuses and contents";
 const SECRET_PURPOSE: &str = "set it to the secret that you gave the webhook on GitHub";
 
@@ -20,6 +23,8 @@ pub struct GitHubConfig {
     pub token: Secret,
     /// Each of them is valid; never empty.
     pub webhook_secrets: Vec<Secret>,
+    /// Between two changes on GitHub.
+    pub write_spacing: Duration,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +35,7 @@ pub(super) struct RawGitHub {
     token_file: Option<PathBuf>,
     webhook_secret_envs: Option<Vec<String>>,
     webhook_secret_files: Vec<PathBuf>,
+    write_spacing_ms: Option<u64>,
 }
 
 impl RawGitHub {
@@ -54,6 +60,9 @@ impl RawGitHub {
             webhook_secrets: self.webhook_secrets(environment, folder)?,
             token,
             api_url: self.api_url.unwrap_or_else(|| GITHUB_API.to_owned()),
+            write_spacing: self
+                .write_spacing_ms
+                .map_or(WRITE_SPACING, Duration::from_millis),
         })
     }
 

@@ -11,12 +11,8 @@ use jiff::fmt::rfc2822;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::manners::{LONGEST_WAIT, Limit, UNSAID_WAIT};
 use crate::forge::ForgeError;
-
-/// How long to wait when a rate limit does not say ("wait for at least one minute").
-const UNSAID_WAIT: Duration = Duration::from_mins(1);
-/// The primary rate limit starts anew every hour; whoever asks for more is mistaken.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// One answer, taken apart.
 #[derive(Debug, Default)]
@@ -32,6 +28,7 @@ pub(super) struct Headers {
     pub(super) date: Option<String>,
     pub(super) link: Option<String>,
     pub(super) location: Option<String>,
+    pub(super) etag: Option<String>,
     pub(super) retry_after: Option<String>,
     pub(super) rate_limit_remaining: Option<String>,
     pub(super) rate_limit_reset: Option<String>,
@@ -67,6 +64,12 @@ impl Answer {
 
     /// The error that the answer is, unless it is a success.
     pub(super) fn check(&self, what: &str) -> Result<(), ForgeError> {
+        if let Some(limit) = self.limit() {
+            return Err(ForgeError::RetryAfter {
+                wait: limit.said.unwrap_or(UNSAID_WAIT),
+                message: limit.message,
+            });
+        }
         let message = self.message();
         match self.status {
             200..=299 => Ok(()),
@@ -78,10 +81,6 @@ impl Answer {
                     "GitHub does not accept the token ({message}): it is wrong, expired or revoked; \
                      put a valid one where `token_env` or `token_file` says"
                 ),
-            }),
-            403 | 429 if self.is_rate_limit(&message) => Err(ForgeError::RetryAfter {
-                wait: self.wait(),
-                message,
             }),
             403 => Err(ForgeError::Forbidden {
                 message: self.forbidden(what, &message),
@@ -110,35 +109,38 @@ impl Answer {
         format!("{}: {}", refusal.message, details.join("; "))
     }
 
-    /// A 403 is a rate limit when a header or, as for secondary limits, only the message says so.
-    fn is_rate_limit(&self, message: &str) -> bool {
-        let message = message.to_ascii_lowercase();
-        self.status == 429
+    /// The limit that refused the request. A 403 is one when a header or, as for secondary limits,
+    /// only the message says so.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        if ![403, 429].contains(&self.status) {
+            return None;
+        }
+        let message = self.message();
+        let words = message.to_ascii_lowercase();
+        let is_limit = self.status == 429
             || self.headers.retry_after.is_some()
             || self.headers.rate_limit_remaining.as_deref() == Some("0")
-            || message.contains("rate limit")
-            || message.contains("abuse detection")
+            || words.contains("rate limit")
+            || words.contains("abuse detection");
+        let said = || {
+            seconds(self.headers.retry_after.as_deref())
+                .map(bounded)
+                .or_else(|| self.until_reset())
+        };
+        is_limit.then(|| Limit {
+            said: said(),
+            message,
+        })
     }
 
-    /// `retry-after`, else the reset of a used-up primary limit, else a minute.
-    fn wait(&self) -> Duration {
+    /// How long the primary limit is used up, once it is: also said by the last answer before.
+    pub(super) fn until_reset(&self) -> Option<Duration> {
         let headers = &self.headers;
-        let seconds = |text: &Option<String>| text.as_deref()?.trim().parse::<i64>().ok();
-        let until_reset = || {
-            let used_up = headers.rate_limit_remaining.as_deref() == Some("0");
-            let now = date(headers.date.as_deref()?)?.as_second();
-            // One second more: the header is cut to whole seconds.
-            used_up.then_some(
-                seconds(&headers.rate_limit_reset)?
-                    .saturating_sub(now)
-                    .saturating_add(1),
-            )
-        };
-        let wait = seconds(&headers.retry_after).or_else(until_reset);
-        wait.map_or(UNSAID_WAIT, |wait| {
-            Duration::from_secs(u64::try_from(wait).unwrap_or(0))
-        })
-        .clamp(Duration::from_secs(1), LONGEST_WAIT)
+        let used_up = headers.rate_limit_remaining.as_deref() == Some("0");
+        let now = date(headers.date.as_deref()?)?.as_second();
+        let reset = seconds(headers.rate_limit_reset.as_deref())?;
+        // One second more: the header is cut to whole seconds.
+        used_up.then(|| bounded(reset.saturating_sub(now).saturating_add(1)))
     }
 
     fn forbidden(&self, what: &str, message: &str) -> String {
@@ -164,6 +166,15 @@ impl Answer {
             "{what} has moved to {location}; use the repository's new name in the configuration"
         )
     }
+}
+
+fn seconds(text: Option<&str>) -> Option<i64> {
+    text?.trim().parse().ok()
+}
+
+fn bounded(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+        .clamp(Duration::from_secs(1), LONGEST_WAIT)
 }
 
 /// One entry of a validation error's list.

@@ -4,17 +4,20 @@
 //! not used: models break when GitHub adds something, and its retries would post comments twice
 //! (the crate's `retry` feature is left out in Cargo.toml, so they are not even compiled).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
 use octocrab::Octocrab;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use super::answer::{Answer, Headers};
-use crate::forge::ForgeError;
+use super::cache::{Cache, Kept};
+use super::manners::{Kind, Manners};
+use crate::forge::{ForgeError, calls};
 use crate::secret::Secret;
 
 /// For a connection, and for every pause within an answer.
@@ -22,9 +25,8 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// For a whole request. GitHub itself gives up after 10 s.
 const DEADLINE: Duration = Duration::from_secs(45);
 
-/// Requests at the same time, of a hundred that GitHub allows an account ("Rate limits for the REST
-/// API", secondary limits): an account may have other programs.
-const AT_ONCE: usize = 32;
+/// As octocrab gives it.
+type Response = http::Response<http_body_util::combinators::BoxBody<bytes::Bytes, octocrab::Error>>;
 
 /// Where GitHub's API is, and who asks.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct GithubSettings {
     pub api_url: String,
     /// A personal access token. One that is rotated is taken at the next request.
     pub token: Secret,
+    /// Between two changes: GitHub asks for a second or more.
+    pub write_spacing: Duration,
 }
 
 /// Why a client cannot be made. Never shows the token.
@@ -57,6 +61,15 @@ pub(super) enum Method {
     Delete,
 }
 
+impl Method {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Get => Kind::Read,
+            Self::Post(_) | Self::Patch(_) | Self::Delete => Kind::Write,
+        }
+    }
+}
+
 /// One request. `what` names its subject in errors.
 pub(super) struct Request<'a> {
     pub(super) method: Method,
@@ -72,7 +85,7 @@ pub(super) struct Client {
     base_path: String,
     /// octocrab holds on to the token that it was made with: another token takes another one.
     session: Mutex<Arc<Session>>,
-    turns: Semaphore,
+    manners: Manners,
 }
 
 /// What belongs to one token.
@@ -81,6 +94,7 @@ pub(super) struct Session {
     octocrab: Octocrab,
     /// The token's own login, asked for when it is first needed.
     pub(super) own_login: OnceCell<String>,
+    cache: Mutex<Cache>,
 }
 
 impl Session {
@@ -98,7 +112,20 @@ impl Session {
             token,
             octocrab,
             own_login: OnceCell::new(),
+            cache: Mutex::default(),
         })
+    }
+
+    /// For the next time that this is asked.
+    fn remember(&self, path: &str, answer: &Answer) {
+        if let Some(etag) = answer.headers.etag.clone() {
+            let (body, link) = (answer.body.clone(), answer.headers.link.clone());
+            self.cache().keep(path, Kept { etag, body, link });
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,7 +153,7 @@ impl Client {
             settings: settings.clone(),
             base_path,
             session: Mutex::new(Arc::new(session)),
-            turns: Semaphore::new(AT_ONCE),
+            manners: Manners::new(settings.write_spacing),
         })
     }
 
@@ -158,15 +185,30 @@ impl Client {
         self.send(request).await?.check(what)
     }
 
-    /// The answer as it is, refusals included.
+    /// The answer as it is, refusals included, but for those of a limit: they are everybody's.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, ForgeError> {
-        let _turn = self.turns.acquire().await;
+        let kind = request.method.kind();
+        let turn = self.manners.turn(kind).await?;
+        let answer = self.send_with_newest(&request).await;
+        drop(turn);
+        let answer = answer?;
+        if let Some(limit) = answer.limit() {
+            return Err(self.manners.limited(limit, kind));
+        }
+        self.manners.passed(kind);
+        if let Some(wait) = answer.until_reset() {
+            self.manners.shut_for(wait, "the hourly limit is used up");
+        }
+        Ok(answer)
+    }
+
+    async fn send_with_newest(&self, request: &Request<'_>) -> Result<Answer, ForgeError> {
         let session = self.session()?;
-        let answer = self.send_in(&session, &request).await?;
+        let answer = self.send_in(&session, request).await?;
         // Refused in the middle of a rotation: with a token that was replaced meanwhile.
         let newest = self.session()?;
         if answer.status == 401 && !Arc::ptr_eq(&session, &newest) {
-            return self.send_in(&newest, &request).await;
+            return self.send_in(&newest, request).await;
         }
         Ok(answer)
     }
@@ -191,35 +233,70 @@ impl Client {
     }
 
     async fn exchange(&self, session: &Session, request: &Request<'_>) -> octocrab::Result<Answer> {
+        let kept = match request.method {
+            Method::Get => session.cache().get(&request.path),
+            Method::Post(_) | Method::Patch(_) | Method::Delete => None,
+        };
+        let response = self.put(session, request, kept.as_ref()).await;
+        let is_unchanged = response.as_ref().is_ok_and(|found| found.status() == 304);
+        // What is unchanged does not count at GitHub either.
+        if !is_unchanged {
+            calls::count();
+        }
+        let response = response?;
+        let mut answer = Answer {
+            status: response.status().as_u16(),
+            headers: headers(&response),
+            body: session.octocrab.body_to_string(response).await?,
+        };
+        // What repeats the token must not carry it into errors and reports.
+        let token = session.token.expose_secret().trim();
+        answer.body = answer.body.replace(token, "[secret]");
+        if let Some(kept) = kept.filter(|_| is_unchanged) {
+            (answer.status, answer.body, answer.headers.link) = (200, kept.body, kept.link);
+        } else if answer.status == 200 && request.method.kind() == Kind::Read {
+            session.remember(&request.path, &answer);
+        }
+        Ok(answer)
+    }
+
+    async fn put(
+        &self,
+        session: &Session,
+        request: &Request<'_>,
+        kept: Option<&Kept>,
+    ) -> octocrab::Result<Response> {
         let octocrab = &session.octocrab;
         // With its base's path in front octocrab takes the path as it is.
         let uri = format!("{}{}", self.base_path, request.path);
-        let response = match &request.method {
-            Method::Get => octocrab._get(uri).await?,
-            Method::Post(body) => octocrab._post(uri, Some(body)).await?,
-            Method::Patch(body) => octocrab._patch(uri, Some(body)).await?,
-            Method::Delete => octocrab._delete(uri, None::<&()>).await?,
-        };
-        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let headers = Headers {
-            date: header("date"),
-            link: header("link"),
-            location: header("location"),
-            retry_after: header("retry-after"),
-            rate_limit_remaining: header("x-ratelimit-remaining"),
-            rate_limit_reset: header("x-ratelimit-reset"),
-            accepted_permissions: header("x-accepted-github-permissions"),
-        };
-        let status = response.status().as_u16();
-        // What repeats the token must not carry it into errors and reports.
-        let token = session.token.expose_secret().trim();
-        let body = octocrab.body_to_string(response).await?;
-        let body = body.replace(token, "[secret]");
-        Ok(Answer {
-            status,
-            headers,
-            body,
-        })
+        match &request.method {
+            Method::Get => {
+                let headers = kept.and_then(only_if_changed);
+                octocrab._get_with_headers(uri, headers).await
+            }
+            Method::Post(body) => octocrab._post(uri, Some(body)).await,
+            Method::Patch(body) => octocrab._patch(uri, Some(body)).await,
+            Method::Delete => octocrab._delete(uri, None::<&()>).await,
+        }
+    }
+}
+
+fn only_if_changed(kept: &Kept) -> Option<HeaderMap> {
+    let etag = HeaderValue::from_str(&kept.etag).ok()?;
+    Some(HeaderMap::from_iter([(IF_NONE_MATCH, etag)]))
+}
+
+fn headers(response: &Response) -> Headers {
+    let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+    Headers {
+        date: header("date"),
+        link: header("link"),
+        location: header("location"),
+        etag: header("etag"),
+        retry_after: header("retry-after"),
+        rate_limit_remaining: header("x-ratelimit-remaining"),
+        rate_limit_reset: header("x-ratelimit-reset"),
+        accepted_permissions: header("x-accepted-github-permissions"),
     }
 }
 
@@ -273,6 +350,7 @@ mod tests {
         Client::new(&GithubSettings {
             api_url: api_url.to_owned(),
             token: Secret::from(token),
+            write_spacing: Duration::ZERO,
         })
     }
 
@@ -317,6 +395,7 @@ mod tests {
         let client = Client::new(&GithubSettings {
             api_url: "http://127.0.0.1:80".to_owned(),
             token: Secret::file(&file).unwrap(),
+            write_spacing: Duration::ZERO,
         })
         .unwrap();
         let first = client.session().unwrap();

@@ -1,7 +1,9 @@
 //! GitHub, and what speaks its REST API.
 
 mod answer;
+mod cache;
 mod client;
+mod manners;
 mod payload;
 
 use async_trait::async_trait;
@@ -22,6 +24,7 @@ const PAGE: usize = 100;
 const MOST_PAGES: usize = 100;
 /// The colour of stage labels.
 const STAGE_COLOR: &str = "5b8db8";
+const STAGE_MEANING: &str = "Where huskies is with this issue";
 
 /// One GitHub, for any number of repositories.
 pub struct Github {
@@ -77,39 +80,29 @@ impl Github {
         Err(ForgeError::Unavailable { message })
     }
 
-    /// Creates a stage label with a colour and a meaning of its own, unless it is there.
-    async fn ensure_stage_label(&self, repo: &RepoName, label: &str) -> Result<(), ForgeError> {
-        let what = format!("the label `{label}` of {repo}");
-        let path = format!("{}/labels/{}", repo_path(repo), segment(label));
-        let found = self
-            .client
-            .send(Request {
-                method: Method::Get,
-                path,
-                what: &what,
-            })
-            .await?;
-        match found.check(&what) {
-            Err(ForgeError::NotFound { .. }) => {}
-            found => return found,
-        }
-        let label = json!({
-            "name": label,
-            "color": STAGE_COLOR,
-            "description": "Where huskies is with this issue",
-        });
-        let path = format!("{}/labels", repo_path(repo));
+    /// Puts a stage label on an issue. GitHub creates one that the repository does not have yet,
+    /// without a meaning: it is given one then.
+    async fn add_stage_label(&self, story: &StoryId, label: &str) -> Result<(), ForgeError> {
+        let what = story.to_string();
         let request = Request {
-            method: Method::Post(label),
+            method: Method::Post(json!({ "labels": [label] })),
+            path: format!("{}/labels", issue_path(story)),
+            what: &what,
+        };
+        let labels: Vec<payload::Label> = self.client.ask(request).await?;
+        let is_new = |found: &payload::Label| found.is_called(label) && found.is_bare();
+        if !labels.iter().any(is_new) {
+            return Ok(());
+        }
+        let what = format!("the label `{label}` of {}", story.repo);
+        let path = format!("{}/labels/{}", repo_path(&story.repo), segment(label));
+        let method = Method::Patch(json!({ "color": STAGE_COLOR, "description": STAGE_MEANING }));
+        let request = Request {
+            method,
             path,
             what: &what,
         };
-        let created = self.client.send(request).await?;
-        if created.status == 422 && created.message().contains("already_exists") {
-            // Somebody else was faster: another story of this repository, perhaps.
-            return Ok(());
-        }
-        created.check(&what)
+        self.client.tell(request).await
     }
 }
 
@@ -225,7 +218,7 @@ impl Forge for Github {
         let path = format!("{}/labels", issue_path(story));
         let request = Request {
             method: Method::Get,
-            path: path.clone(),
+            path,
             what: &what,
         };
         let labels: Vec<payload::Label> = self.client.ask(request).await?;
@@ -236,15 +229,7 @@ impl Forge for Github {
             // Label names are the same in every case on GitHub.
             .partition(|label| label.eq_ignore_ascii_case(&wanted));
         if right.is_empty() {
-            self.ensure_stage_label(&story.repo, &wanted).await?;
-            let method = Method::Post(json!({ "labels": [wanted] }));
-            self.client
-                .tell(Request {
-                    method,
-                    path,
-                    what: &what,
-                })
-                .await?;
+            self.add_stage_label(story, &wanted).await?;
         }
         for label in wrong {
             self.remove_label(story, &label).await?;

@@ -24,14 +24,38 @@ pub(super) struct Repository {
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Label {
-    Object { name: String },
+    Object {
+        name: String,
+        color: Option<String>,
+        description: Option<String>,
+    },
     Name(String),
 }
+
+/// The colour that GitHub gives a label which nobody chose one for.
+const NO_COLOR: &str = "ededed";
 
 impl Label {
     pub(super) fn into_name(self) -> String {
         match self {
-            Self::Object { name } | Self::Name(name) => name,
+            Self::Object { name, .. } | Self::Name(name) => name,
+        }
+    }
+
+    /// Label names are the same in every case on GitHub.
+    pub(super) fn is_called(&self, wanted: &str) -> bool {
+        match self {
+            Self::Object { name, .. } | Self::Name(name) => name.eq_ignore_ascii_case(wanted),
+        }
+    }
+
+    /// Whether it is as GitHub makes one that was only named.
+    pub(super) fn is_bare(&self) -> bool {
+        match self {
+            Self::Object {
+                color, description, ..
+            } => description.is_none() && color.as_deref() == Some(NO_COLOR),
+            Self::Name(_) => false,
         }
     }
 }

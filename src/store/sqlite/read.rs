@@ -290,6 +290,14 @@ impl SurfaceRow {
     }
 }
 
+pub(super) async fn calls(pool: &SqlitePool, subject: &SubjectId) -> Result<u64, Failure> {
+    let calls: Option<i64> = sqlx::query_scalar("SELECT calls FROM forge_calls WHERE subject = ?")
+        .bind(subject.to_string())
+        .fetch_optional(pool)
+        .await?;
+    calls.map_or(Ok(0), count)
+}
+
 #[derive(FromRow)]
 struct TimerRow {
     subject_kind: String,

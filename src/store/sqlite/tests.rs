@@ -54,6 +54,7 @@ hold_to_contract! {
     a_surface_is_pending_until_its_newest_version_is_written,
     a_timer_is_armed_again_or_fires_but_is_not_lost,
     stories_are_listed_by_number,
+    calls_to_the_forge_add_up_for_each_subject,
     two_stores_see_each_others_commits_and_conflicts,
     of_two_who_write_at_once_neither_is_overwritten,
 }

@@ -293,6 +293,22 @@ impl SurfaceUpdate<'_> {
     }
 }
 
+pub(super) async fn add_calls(
+    writer: &SqlitePool,
+    subject: &SubjectId,
+    calls: u64,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO forge_calls (subject, calls) VALUES (?, ?)
+         ON CONFLICT (subject) DO UPDATE SET calls = calls + excluded.calls",
+    )
+    .bind(subject.to_string())
+    .bind(integer(calls)?)
+    .execute(writer)
+    .await?;
+    Ok(())
+}
+
 async fn disarm(
     connection: &mut SqliteConnection,
     subject: &SubjectId,

@@ -1,6 +1,7 @@
 //! A forge under the contract, and what people do to it by other ways than huskies'.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use huskies::domain::id::StoryId;
 use huskies::forge::{CommentId, Forge, Github, GithubSettings};
@@ -27,6 +28,7 @@ impl Bench {
         let settings = GithubSettings {
             api_url: model.url().to_owned(),
             token: TOKEN.into(),
+            write_spacing: Duration::ZERO,
         };
         let forge = Arc::new(Github::new(&settings).unwrap());
         Self {

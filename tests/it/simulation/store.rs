@@ -209,6 +209,16 @@ impl Store for SimulatedStore {
         Ok(())
     }
 
+    async fn add_calls(&self, subject: &SubjectId, calls: u64) -> Result<()> {
+        let subject = subject.clone();
+        self.ask(|store| async move { store.add_calls(&subject, calls).await })
+    }
+
+    async fn calls(&self, subject: &SubjectId) -> Result<u64> {
+        let subject = subject.clone();
+        self.ask(|store| async move { store.calls(&subject).await })
+    }
+
     async fn timers(&self) -> Result<Vec<TimerWrite>> {
         self.ask(|store| async move { store.timers().await })
     }

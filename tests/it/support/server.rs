@@ -70,6 +70,7 @@ struct Github {
     token_file: Option<PathBuf>,
     webhook_secret_envs: Vec<&'static str>,
     webhook_secret_files: Vec<PathBuf>,
+    write_spacing_ms: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -117,6 +118,7 @@ impl Config {
             token_file: None,
             webhook_secret_envs: vec!["HUSKIES_WEBHOOK_SECRET", "HUSKIES_OLD_WEBHOOK_SECRET"],
             webhook_secret_files: Vec::new(),
+            write_spacing_ms: 0,
         };
         let repo = Repo {
             name: REPO,

@@ -1,5 +1,7 @@
 //! Answers that a test orders in advance.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Response;
 use serde_json::{Value, json};
@@ -11,6 +13,10 @@ pub(crate) enum Fault {
     Instead(Answer),
     /// It is done, and then answered like this: the caller cannot know that it was done.
     AfterEffect(Answer),
+    /// It is done, and the connection is cut before there is an answer.
+    CutAfterEffect,
+    /// It is done, and answered after this time.
+    Slow(Duration),
 }
 
 /// An answer of the test's own.
@@ -48,13 +54,28 @@ impl Answer {
     }
 }
 
-/// The faults that are still to come.
+/// The faults that are still to come: by method and part of the path, and by the number of requests
+/// that go well before.
 #[derive(Default)]
-pub(super) struct Faults(Vec<(String, String, Fault)>);
+pub(super) struct Faults(Vec<(String, String, Fault)>, Vec<(usize, Fault)>);
 
 impl Faults {
     pub(super) fn add(&mut self, method: &str, path: &str, fault: Fault) {
         self.0.push((method.to_owned(), path.to_owned(), fault));
+    }
+
+    pub(super) fn add_after(&mut self, requests: usize, fault: Fault) {
+        self.1.push((requests, fault));
+    }
+
+    /// That of the request which comes now.
+    pub(super) fn next(&mut self) -> Option<Fault> {
+        let due = self.1.iter().position(|(left, _)| *left == 0);
+        let due = due.map(|place| self.1.remove(place).1);
+        for (left, _) in &mut self.1 {
+            *left = left.saturating_sub(1);
+        }
+        due
     }
 
     pub(super) fn take(&mut self, method: &str, path: &str) -> Option<Fault> {

@@ -1,10 +1,14 @@
 //! The limits that GitHub documents, and how it refuses what goes beyond them.
 
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::fault::Answer;
 use super::state::{State, Status};
 
 /// A comment's longest body, in characters ("body is too long (maximum is 65536 characters)").
@@ -14,6 +18,43 @@ const LONGEST_DESCRIPTION: usize = 140;
 /// Statuses of one commit and context; one more is a validation error.
 const MOST_STATUSES: usize = 1_000;
 const LONGEST_LABEL: usize = 50;
+
+/// Requests at the same time, of everybody together ("Rate limits for the REST API", secondary).
+const MOST_AT_ONCE: u32 = 100;
+/// Comments and the like within a minute.
+const MOST_CREATED: usize = 80;
+
+/// What is counted for the limits that no header tells of.
+#[derive(Default)]
+pub(super) struct Secondary {
+    under_way: u32,
+    created: VecDeque<Instant>,
+}
+
+impl Secondary {
+    /// Counts a request; the answer to one that goes beyond a limit.
+    pub(super) fn begin(&mut self, method: &str, path: &str) -> Option<Answer> {
+        self.under_way += 1;
+        let too_many = "You have exceeded a secondary rate limit. Please wait a few minutes.";
+        let refusal = Answer::new(403, too_many).header("retry-after", "60");
+        if self.under_way > MOST_AT_ONCE {
+            return Some(refusal);
+        }
+        let creates = ["/comments", "/issues", "/pulls", "/reviews"];
+        if method != "POST" || !creates.iter().any(|end| path.ends_with(end)) {
+            return None;
+        }
+        let now = Instant::now();
+        let a_minute = Duration::from_mins(1);
+        self.created.retain(|at| now.duration_since(*at) < a_minute);
+        self.created.push_back(now);
+        (self.created.len() > MOST_CREATED).then_some(refusal)
+    }
+
+    pub(super) fn end(&mut self) {
+        self.under_way -= 1;
+    }
+}
 
 /// An error answer in GitHub's form.
 pub(super) struct Refusal {

@@ -122,6 +122,11 @@ impl GithubModel {
             .expect("the issue has this label already")
     }
 
+    /// Gives the repository a label with a meaning, as its set-up does.
+    pub(crate) fn create_label(&self, name: &str) {
+        self.change(|state| state.create_label(name));
+    }
+
     /// Takes a label away.
     pub(crate) fn unlabel(&self, number: u64, label: &str, by: &str) -> Delivery {
         self.change(|state| state.remove_label(number, label, by))
@@ -248,6 +253,13 @@ impl GithubModel {
         self.shared.lock().requests.clone()
     }
 
+    /// The requests that count against the hourly limit: those whose answer was not "unchanged".
+    pub(crate) fn api_calls(&self) -> usize {
+        let requests = self.requests();
+        let counts = |request: &&RecordedRequest| request.answered != Some(304);
+        requests.iter().filter(counts).count()
+    }
+
     /// The requests that were meant to change something.
     pub(crate) fn writes(&self) -> Vec<RecordedRequest> {
         self.requests()
@@ -301,6 +313,11 @@ impl GithubModel {
     /// same requests queue up.
     pub(crate) fn fail_next(&self, method: &str, path: &str, fault: Fault) {
         self.change(|state| state.faults.add(method, path, fault));
+    }
+
+    /// The request after the next `requests` meets `fault`, whatever it is for.
+    pub(crate) fn fail_after(&self, requests: usize, fault: Fault) {
+        self.change(|state| state.faults.add_after(requests, fault));
     }
 
     /// From the request after the next `requests` on, everything is answered as over the primary

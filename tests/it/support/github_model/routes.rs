@@ -44,7 +44,10 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
             axum::routing::delete(remove_label),
         )
         .route("/repos/{owner}/{repo}/labels", post(create_label))
-        .route("/repos/{owner}/{repo}/labels/{name}", get(label))
+        .route(
+            "/repos/{owner}/{repo}/labels/{name}",
+            get(label).patch(update_label),
+        )
         .route("/repos/{owner}/{repo}/statuses/{sha}", post(create_status))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
@@ -264,6 +267,23 @@ async fn create_label(
     };
     state.labels.push(label.clone());
     Ok((StatusCode::CREATED, Json(json::label(&state, &label))).into_response())
+}
+
+async fn update_label(
+    Extracted(shared): Model,
+    Path((owner, repo, name)): Path<(String, String, String)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    let mut state = shared.lock();
+    check_repo(&state, &owner, &repo)?;
+    let mut labels = state.labels.iter_mut();
+    let found = labels.find(|label| label.name.eq_ignore_ascii_case(&name));
+    let label = found.ok_or_else(Refusal::not_found)?;
+    let text = |field: &str| body[field].as_str().map(str::to_owned);
+    label.color = text("color").unwrap_or_else(|| label.color.clone());
+    label.description = text("description").or_else(|| label.description.clone());
+    let label = label.clone();
+    Ok(Json(json::label(&state, &label)).into_response())
 }
 
 async fn create_status(

@@ -9,8 +9,9 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Extracted};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Response};
+use axum::http::{HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -87,9 +88,31 @@ async fn attend(
     let body = axum::body::to_bytes(body, usize::MAX)
         .await
         .unwrap_or_default();
-    let admission = admit(&mut shared.lock(), &parts, &body);
+    let (number, admission) = {
+        let mut state = shared.lock();
+        (state.requests.len(), admit(&mut state, &parts, &body))
+    };
+    let asked_for = parts.headers.get("if-none-match").cloned();
     let request = Request::from_parts(parts, Body::from(body));
-    let mut response = match admission {
+    let mut response = answer(admission, request, next).await;
+    if response.status() == 200 {
+        response = with_etag(response, asked_for.as_ref()).await;
+    }
+    let mut state = shared.lock();
+    state.secondary.end();
+    if response.status() == 304 {
+        // Unchanged answers do not count.
+        state.rate_limit_remaining += 1;
+    }
+    state.requests[number].answered = Some(response.status().as_u16());
+    add_rate_limit(&state, &mut response);
+    drop(state);
+    shared.changed();
+    response
+}
+
+async fn answer(admission: Admission, request: Request, next: Next) -> Response<Body> {
+    match admission {
         Admission::Admitted(None) => next.run(request).await,
         Admission::Refused(answer) | Admission::Admitted(Some(Fault::Instead(answer))) => {
             answer.into_response()
@@ -99,10 +122,43 @@ async fn attend(
             drop(next.run(request).await);
             answer.into_response()
         }
+        Admission::Admitted(Some(Fault::CutAfterEffect)) => {
+            drop(next.run(request).await);
+            cut()
+        }
+        Admission::Admitted(Some(Fault::Slow(time))) => {
+            tokio::time::sleep(time).await;
+            next.run(request).await
+        }
+    }
+}
+
+/// A body that breaks off, and its connection with it.
+fn cut() -> Response<Body> {
+    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    let parts = futures::stream::iter([Ok(Bytes::from_static(b"{")), Err(broken)]);
+    Response::new(Body::from_stream(parts))
+}
+
+/// Every success can be asked for again on condition that it changed.
+async fn with_etag(response: Response<Body>, asked_for: Option<&HeaderValue>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return cut();
     };
-    add_rate_limit(&shared.lock(), &mut response);
-    shared.changed();
-    response
+    let link = parts.headers.get("link").map(HeaderValue::as_bytes);
+    let mut hash = Sha256::new_with_prefix(&body);
+    hash.update(link.unwrap_or_default());
+    let etag = format!("W/\"{}\"", hex::encode(hash.finalize()));
+    let etag = HeaderValue::try_from(etag).expect("hexadecimal is ASCII");
+    let body = if asked_for == Some(&etag) {
+        parts.status = StatusCode::NOT_MODIFIED;
+        Body::empty()
+    } else {
+        Body::from(body)
+    };
+    parts.headers.insert("etag", etag);
+    Response::from_parts(parts, body)
 }
 
 /// Whether a request reaches its route.
@@ -118,7 +174,9 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
         path: path.to_owned(),
         query: parts.uri.query().map(str::to_owned),
         body: serde_json::from_slice(body).ok(),
+        answered: None,
     });
+    let over = state.secondary.begin(method, path);
     if !parts.headers.contains_key("user-agent") {
         return Admission::Refused(Answer::new(
             403,
@@ -134,7 +192,11 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
         return Admission::Refused(Answer::new(403, "API rate limit exceeded for user ID 1."));
     }
     state.rate_limit_remaining -= 1;
-    Admission::Admitted(state.faults.take(method, path))
+    if let Some(refusal) = over {
+        return Admission::Refused(refusal);
+    }
+    let fault = state.faults.next();
+    Admission::Admitted(fault.or_else(|| state.faults.take(method, path)))
 }
 
 /// Empty when there is none.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::delivery::Delivery;
 use super::fault::Faults;
+use super::limits::Secondary;
 use super::{OWN_LOGIN, TOKEN, json};
 
 /// An issue as it is now.
@@ -53,6 +54,8 @@ pub(crate) struct RecordedRequest {
     pub(crate) query: Option<String>,
     /// `None` when there was no body or it was no JSON.
     pub(crate) body: Option<Value>,
+    /// The answer's status, once there is one.
+    pub(crate) answered: Option<u16>,
 }
 
 /// A label of the repository.
@@ -81,6 +84,7 @@ pub(super) struct State {
     pub(super) violations: Vec<String>,
     pub(super) faults: Faults,
     pub(super) rate_limit_remaining: u32,
+    pub(super) secondary: Secondary,
     pub(super) own_deliveries: Vec<Delivery>,
     last_comment: u64,
     last_delivery: u64,
@@ -104,6 +108,7 @@ impl State {
             violations: Vec::new(),
             faults: Faults::default(),
             rate_limit_remaining: 5_000,
+            secondary: Secondary::default(),
             own_deliveries: Vec::new(),
             last_comment: 1_000,
             last_delivery: 0,
@@ -151,6 +156,14 @@ impl State {
         self.labels
             .iter()
             .find(|label| label.name.eq_ignore_ascii_case(name))
+    }
+
+    pub(super) fn create_label(&mut self, name: &str) {
+        self.labels.push(Label {
+            name: name.to_owned(),
+            color: "5b8db8".to_owned(),
+            description: Some("What it means".to_owned()),
+        });
     }
 
     /// `None` when the issue has it already: GitHub tells nobody then. A label that the repository
