@@ -8,9 +8,8 @@
 mod payload;
 mod signature;
 
+use payload::Document;
 pub use signature::{SignatureError, verify};
-
-use serde_json::Value;
 
 use crate::domain::delivery::{
     CheckRequest, CheckResult, Comment, InstallationChange, IssueChange, PullRequestChange, Push,
@@ -119,13 +118,9 @@ pub fn decode(headers: &DeliveryHeaders<'_>, body: &[u8]) -> Result<Decoded, Dec
         .ok_or(DecodeError::Header {
             name: "X-GitHub-Delivery",
         })?;
-    let payload: Value = serde_json::from_slice(body)
-        .map_err(|error| DecodeError::malformed(format!("it is not JSON: {error}")))?;
-    if !payload.is_object() {
-        return Err(DecodeError::malformed("it is not a JSON object"));
-    }
+    let payload = Document::open(body)?;
     let content = payload::content(event, &payload)?;
-    let repo = repository(&payload);
+    let repo = payload.repository();
     if repo.is_none() && content.is_of_a_repository() {
         return Err(DecodeError::malformed(
             "`repository.full_name` is no repository's name",
@@ -149,15 +144,6 @@ fn check_content_type(content_type: Option<&str>) -> Result<(), DecodeError> {
             found: printable(found),
         })
     }
-}
-
-fn repository(payload: &Value) -> Option<RepoName> {
-    payload
-        .get("repository")?
-        .get("full_name")?
-        .as_str()?
-        .parse()
-        .ok()
 }
 
 fn ignored(reason: impl Into<String>) -> Content {

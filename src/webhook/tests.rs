@@ -1,7 +1,7 @@
 //! What deliveries are read as: GitHub's own, thinner ones of compatible servers, and hostile ones.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::delivery::IssueAction;

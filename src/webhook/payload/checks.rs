@@ -4,9 +4,8 @@
 //! A suite's or a run's beginning tells nothing, and a suite's end is told run by run.
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::{action, branch, commit, not_acted_on, or_default, read, sender};
+use super::{Document, action, branch, commit, not_acted_on, or_default, read, sender};
 use crate::domain::delivery::{CheckKind, CheckOutcome, CheckRequest, CheckResult, WantedCheck};
 use crate::webhook::{Content, DecodeError, ignored, printable};
 
@@ -29,7 +28,7 @@ struct OfSuite {
     check_suite: Suite,
 }
 
-pub(super) fn suite(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn suite(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let name = action(payload)?;
     if !matches!(name, "requested" | "rerequested") {
         return Ok(not_acted_on("check suites", name));
@@ -79,7 +78,7 @@ struct OfRun {
     requested_action: Option<PressedAction>,
 }
 
-pub(super) fn run(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn run(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let name = action(payload)?;
     if !matches!(name, "completed" | "rerequested" | "requested_action") {
         return Ok(not_acted_on("check runs", name));
@@ -121,7 +120,7 @@ fn completed(run: Run) -> Result<Content, DecodeError> {
 }
 
 fn asked(
-    payload: &Value,
+    payload: &Document<'_>,
     (wanted, sha): (WantedCheck, &str),
     app: Option<&App>,
     suite: Option<&Suite>,
@@ -156,7 +155,7 @@ struct OfWorkflow {
     workflow_run: Workflow,
 }
 
-pub(super) fn workflow(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn workflow(payload: &Document<'_>) -> Result<Content, DecodeError> {
     match action(payload)? {
         "completed" => {}
         other => return Ok(not_acted_on("workflow runs", other)),
@@ -201,7 +200,7 @@ struct Status {
     branches: Vec<Branch>,
 }
 
-pub(super) fn status(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn status(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let status: Status = read(payload)?;
     let outcome = match status.state.as_str() {
         "success" => CheckOutcome::Success,

@@ -4,9 +4,9 @@
 //! conversation afterwards could not see what an edited command had done.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
-use super::{Label, action, names, not_acted_on, or_default, read, sender};
+use super::{Document, Label, action, names, not_acted_on, or_default, read, sender};
 use crate::domain::delivery::Comment;
 use crate::webhook::{Content, DecodeError};
 
@@ -20,7 +20,7 @@ struct Issue {
     #[serde(default, deserialize_with = "or_default")]
     labels: Vec<Label>,
     /// There when the issue is a pull request.
-    pull_request: Option<Value>,
+    pull_request: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ struct Payload {
     comment: Written,
 }
 
-pub(super) fn written(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn written(payload: &Document<'_>) -> Result<Content, DecodeError> {
     match action(payload)? {
         "created" => {}
         other => return Ok(not_acted_on("comments", other)),

@@ -2,9 +2,8 @@
 //! reach.
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::{Account, action, not_acted_on, or_default, read, sender};
+use super::{Account, Document, action, not_acted_on, or_default, read, sender};
 use crate::domain::delivery::{InstallationAction, InstallationChange};
 use crate::domain::id::RepoName;
 use crate::webhook::{Content, DecodeError};
@@ -39,7 +38,7 @@ fn names(repositories: &[Repository]) -> Vec<RepoName> {
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
-pub(super) fn changed(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn changed(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let action = match action(payload)? {
         "created" => InstallationAction::Created,
         "deleted" => InstallationAction::Deleted,
@@ -61,7 +60,7 @@ pub(super) fn changed(payload: &Value) -> Result<Content, DecodeError> {
     content(payload, read.installation, (action, added, removed))
 }
 
-pub(super) fn repositories_changed(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn repositories_changed(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let name = action(payload)?;
     if !matches!(name, "added" | "removed") {
         return Ok(not_acted_on("repositories of an installation", name));
@@ -74,7 +73,7 @@ pub(super) fn repositories_changed(payload: &Value) -> Result<Content, DecodeErr
 }
 
 fn content(
-    payload: &Value,
+    payload: &Document<'_>,
     installation: Installation,
     (action, added, removed): (InstallationAction, Vec<RepoName>, Vec<RepoName>),
 ) -> Result<Content, DecodeError> {

@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::{Label, action, names, not_acted_on, or_default, read, sender};
+use super::{Document, Label, action, names, not_acted_on, or_default, read, sender};
 use crate::domain::delivery::{IssueAction, IssueChange};
 use crate::webhook::{Content, DecodeError, ignored};
 
@@ -25,8 +24,8 @@ struct Payload {
     issue: Issue,
 }
 
-pub(super) fn changed(payload: &Value) -> Result<Content, DecodeError> {
-    let action = match issue_action(action(payload)?, payload.get("label")) {
+pub(super) fn changed(payload: &Document<'_>) -> Result<Content, DecodeError> {
+    let action = match issue_action(action(payload)?, payload.label()) {
         Ok(action) => action,
         Err(ignored) => return Ok(ignored),
     };
@@ -48,12 +47,8 @@ pub(super) fn changed(payload: &Value) -> Result<Content, DecodeError> {
 }
 
 /// The action, or that it is ignored. GitHub's schema allows a label event without a label.
-fn issue_action(action: &str, label: Option<&Value>) -> Result<IssueAction, Content> {
-    let label = || {
-        let name = label.and_then(|label| label.get("name")?.as_str());
-        let name = name.ok_or_else(|| ignored("it does not say which label it is about"));
-        name.map(str::to_owned)
-    };
+fn issue_action(action: &str, label: Option<String>) -> Result<IssueAction, Content> {
+    let label = || label.ok_or_else(|| ignored("it does not say which label it is about"));
     match action {
         "labeled" => Ok(IssueAction::Labeled(label()?)),
         "unlabeled" => Ok(IssueAction::Unlabeled(label()?)),

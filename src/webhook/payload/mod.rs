@@ -10,15 +10,74 @@ mod issues;
 mod pull_requests;
 mod pushes;
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Content, DecodeError, ignored, printable};
-use crate::domain::id::{BranchName, Sha};
+use crate::domain::id::{BranchName, RepoName, Sha};
+
+/// A JSON object whose parts are read when somebody wants them. Most of a payload is addresses that
+/// nobody here asks for: to read all of it into values costs more than everything else about a
+/// delivery but the disk.
+pub(super) struct Document<'a> {
+    body: &'a [u8],
+    envelope: Envelope<'a>,
+    action: Option<String>,
+}
+
+/// What all events have in common, of whatever type it is.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    action: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sender: Option<&'a RawValue>,
+    #[serde(borrow)]
+    repository: Option<&'a RawValue>,
+    #[serde(borrow)]
+    label: Option<&'a RawValue>,
+}
+
+impl<'a> Document<'a> {
+    pub(super) fn open(body: &'a [u8]) -> Result<Self, DecodeError> {
+        // serde would take an array for a struct.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(DecodeError::malformed("it is not a JSON object"));
+        }
+        let envelope: Envelope<'a> = serde_json::from_slice(body)
+            .map_err(|error| DecodeError::malformed(format!("it is not JSON: {error}")))?;
+        Ok(Self {
+            body,
+            action: part(envelope.action),
+            envelope,
+        })
+    }
+
+    /// `repository.full_name`, where it could be a repository's name.
+    pub(super) fn repository(&self) -> Option<RepoName> {
+        #[derive(Deserialize)]
+        struct Repository {
+            full_name: String,
+        }
+        part::<Repository>(self.envelope.repository)?
+            .full_name
+            .parse()
+            .ok()
+    }
+
+    fn label(&self) -> Option<String> {
+        part::<Label>(self.envelope.label)?.name()
+    }
+}
+
+/// A part of the envelope, if it is what it should be.
+fn part<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
+}
 
 /// Reads the payload of an event. Events that huskies has no use for are told by name alone.
-pub(super) fn content(event: &str, payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn content(event: &str, payload: &Document<'_>) -> Result<Content, DecodeError> {
     match event {
         "issues" => issues::changed(payload),
         "issue_comment" => comments::written(payload),
@@ -64,14 +123,13 @@ struct Sender {
     is_bot: bool,
 }
 
-#[derive(Deserialize)]
-struct Sent {
-    sender: Option<Account>,
-}
-
 /// Who did it, or why the delivery is ignored.
-fn sender(payload: &Value) -> Result<Result<Sender, Content>, DecodeError> {
-    let Sent { sender } = read(payload)?;
+fn sender(payload: &Document<'_>) -> Result<Result<Sender, Content>, DecodeError> {
+    let sender = match payload.envelope.sender {
+        Some(sender) => Option::<Account>::deserialize(sender)
+            .map_err(|error| DecodeError::malformed(error.to_string()))?,
+        None => None,
+    };
     Ok(match sender {
         Some(Account { login, kind }) if !login.is_empty() => Ok(Sender {
             is_bot: kind == "Bot" || login.ends_with("[bot]"),
@@ -83,10 +141,10 @@ fn sender(payload: &Value) -> Result<Result<Sender, Content>, DecodeError> {
     })
 }
 
-fn action(payload: &Value) -> Result<&str, DecodeError> {
+fn action<'a>(payload: &'a Document<'_>) -> Result<&'a str, DecodeError> {
     payload
-        .get("action")
-        .and_then(Value::as_str)
+        .action
+        .as_deref()
         .ok_or_else(|| DecodeError::malformed("`action` is missing"))
 }
 
@@ -98,8 +156,9 @@ fn not_acted_on(what: &str, action: &str) -> Content {
     ))
 }
 
-fn read<'a, T: Deserialize<'a>>(payload: &'a Value) -> Result<T, DecodeError> {
-    T::deserialize(payload).map_err(|error| DecodeError::malformed(error.to_string()))
+/// What one event has beside the envelope.
+fn read<T: DeserializeOwned>(payload: &Document<'_>) -> Result<T, DecodeError> {
+    serde_json::from_slice(payload.body).map_err(|error| DecodeError::malformed(error.to_string()))
 }
 
 /// A label; what is none is read over.

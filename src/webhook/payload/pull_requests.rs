@@ -1,10 +1,9 @@
 //! `pull_request`, `pull_request_review` and `pull_request_review_comment`.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
-    Account, Label, action, branch, commit, names, not_acted_on, or_default, read, sender,
+    Account, Document, Label, action, branch, commit, names, not_acted_on, or_default, read, sender,
 };
 use crate::domain::delivery::{
     PullRequestAction, PullRequestBase, PullRequestChange, PullRequestHead, Review, ReviewKind,
@@ -72,7 +71,7 @@ struct Changed {
     before: Option<String>,
 }
 
-pub(super) fn changed(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn changed(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let name = action(payload)?;
     let known = [
         "opened",
@@ -159,7 +158,7 @@ struct Reviewed {
     pull_request: PullRequest,
 }
 
-pub(super) fn reviewed(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn reviewed(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let name = action(payload)?;
     if !matches!(name, "submitted" | "dismissed") {
         return Ok(not_acted_on("reviews", name));
@@ -206,7 +205,7 @@ struct Commented {
     pull_request: PullRequest,
 }
 
-pub(super) fn commented(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn commented(payload: &Document<'_>) -> Result<Content, DecodeError> {
     match action(payload)? {
         "created" => {}
         other => return Ok(not_acted_on("review comments", other)),
@@ -224,7 +223,7 @@ pub(super) fn commented(payload: &Value) -> Result<Content, DecodeError> {
 }
 
 fn review_of(
-    payload: &Value,
+    payload: &Document<'_>,
     pull: &PullRequest,
     (kind, text): (ReviewKind, String),
 ) -> Result<Content, DecodeError> {

@@ -1,9 +1,8 @@
 //! `push`.
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::{Account, commit_or_none, read};
+use super::{Account, Document, commit_or_none, read};
 use crate::domain::delivery::Push;
 use crate::webhook::{Content, DecodeError, ignored, printable};
 
@@ -26,7 +25,7 @@ struct Payload {
 }
 
 /// Tags and refs that are no branches are ignored. Who pushed starts nothing, so it may be unknown.
-pub(super) fn pushed(payload: &Value) -> Result<Content, DecodeError> {
+pub(super) fn pushed(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let Payload {
         reference,
         before,
