@@ -125,7 +125,7 @@ fn configuration(folder: &Path, api: SocketAddr) -> String {
     let folder = folder.display();
     format!(
         "listen = \"127.0.0.1:0\"\ndata_dir = \"{folder}/data\"\n\
-         [forge.github]\napi_url = \"http://{api}\"\n\
+         [forge.github]\napi_url = \"http://{api}\"\nwrite_spacing_ms = 0\n\
          [limits]\nagents = 50\nper_day_usd = 10000.0\n\
          [[repo]]\nname = \"{REPO}\"\npath = \"{folder}/app\"\nforge = \"github\"\n"
     )

@@ -42,6 +42,8 @@ pub(super) struct Gauge {
     limit: AtomicU64,
     depth: AtomicU64,
     refused: AtomicU64,
+    /// Who was let in and has no answer yet.
+    standing: AtomicU64,
 }
 
 impl Gauge {
@@ -51,6 +53,16 @@ impl Gauge {
 
     pub(super) fn is_full(&self) -> bool {
         self.depth.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Somebody stands at the door until this is dropped.
+    fn stand(self: &Arc<Self>) -> Standing {
+        self.standing.fetch_add(1, Ordering::Relaxed);
+        Standing(Arc::clone(self))
+    }
+
+    fn somebody_stands(&self) -> bool {
+        self.standing.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn refused(&self) -> u64 {
@@ -72,6 +84,15 @@ impl Gauge {
     }
 }
 
+/// Somebody at the door, for as long as it is there: also when nobody waits for the answer any more.
+struct Standing(Arc<Gauge>);
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.0.standing.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Where deliveries are handed in. Cheap to copy.
 #[derive(Clone)]
 pub(super) struct Slot {
@@ -85,6 +106,7 @@ impl Slot {
         if self.gauge.is_full() {
             return Err(self.gauge.refuse());
         }
+        let _standing = self.gauge.stand();
         let (reply, answer) = oneshot::channel();
         match self.arrivals.try_send(Arrival { delivery, reply }) {
             Ok(()) => Ok(answer.await.map_err(|_| EngineError::Stopped)??),
@@ -166,6 +188,7 @@ impl Inbox {
             limit: AtomicU64::new(u64::MAX),
             depth: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            standing: AtomicU64::new(0),
         });
         let slot = Slot {
             arrivals: sender,
@@ -222,7 +245,8 @@ impl Inbox {
             if since.elapsed() >= PATIENCE {
                 return FEW;
             }
-            if self.at_leisure && !self.stored.has_changed().unwrap_or_default() {
+            let somebody = self.gauge.somebody_stands();
+            if self.at_leisure && !somebody && !self.stored.has_changed().unwrap_or_default() {
                 return MANY;
             }
             let latest = since + PATIENCE;
@@ -230,7 +254,10 @@ impl Inbox {
                 biased;
                 changed = self.stored.changed() => if changed.is_err() { return MANY },
                 () = tokio::time::sleep_until(latest.min(Instant::now() + QUIET)) => {
-                    return if Instant::now() < latest { MANY } else { FEW };
+                    // A disk that is slow to store them does not make those at the door nobody.
+                    if Instant::now() < latest && !self.gauge.somebody_stands() {
+                        return MANY;
+                    }
                 }
             }
         }
@@ -354,6 +381,22 @@ mod tests {
         assert!(world.slot.gauge.is_full());
         assert_eq!(world.take_all().await, ["1"]);
         assert!(!world.slot.gauge.is_full());
+    }
+
+    #[tokio::test]
+    async fn while_somebody_stands_at_the_door_only_a_few_are_taken_and_only_after_a_while() {
+        let mut world = World::new().await;
+        world.store.receive(&[delivery("1")]).await.unwrap();
+        world.inbox.recover(world.store.as_ref()).await;
+        tokio::time::pause();
+        let began = Instant::now();
+        world.inbox.since = Some(began);
+        let standing = world.slot.gauge.stand();
+        assert_eq!(world.inbox.due().await, FEW);
+        assert!(began.elapsed() >= PATIENCE);
+        drop(standing);
+        world.inbox.since = Some(Instant::now());
+        assert_eq!(world.inbox.due().await, MANY);
     }
 
     #[tokio::test]

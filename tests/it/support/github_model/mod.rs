@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::json;
 use tokio::sync::watch;
 
 pub(crate) use delivery::{Delivery, send};
@@ -342,9 +343,38 @@ impl GithubModel {
     }
 }
 
+/// Leaves what the program sent for `.ci/contract`, which holds it against GitHub's own description
+/// of its API, in the folder that `HUSKIES_RECORD_REQUESTS` names.
+fn leave_recorded(requests: &[RecordedRequest]) {
+    let Some(folder) = std::env::var_os("HUSKIES_RECORD_REQUESTS") else {
+        return;
+    };
+    std::fs::create_dir_all(&folder).expect("the folder for recorded requests can be made");
+    let lines: Vec<String> = requests
+        .iter()
+        .filter(|request| request.by_program)
+        .map(|request| {
+            json!({
+                "method": request.method,
+                "path": request.path,
+                "query": request.query,
+                "body": request.body,
+            })
+            .to_string()
+        })
+        .collect();
+    let file = tempfile::Builder::new()
+        .suffix(".jsonl")
+        .tempfile_in(folder)
+        .expect("the folder for recorded requests can be written to");
+    std::fs::write(file.path(), lines.join("\n")).expect("it can be written to");
+    file.keep().expect("it can stay");
+}
+
 impl Drop for GithubModel {
     fn drop(&mut self) {
         self.server.stop();
+        leave_recorded(&self.shared.lock().requests);
         if !std::thread::panicking() {
             self.assert_clean();
         }
