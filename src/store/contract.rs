@@ -180,11 +180,14 @@ pub(super) async fn a_delivery_is_received_once(place: &dyn Place) {
     };
     let first = [delivery("1"), again.clone(), delivery("2")];
     assert_eq!(store.receive(&first).await.unwrap(), [true, false, true]);
+    for (alone, new) in [(delivery("2"), false), (delivery("4"), true)] {
+        assert_eq!(store.receive(&[alone]).await.unwrap(), [new]);
+    }
     let second = [delivery("3"), again];
     assert_eq!(store.receive(&second).await.unwrap(), [true, false]);
     assert_eq!(store.receive(&[]).await.unwrap(), Vec::<bool>::new());
     let pending = store.pending_deliveries(9).await.unwrap();
-    assert_eq!(pending, [delivery("1"), delivery("2"), delivery("3")]);
+    assert_eq!(pending, ["1", "2", "4", "3"].map(delivery));
 }
 
 pub(super) async fn a_delivery_can_be_taken_once(place: &dyn Place) {

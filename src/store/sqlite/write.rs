@@ -58,6 +58,9 @@ pub(super) async fn receive(
     writer: &SqlitePool,
     deliveries: &[NewDelivery],
 ) -> Result<Vec<bool>, Failure> {
+    if let [delivery] = deliveries {
+        return Ok(vec![receive_one(writer, delivery).await?]);
+    }
     let rows = deliveries
         .iter()
         .map(Arrived::of)
@@ -75,6 +78,23 @@ pub(super) async fn receive(
     let mut inserted: HashSet<String> = inserted.into_iter().collect();
     let is_new = |delivery: &NewDelivery| inserted.remove(delivery.id.as_str());
     Ok(deliveries.iter().map(is_new).collect())
+}
+
+/// Most come alone, and need neither a list nor an answer that is one.
+async fn receive_one(writer: &SqlitePool, delivery: &NewDelivery) -> Result<bool, Failure> {
+    let row = Arrived::of(delivery)?;
+    let inserted = sqlx::query(
+        "INSERT INTO deliveries (id, received_at, name, content, reason) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(row.id)
+    .bind(row.received_at)
+    .bind(row.name)
+    .bind(row.content)
+    .bind(row.reason)
+    .execute(writer)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// A row of the inbox, on its way to SQLite.
