@@ -2,6 +2,7 @@
 
 mod core;
 mod data_dir;
+mod github;
 mod open;
 mod walls;
 
@@ -27,6 +28,7 @@ use crate::web::{self, WebState};
 
 pub use self::core::{Core, Roots};
 pub use data_dir::{DataDir, ServerFile};
+pub use github::way as way_to_github;
 pub use open::plain_git;
 pub use walls::{of as walls_of, trial as walls_trial, try_out as walls_hold};
 
@@ -65,6 +67,7 @@ impl App {
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
+        masker.learn(open::tokens(&repos));
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}: choose another `listen` address",

@@ -28,8 +28,8 @@ use crate::domain::sandbox::Sandbox;
 use walls::RawWalls;
 pub use walls::{NetworkChoice, WallsConfig};
 
-pub use github::GitHubConfig;
 use github::RawGitHub;
+pub use github::{GitHubConfig, GitHubIdentity};
 pub use http::HttpConfig;
 use http::RawHttp;
 use retention::RawRetention;

@@ -21,7 +21,7 @@ pub use crate::domain::story::STAGE_PREFIX;
 use crate::domain::work::TaskComment;
 
 pub use error::{ForgeError, RetryWhen};
-pub use github::{Github, GithubSettings, InvalidSettings};
+pub use github::{AppSettings, Credentials, Github, GithubSettings, InvalidSettings, TokenKind};
 pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
 
 /// How every comment of huskies begins: an HTML comment, which forges do not show. What follows it

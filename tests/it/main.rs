@@ -18,6 +18,7 @@ mod forge_contract;
 mod forge_faults;
 mod fuzz;
 mod gate;
+mod github_app;
 mod github_forge;
 mod github_model;
 mod greeting;

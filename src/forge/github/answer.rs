@@ -187,7 +187,7 @@ fn detail(error: &serde_json::Value) -> String {
     }
 }
 
-fn date(text: &str) -> Option<Timestamp> {
+pub(super) fn date(text: &str) -> Option<Timestamp> {
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 

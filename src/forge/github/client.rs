@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::answer::{Answer, Headers};
+use super::app::{App, AppSettings};
 use super::cache::{Cache, Kept};
 use super::manners::{Kind, Manners};
 use crate::forge::{ForgeError, calls};
@@ -33,10 +34,17 @@ type Response = http::Response<http_body_util::combinators::BoxBody<bytes::Bytes
 pub struct GithubSettings {
     /// The API's base: `https://api.github.com`, or `https://<host>/api/v3` on Enterprise Server.
     pub api_url: String,
-    /// A personal access token. One that is rotated is taken at the next request.
-    pub token: Secret,
+    pub credentials: Credentials,
     /// Between two changes: GitHub asks for a second or more.
     pub write_spacing: Duration,
+}
+
+/// As whom.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// A personal access token. One that is rotated is taken at the next request.
+    Token(Secret),
+    App(AppSettings),
 }
 
 /// Why a client cannot be made. Never shows the token.
@@ -78,13 +86,19 @@ pub(super) struct Request<'a> {
     pub(super) what: &'a str,
 }
 
+enum Identity {
+    Token(Secret),
+    App(App),
+}
+
 /// The way to one API.
 pub(super) struct Client {
-    settings: GithubSettings,
+    api_url: String,
+    identity: Identity,
     /// The path of the API's base, without a slash at its end.
     base_path: String,
     /// octocrab holds on to the token that it was made with: another token takes another one.
-    session: Mutex<Arc<Session>>,
+    session: Mutex<Option<Arc<Session>>>,
     manners: Manners,
 }
 
@@ -92,16 +106,16 @@ pub(super) struct Client {
 pub(super) struct Session {
     token: SecretString,
     octocrab: Octocrab,
-    /// The token's own login, asked for when it is first needed.
+    /// A token's own login, asked for when it is first needed.
     pub(super) own_login: OnceCell<String>,
     cache: Mutex<Cache>,
 }
 
 impl Session {
-    fn new(settings: &GithubSettings, token: SecretString) -> Result<Self, InvalidSettings> {
+    fn new(api_url: &str, token: SecretString) -> Result<Self, InvalidSettings> {
         let octocrab = Octocrab::builder()
-            .base_uri(api_url(settings))
-            .map_err(|_| InvalidSettings::ApiUrl(settings.api_url.clone()))?
+            .base_uri(api_url)
+            .map_err(|_| InvalidSettings::ApiUrl(api_url.to_owned()))?
             .personal_token(usable(&token)?)
             .set_connect_timeout(Some(SILENCE))
             .set_read_timeout(Some(SILENCE))
@@ -129,15 +143,12 @@ impl Session {
     }
 }
 
-fn api_url(settings: &GithubSettings) -> &str {
-    settings.api_url.trim().trim_end_matches('/')
-}
-
 impl Client {
     /// Makes a client; nothing is sent. Must be called within a tokio runtime.
     pub(super) fn new(settings: &GithubSettings) -> Result<Self, InvalidSettings> {
         let invalid_url = || InvalidSettings::ApiUrl(settings.api_url.clone());
-        let (_, address) = api_url(settings)
+        let api_url = settings.api_url.trim().trim_end_matches('/');
+        let (_, address) = api_url
             .split_once("://")
             .filter(|(scheme, _)| ["https", "http"].contains(scheme))
             .ok_or_else(invalid_url)?;
@@ -148,26 +159,57 @@ impl Client {
             .find('/')
             .map_or("", |start| &address[start..])
             .to_owned();
-        let session = Session::new(settings, settings.token.current())?;
+        let (identity, session) = match settings.credentials.clone() {
+            Credentials::App(app) => (Identity::App(App::new(app)), None),
+            Credentials::Token(token) => {
+                let session = Session::new(api_url, token.current())?;
+                (Identity::Token(token), Some(session))
+            }
+        };
         Ok(Self {
-            settings: settings.clone(),
+            api_url: api_url.to_owned(),
+            identity,
             base_path,
-            session: Mutex::new(Arc::new(session)),
+            session: Mutex::new(session.map(Arc::new)),
             manners: Manners::new(settings.write_spacing),
         })
     }
 
     /// The session of the token as it is now.
-    pub(super) fn session(&self) -> Result<Arc<Session>, ForgeError> {
+    pub(super) async fn session(&self) -> Result<Arc<Session>, ForgeError> {
+        let token = match &self.identity {
+            Identity::App(app) => self.installation_token(app).await?,
+            Identity::Token(token) => token.current(),
+        };
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let token = self.settings.token.current();
-        if token.expose_secret() != session.token.expose_secret() {
-            let fresh = Session::new(&self.settings, token);
-            *session = Arc::new(fresh.map_err(|error| ForgeError::Unauthorized {
-                message: error.to_string(),
-            })?);
+        let is_same = |known: &&Arc<Session>| known.token.expose_secret() == token.expose_secret();
+        if let Some(known) = session.as_ref().filter(is_same) {
+            return Ok(Arc::clone(known));
         }
-        Ok(Arc::clone(&session))
+        let fresh = Arc::new(self.new_session(token)?);
+        *session = Some(Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    pub(super) fn new_session(&self, token: SecretString) -> Result<Session, ForgeError> {
+        Session::new(&self.api_url, token).map_err(|error| ForgeError::Unauthorized {
+            message: error.to_string(),
+        })
+    }
+
+    /// What requests are made with; for an App, empty before the first one.
+    pub(super) fn token(&self) -> &Secret {
+        match &self.identity {
+            Identity::App(app) => app.shared(),
+            Identity::Token(token) => token,
+        }
+    }
+
+    pub(super) fn app(&self) -> Option<&App> {
+        match &self.identity {
+            Identity::App(app) => Some(app),
+            Identity::Token(_) => None,
+        }
     }
 
     /// Asks and reads the JSON of a success.
@@ -203,17 +245,24 @@ impl Client {
     }
 
     async fn send_with_newest(&self, request: &Request<'_>) -> Result<Answer, ForgeError> {
-        let session = self.session()?;
+        let session = self.session().await?;
         let answer = self.send_in(&session, request).await?;
-        // Refused in the middle of a rotation: with a token that was replaced meanwhile.
-        let newest = self.session()?;
-        if answer.status == 401 && !Arc::ptr_eq(&session, &newest) {
-            return self.send_in(&newest, request).await;
+        if answer.status != 401 {
+            return Ok(answer);
         }
-        Ok(answer)
+        // Refused in the middle of a rotation: with a token that was replaced meanwhile, or that
+        // can be replaced now.
+        if let Some(app) = self.app() {
+            app.forget(&session.token).await;
+        }
+        let newest = self.session().await?;
+        if Arc::ptr_eq(&session, &newest) {
+            return Ok(answer);
+        }
+        self.send_in(&newest, request).await
     }
 
-    async fn send_in(
+    pub(super) async fn send_in(
         &self,
         session: &Session,
         request: &Request<'_>,
@@ -349,7 +398,7 @@ mod tests {
     fn made(api_url: &str, token: &str) -> Result<Client, InvalidSettings> {
         Client::new(&GithubSettings {
             api_url: api_url.to_owned(),
-            token: Secret::from(token),
+            credentials: Credentials::Token(Secret::from(token)),
             write_spacing: Duration::ZERO,
         })
     }
@@ -394,17 +443,17 @@ mod tests {
         std::fs::write(&file, "ghp_one\n").unwrap();
         let client = Client::new(&GithubSettings {
             api_url: "http://127.0.0.1:80".to_owned(),
-            token: Secret::file(&file).unwrap(),
+            credentials: Credentials::Token(Secret::file(&file).unwrap()),
             write_spacing: Duration::ZERO,
         })
         .unwrap();
-        let first = client.session().unwrap();
-        assert!(Arc::ptr_eq(&first, &client.session().unwrap()));
+        let first = client.session().await.unwrap();
+        assert!(Arc::ptr_eq(&first, &client.session().await.unwrap()));
         std::fs::write(&file, "ghp_é\n").unwrap();
-        let refused = client.session().err().unwrap();
+        let refused = client.session().await.err().unwrap();
         assert!(!refused.to_string().contains("ghp_"), "{refused}");
         std::fs::write(&file, "ghp_three\n").unwrap();
-        let third = client.session().unwrap();
+        let third = client.session().await.unwrap();
         assert_eq!(third.token.expose_secret(), "ghp_three");
         assert!(!Arc::ptr_eq(&first, &third));
     }

@@ -15,6 +15,12 @@ pub(super) struct Account {
     pub(super) login: String,
 }
 
+/// A GitHub App, told of by itself.
+#[derive(Deserialize)]
+pub(super) struct App {
+    pub(super) slug: String,
+}
+
 #[derive(Deserialize)]
 pub(super) struct Repository {
     pub(super) default_branch: String,

@@ -68,6 +68,10 @@ struct Github {
     token_env: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key_file: Option<PathBuf>,
     webhook_secret_envs: Vec<&'static str>,
     webhook_secret_files: Vec<PathBuf>,
     write_spacing_ms: u64,
@@ -116,6 +120,8 @@ impl Config {
             api_url: api_url.to_owned(),
             token_env: Some("HUSKIES_GITHUB_TOKEN"),
             token_file: None,
+            app_id: None,
+            private_key_file: None,
             webhook_secret_envs: vec!["HUSKIES_WEBHOOK_SECRET", "HUSKIES_OLD_WEBHOOK_SECRET"],
             webhook_secret_files: Vec::new(),
             write_spacing_ms: 0,
@@ -210,6 +216,16 @@ impl Config {
             github.token_file = Some(token.to_owned());
             github.webhook_secret_envs = Vec::new();
             github.webhook_secret_files = vec![webhook_secrets.to_owned()];
+        }
+        self
+    }
+
+    /// As a GitHub App whose key is in this file, instead of with a token.
+    pub(crate) fn app(mut self, app_id: u64, key: &Path) -> Self {
+        if let Some(Forges { github }) = &mut self.forge {
+            github.token_env = None;
+            github.app_id = Some(app_id);
+            github.private_key_file = Some(key.to_owned());
         }
         self
     }

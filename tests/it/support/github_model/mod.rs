@@ -8,6 +8,7 @@
 //!
 //! It runs on a thread of its own, so that a test may block without stopping it.
 
+mod app;
 mod delivery;
 mod fault;
 mod json;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub(crate) use app::{APP_ID, APP_LOGIN, FIRST_KEY, SECOND_KEY};
 pub(crate) use delivery::{Delivery, send};
 pub(crate) use fault::{Answer, Fault};
 pub(crate) use state::{Comment, Issue, RecordedRequest, Status};
@@ -192,6 +194,47 @@ impl GithubModel {
     /// The token of the last request that was let in.
     pub(crate) fn last_token(&self) -> Option<String> {
         self.shared.lock().last_token.clone()
+    }
+
+    /// There is an App that is installed on the repository, and no token of a person any more.
+    pub(crate) fn install_app(&self) {
+        self.change(|state| {
+            state.app = Some(app::App::new());
+            state.tokens.clear();
+        });
+    }
+
+    /// Something about the App is changed by its owner.
+    fn change_app(&self, change: impl FnOnce(&mut app::App)) {
+        self.change(|state| change(state.app.as_mut().expect("an App is installed")));
+    }
+
+    pub(crate) fn uninstall_app(&self) {
+        self.change_app(|app| app.is_installed = false);
+    }
+
+    /// How long the tokens are good that are given out from now on.
+    pub(crate) fn set_app_token_lifetime(&self, lifetime: Duration) {
+        self.change_app(|app| app.lifetime = lifetime);
+    }
+
+    /// The App's key is another one from now on: a public key.
+    pub(crate) fn set_app_key(&self, public_key: &'static str) {
+        self.change_app(|app| app.public_key = public_key);
+    }
+
+    /// Every token that was given out is refused from now on.
+    pub(crate) fn revoke_app_tokens(&self) {
+        self.change_app(app::App::revoke);
+    }
+
+    /// The tokens that the App's installation was given.
+    pub(crate) fn app_tokens(&self) -> Vec<String> {
+        self.shared
+            .lock()
+            .app
+            .as_ref()
+            .map_or_else(Vec::new, app::App::issued)
     }
 
     /// What GitHub sends when a webhook was just set up.

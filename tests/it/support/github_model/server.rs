@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::app::is_for_apps;
 use super::fault::{Answer, Fault};
 use super::routes;
 use super::state::{RecordedRequest, State};
@@ -184,10 +185,12 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
         ));
     }
     let token = token_of(parts);
-    if !state.tokens.contains(&token) {
+    if !state.accepts(path, &token) {
         return Admission::Refused(Answer::new(401, "Bad credentials"));
     }
-    state.last_token = Some(token);
+    if !is_for_apps(path) {
+        state.last_token = Some(token);
+    }
     if state.rate_limit_remaining == 0 {
         return Admission::Refused(Answer::new(403, "API rate limit exceeded for user ID 1."));
     }

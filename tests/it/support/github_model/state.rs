@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::app::{APP_LOGIN, App, is_for_apps};
 use super::delivery::Delivery;
 use super::fault::Faults;
 use super::limits::Secondary;
@@ -72,6 +73,7 @@ pub(super) struct State {
     /// Every token that is accepted, and the one that was used last.
     pub(super) tokens: Vec<String>,
     pub(super) last_token: Option<String>,
+    pub(super) app: Option<App>,
     pub(super) default_branch: String,
     pub(super) now: Timestamp,
     pub(super) issues: BTreeMap<u64, Issue>,
@@ -96,6 +98,7 @@ impl State {
             repo: repo.to_owned(),
             tokens: vec![TOKEN.to_owned()],
             last_token: None,
+            app: None,
             default_branch: "main".to_owned(),
             now: "2026-01-01T00:00:00Z".parse().expect("a constant"),
             issues: BTreeMap::new(),
@@ -113,6 +116,24 @@ impl State {
             last_comment: 1_000,
             last_delivery: 0,
         }
+    }
+
+    /// Who asks with the token that was used last.
+    pub(super) fn own_login(&self) -> &'static str {
+        match &self.last_token {
+            Some(token) if token.starts_with("ghs_") => APP_LOGIN,
+            Some(_) | None => OWN_LOGIN,
+        }
+    }
+
+    /// Whether a request with this token is let in.
+    pub(super) fn accepts(&self, path: &str, token: &str) -> bool {
+        let now = self.now;
+        if is_for_apps(path) {
+            return self.app.as_ref().is_some_and(|app| app.has_signed(token));
+        }
+        let is_known = self.tokens.iter().any(|good| good == token);
+        is_known || self.app.as_ref().is_some_and(|app| app.accepts(token, now))
     }
 
     /// The time of a change that happens now.
