@@ -2,6 +2,7 @@
 
 mod core;
 mod data_dir;
+mod forges;
 mod github;
 mod open;
 mod walls;
@@ -42,6 +43,8 @@ pub struct App {
     sqlite: SqliteStore,
     configured: Vec<Event>,
     upkeep: Arc<Upkeep>,
+    care: forges::Care,
+    ways: github::Ways,
     /// Runs are ended when the server leaves.
     stops_runs: bool,
     /// Held as long as the server lives.
@@ -79,6 +82,8 @@ impl App {
         masker.learn([Secret::from(token.clone())]);
         let configured = first_events(&config);
         let (web_repos, gits) = (open::web_repos(&repos), open::gits(&repos));
+        let ways = open::ways(&repos);
+        let care = open::care(&config, environment, &masker);
         let adapters = open::adapters(&config, environment, repos, (masker, crash, walls))?;
         let core = Core::new(Arc::clone(&store), Arc::clone(&clock), adapters);
         let handle = core.handle();
@@ -113,6 +118,7 @@ impl App {
             token,
             data_dir: data_dir.path().to_owned(),
             upkeep: Arc::clone(&upkeep),
+            sandbox: config.sandbox,
         };
         Ok(Self {
             address,
@@ -123,6 +129,8 @@ impl App {
             sqlite,
             configured,
             upkeep,
+            care,
+            ways,
             stops_runs: false,
             data_dir,
         })
@@ -153,6 +161,7 @@ impl App {
             upkeep.run(stop).await;
             Ok("upkeep")
         });
+        self.care.start(self.ways, &mut roots, &shutdown);
         roots.spawn(serve(self.listener, self.web, shutdown.clone()));
         let checkpoints = self.sqlite.keep_log_short(shutdown.clone());
         roots.spawn(async move {

@@ -28,6 +28,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    AppManifest(cli::app_manifest::AppManifestArgs),
     Backup(cli::backup::BackupArgs),
     Demo(cli::demo::DemoArgs),
     Doctor(cli::doctor::DoctorArgs),
@@ -38,6 +39,7 @@ enum Command {
     Logs(cli::logs::LogsArgs),
     Restore(cli::backup::RestoreArgs),
     Serve(cli::serve::ServeArgs),
+    Status(cli::status::StatusArgs),
     Story(cli::story::StoryArgs),
     /// Run a program in a sandbox (supervisors start this)
     #[command(hide = true)]
@@ -82,7 +84,8 @@ fn confine(command: &Command) -> Option<ExitCode> {
         Command::Confine { order, argv } => Some(sandbox::run_outer(order, argv)),
         Command::ConfineInner { confinement, argv } => Some(sandbox::run_inner(confinement, argv)),
         Command::ConfineProbe { targets } => Some(sandbox::probe::main(targets)),
-        Command::Backup(_)
+        Command::AppManifest(_)
+        | Command::Backup(_)
         | Command::Demo(_)
         | Command::Doctor(_)
         | Command::Gate(_)
@@ -91,6 +94,7 @@ fn confine(command: &Command) -> Option<ExitCode> {
         | Command::Init(_)
         | Command::Logs(_)
         | Command::Restore(_)
+        | Command::Status(_)
         | Command::Serve(_)
         | Command::Story(_)
         | Command::RunAttempt { .. } => None,
@@ -101,13 +105,15 @@ fn confine(command: &Command) -> Option<ExitCode> {
 fn runtime(command: &Command) -> std::io::Result<Runtime> {
     let mut builder = match command {
         Command::Demo(_) | Command::Serve(_) => Builder::new_multi_thread(),
-        Command::Backup(_)
+        Command::AppManifest(_)
+        | Command::Backup(_)
         | Command::Gate(_)
         | Command::Gc(_)
         | Command::Hook(_)
         | Command::Init(_)
         | Command::Logs(_)
         | Command::Restore(_)
+        | Command::Status(_)
         | Command::Story(_)
         | Command::Confine { .. }
         | Command::ConfineInner { .. }
@@ -122,15 +128,17 @@ async fn run(arguments: Arguments) -> ExitCode {
     let environment = Environment::of_process();
     let mut out = Output::new(arguments.json);
     cli::finish(match arguments.command {
+        Command::AppManifest(args) => cli::app_manifest::run(args, &mut out).await,
         Command::Backup(args) => cli::backup::run(args, &environment, &mut out).await,
         Command::Demo(args) => cli::demo::run(args, &environment, &mut out).await,
         Command::Gate(args) => cli::gate::run(args, &mut out).await,
         Command::Gc(args) => cli::gc::run(args, &environment, &mut out).await,
         Command::Hook(args) => cli::hook::run(args, &mut out).await,
-        Command::Init(args) => cli::init::run(args, &mut out).await,
+        Command::Init(args) => cli::init::run(args, &environment, &mut out).await,
         Command::Logs(args) => cli::logs::run(args, &environment, &mut out).await,
         Command::Restore(args) => cli::backup::restore(args, &environment, &mut out).await,
         Command::Serve(args) => cli::serve::run(args, &environment).await,
+        Command::Status(args) => cli::status::run(args, &environment, &mut out).await,
         Command::Story(args) => cli::story::run(args, &environment, &mut out).await,
         Command::Doctor(args) => cli::doctor::run(args, &environment, &mut out).await,
         Command::Confine { order, argv } => return sandbox::run_outer(&order, &argv),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sqlx::SqlitePool;
 
+use super::forges::Care;
 use super::github;
 use crate::clock::Clock;
 use crate::config::environment::Environment;
@@ -23,6 +24,7 @@ use crate::domain::transition::Subject;
 use crate::executor::{Adapters, RepoContext};
 use crate::forge::{Forge, Github, LocalForge, TokenKind};
 use crate::git::{Auth, Git, GitSettings, Identity, RepoPaths, Repository, Source};
+use crate::notify::Notifier;
 use crate::process::client::Launcher;
 use crate::process::tree::{MARK_VARIABLE, Tree};
 use crate::report::Masker;
@@ -207,6 +209,25 @@ pub(super) fn tokens(repos: &BTreeMap<RepoName, OpenRepo>) -> Vec<Secret> {
         }
     }
     known.into_iter().map(|github| github.token()).collect()
+}
+
+/// The way to each repository that is on GitHub.
+pub(super) fn ways(repos: &BTreeMap<RepoName, OpenRepo>) -> github::Ways {
+    let way = |(name, repo): (&RepoName, &OpenRepo)| Some((name.clone(), repo.github.clone()?));
+    repos.iter().filter_map(way).collect()
+}
+
+/// How those ways are looked after. A command of the owner's sees places and no secret.
+pub(super) fn care(config: &ServerConfig, environment: &Environment, masker: &Masker) -> Care {
+    Care {
+        notifier: Arc::new(Notifier {
+            command: config.notify.command.clone(),
+            environment: environment.only(&SUPERVISOR_ENVIRONMENT),
+            webhook: config.notify.webhook.clone(),
+        }),
+        masker: masker.clone(),
+        redeliver: config.github.as_ref().and_then(|github| github.redeliver),
+    }
 }
 
 /// The repositories alone.

@@ -9,6 +9,7 @@
 pub mod calls;
 mod error;
 mod github;
+mod health;
 mod local;
 
 use async_trait::async_trait;
@@ -21,7 +22,11 @@ pub use crate::domain::story::STAGE_PREFIX;
 use crate::domain::work::TaskComment;
 
 pub use error::{ForgeError, RetryWhen};
-pub use github::{AppSettings, Credentials, Github, GithubSettings, InvalidSettings, TokenKind};
+pub use github::{
+    Access, AppSettings, AskedAgain, Credentials, EVENTS, Github, GithubSettings, Grant,
+    InvalidSettings, Made, NEEDS, Need, NewApp, NewHook, NewLabel, TokenKind, app_manifest,
+};
+pub use health::Health;
 pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
 
 /// How every comment of huskies begins: an HTML comment, which forges do not show. What follows it
@@ -34,6 +39,11 @@ pub const LONGEST_COMMENT: usize = 65_536;
 /// A forge, as the executor sees it.
 #[async_trait]
 pub trait Forge: Send + Sync {
+    /// How it is, as far as the last requests tell; one that is not away has nothing to tell.
+    fn health(&self) -> Health {
+        Health::Well
+    }
+
     /// What `login` may do. [`Permission::None`] for accounts that the forge does not know.
     async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError>;
 

@@ -165,7 +165,12 @@ fn every_variable_of_the_table_overrides_its_key_and_no_key_is_left_out() {
         assert_eq!(*name, expected);
     }
     let reference = samples("huskies.toml").pop().unwrap();
-    let optional = ["token_file", "app_id", "private_key_file", "installation_id"];
+    let optional = [
+        "token_file",
+        "app_id",
+        "private_key_file",
+        "installation_id",
+    ];
     let reference = optional.iter().fold(reference, |reference, key| {
         reference.replace(&format!("# {key} ="), &format!("{key} ="))
     });

@@ -14,6 +14,7 @@ const TOKEN_ENV: &str = "HUSKIES_GITHUB_TOKEN";
 const WEBHOOK_SECRET_ENV: &str = "HUSKIES_WEBHOOK_SECRET";
 /// What GitHub asks for ("Best practices for using the REST API").
 const WRITE_SPACING: Duration = Duration::from_secs(1);
+const REDELIVER: Duration = Duration::from_mins(30);
 const TOKEN_PURPOSE: &str = "set it to a token that may write issues, statuses and contents";
 const SECRET_PURPOSE: &str = "set it to the secret that you gave the webhook on GitHub";
 
@@ -25,6 +26,8 @@ pub struct GitHubConfig {
     pub webhook_secrets: Vec<Secret>,
     /// Between two changes on GitHub.
     pub write_spacing: Duration,
+    /// How often missed deliveries are asked for; `None`: never.
+    pub redeliver: Option<Duration>,
 }
 
 /// As whom huskies acts there.
@@ -52,6 +55,7 @@ pub(super) struct RawGitHub {
     webhook_secret_envs: Option<Vec<String>>,
     webhook_secret_files: Vec<PathBuf>,
     write_spacing_ms: Option<u64>,
+    redeliver_minutes: Option<u64>,
 }
 
 impl RawGitHub {
@@ -68,6 +72,11 @@ impl RawGitHub {
             write_spacing: self
                 .write_spacing_ms
                 .map_or(WRITE_SPACING, Duration::from_millis),
+            redeliver: match self.redeliver_minutes {
+                None => Some(REDELIVER),
+                Some(0) => None,
+                Some(minutes) => Some(Duration::from_secs(minutes.saturating_mul(60))),
+            },
         })
     }
 

@@ -4,6 +4,7 @@
 //! not used: models break when GitHub adds something, and its retries would post comments twice
 //! (the crate's `retry` feature is left out in Cargo.toml, so they are not even compiled).
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,19 +13,22 @@ use octocrab::Octocrab;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use super::answer::{Answer, Headers};
 use super::app::{App, AppSettings};
 use super::cache::{Cache, Kept};
 use super::manners::{Kind, Manners};
-use crate::forge::{ForgeError, calls};
+use crate::forge::{ForgeError, Health, calls};
 use crate::secret::Secret;
 
 /// For a connection, and for every pause within an answer.
 const SILENCE: Duration = Duration::from_secs(20);
 /// For a whole request. GitHub itself gives up after 10 s.
 const DEADLINE: Duration = Duration::from_secs(45);
+
+/// Requests in a row that come to nothing until GitHub counts as away: one or two are everyday.
+const AWAY_AFTER: u32 = 3;
 
 /// As octocrab gives it.
 type Response = http::Response<http_body_util::combinators::BoxBody<bytes::Bytes, octocrab::Error>>;
@@ -100,6 +104,9 @@ pub(super) struct Client {
     /// octocrab holds on to the token that it was made with: another token takes another one.
     session: Mutex<Option<Arc<Session>>>,
     manners: Manners,
+    health: watch::Sender<Health>,
+    /// Requests in a row that came to nothing.
+    failures: AtomicU32,
 }
 
 /// What belongs to one token.
@@ -172,6 +179,8 @@ impl Client {
             base_path,
             session: Mutex::new(session.map(Arc::new)),
             manners: Manners::new(settings.write_spacing),
+            health: watch::Sender::default(),
+            failures: AtomicU32::new(0),
         })
     }
 
@@ -229,9 +238,52 @@ impl Client {
 
     /// The answer as it is, refusals included, but for those of a limit: they are everybody's.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, ForgeError> {
+        let outcome = self.send_in_turn(&request).await;
+        let error = match &outcome {
+            Ok(answer) => answer.check(request.what).err(),
+            Err(error) => Some(error.clone()),
+        };
+        self.judge(error);
+        outcome
+    }
+
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// What an outcome says about the way to GitHub.
+    fn judge(&self, error: Option<ForgeError>) {
+        let health = match error {
+            Some(ForgeError::Unavailable { message: why }) => {
+                if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < AWAY_AFTER {
+                    return;
+                }
+                Health::Away { why }
+            }
+            Some(ForgeError::Unauthorized { message: why }) => Health::Refused { why },
+            // A limit is no fault, and may have been met without asking.
+            Some(ForgeError::RetryAfter { .. }) => return,
+            Some(
+                ForgeError::Forbidden { .. }
+                | ForgeError::NotFound { .. }
+                | ForgeError::Invalid { .. },
+            )
+            | None => Health::Well,
+        };
+        if !matches!(health, Health::Away { .. }) {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+        self.health.send_if_modified(|known| {
+            let is_news = known.name() != health.name();
+            *known = health;
+            is_news
+        });
+    }
+
+    async fn send_in_turn(&self, request: &Request<'_>) -> Result<Answer, ForgeError> {
         let kind = request.method.kind();
         let turn = self.manners.turn(kind).await?;
-        let answer = self.send_with_newest(&request).await;
+        let answer = self.send_with_newest(request).await;
         drop(turn);
         let answer = answer?;
         if let Some(limit) = answer.limit() {
@@ -346,6 +398,7 @@ fn headers(response: &Response) -> Headers {
         rate_limit_remaining: header("x-ratelimit-remaining"),
         rate_limit_reset: header("x-ratelimit-reset"),
         accepted_permissions: header("x-accepted-github-permissions"),
+        scopes: header("x-oauth-scopes"),
     }
 }
 
@@ -359,7 +412,7 @@ fn usable(token: &SecretString) -> Result<SecretString, InvalidSettings> {
 }
 
 /// An error with everything that caused it: octocrab's own text alone says little.
-fn in_full(error: &dyn std::error::Error) -> String {
+pub(super) fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,22 +1,35 @@
 //! GitHub, and what speaks its REST API.
 
+mod access;
 mod answer;
 mod app;
 mod cache;
 mod client;
+mod deliveries;
+mod manifest;
 mod manners;
+mod needs;
 mod payload;
+mod setup;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::de::IgnoredAny;
 use serde_json::json;
+use tokio::sync::watch;
 
+pub use access::{Access, Grant};
 pub use app::AppSettings;
 pub use client::{Credentials, GithubSettings, InvalidSettings};
+pub use deliveries::AskedAgain;
+pub use manifest::app_manifest;
+pub use needs::{EVENTS, NEEDS, Need};
+pub use setup::{Made, NewApp, NewHook, NewLabel};
 
-use super::{CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status};
+use super::{
+    CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status,
+};
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::TaskComment;
 use crate::secret::{Renewal, Secret};
@@ -60,6 +73,22 @@ impl Github {
     /// after [`Renewal::renew`].
     pub fn token(&self) -> Secret {
         self.client.token().clone()
+    }
+
+    /// How the way to GitHub is, and every change of it.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.client.health()
+    }
+
+    /// Asks for something that costs nothing of any limit, to see how the way is.
+    pub async fn probe(&self) {
+        let request = Request {
+            method: Method::Get,
+            path: "/rate_limit".to_owned(),
+            what: "the rate limit",
+        };
+        // What came of it is in `health`.
+        drop(self.client.send(request).await);
     }
 
     /// Whose token it is, which decides what may be done with it.
@@ -175,6 +204,10 @@ fn issue_path(story: &StoryId) -> String {
 
 #[async_trait]
 impl Forge for Github {
+    fn health(&self) -> Health {
+        self.client.health().borrow().clone()
+    }
+
     async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError> {
         let what = format!("the permission of `{login}` in {repo}");
         let path = format!(

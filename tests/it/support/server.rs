@@ -33,6 +33,7 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     sandbox: Option<&'static str>,
     walls: Walls,
+    notify: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// The scripted agent's folder is open to every story: it is where tests see what happened inside.
@@ -75,6 +76,7 @@ struct Github {
     webhook_secret_envs: Vec<&'static str>,
     webhook_secret_files: Vec<PathBuf>,
     write_spacing_ms: u64,
+    redeliver_minutes: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -111,6 +113,7 @@ impl Config {
             repo: vec![repo],
             retention: toml::Table::new(),
             agents: None,
+            notify: BTreeMap::new(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Config {
             webhook_secret_envs: vec!["HUSKIES_WEBHOOK_SECRET", "HUSKIES_OLD_WEBHOOK_SECRET"],
             webhook_secret_files: Vec::new(),
             write_spacing_ms: 0,
+            redeliver_minutes: 0,
         };
         let repo = Repo {
             name: REPO,
@@ -217,6 +221,21 @@ impl Config {
             github.webhook_secret_envs = Vec::new();
             github.webhook_secret_files = vec![webhook_secrets.to_owned()];
         }
+        self
+    }
+
+    /// How often missed deliveries are asked for; otherwise never.
+    pub(crate) fn redeliver_minutes(mut self, minutes: u64) -> Self {
+        if let Some(Forges { github }) = &mut self.forge {
+            github.redeliver_minutes = minutes;
+        }
+        self
+    }
+
+    /// A command that is told when the forge cannot be used.
+    pub(crate) fn notify(mut self, command: &[&str]) -> Self {
+        let command = command.iter().map(ToString::to_string).collect();
+        self.notify.insert("command", command);
         self
     }
 

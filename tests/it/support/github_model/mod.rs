@@ -11,6 +11,7 @@
 mod app;
 mod delivery;
 mod fault;
+mod hooks;
 mod json;
 mod limits;
 mod routes;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 pub(crate) use app::{APP_ID, APP_LOGIN, FIRST_KEY, SECOND_KEY};
 pub(crate) use delivery::{Delivery, send};
 pub(crate) use fault::{Answer, Fault};
+pub(crate) use hooks::Hook;
 pub(crate) use state::{Comment, Issue, RecordedRequest, Status};
 
 use state::State;
@@ -127,6 +129,45 @@ impl GithubModel {
     /// Gives the repository a label with a meaning, as its set-up does.
     pub(crate) fn create_label(&self, name: &str) {
         self.change(|state| state.create_label(name));
+    }
+
+    /// The repository's webhooks.
+    pub(crate) fn hooks(&self) -> Vec<Hook> {
+        self.shared.lock().hooks.clone()
+    }
+
+    /// Somebody set a webhook up.
+    pub(crate) fn add_hook(&self, url: &str) {
+        let hook = Hook {
+            id: 500,
+            events: Vec::new(),
+            url: url.to_owned(),
+            secret: WEBHOOK_SECRET.to_owned(),
+        };
+        self.change(|state| state.hooks.push(hook));
+    }
+
+    /// GitHub sent a delivery, and this was the answer.
+    pub(crate) fn missed(&self, delivery: &Delivery, status: u16) {
+        self.change(|state| {
+            let now = state.now;
+            state.attempt(delivery, status, now);
+        });
+    }
+
+    /// What was asked for again.
+    pub(crate) fn redelivered(&self) -> Vec<Delivery> {
+        self.shared.lock().redelivered.clone()
+    }
+
+    /// The token has no such permission from now on.
+    pub(crate) fn deny(&self, permission: &'static str) {
+        self.change(|state| state.denied.push(permission));
+    }
+
+    /// The token is a classic one with these scopes.
+    pub(crate) fn set_scopes(&self, scopes: &str) {
+        self.change(|state| state.scopes = Some(scopes.to_owned()));
     }
 
     /// Takes a label away.

@@ -195,6 +195,11 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
         return Admission::Refused(Answer::new(403, "API rate limit exceeded for user ID 1."));
     }
     state.rate_limit_remaining -= 1;
+    if let Some(needed) = state.lacks(method, path) {
+        let refusal = Answer::new(403, "Resource not accessible by personal access token");
+        let needed = format!("{needed}=write");
+        return Admission::Refused(refusal.header("x-accepted-github-permissions", &needed));
+    }
     if let Some(refusal) = over {
         return Admission::Refused(refusal);
     }
@@ -235,6 +240,10 @@ fn add_rate_limit(state: &State, response: &mut Response<Body>) {
             .headers_mut()
             .entry(name)
             .or_insert(HeaderValue::from(value));
+    }
+    if let Some(scopes) = &state.scopes {
+        let scopes = HeaderValue::try_from(scopes).expect("scopes are ASCII");
+        response.headers_mut().insert("x-oauth-scopes", scopes);
     }
     // The clock that `x-ratelimit-reset` is told by is the model's.
     let date = state.now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
