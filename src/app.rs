@@ -2,6 +2,8 @@
 
 mod core;
 mod data_dir;
+mod forges;
+mod github;
 mod open;
 mod walls;
 
@@ -27,6 +29,7 @@ use crate::web::{self, WebState};
 
 pub use self::core::{Core, Roots};
 pub use data_dir::{DataDir, ServerFile};
+pub use github::way as way_to_github;
 pub use open::plain_git;
 pub use walls::{of as walls_of, trial as walls_trial, try_out as walls_hold};
 
@@ -40,6 +43,8 @@ pub struct App {
     sqlite: SqliteStore,
     configured: Vec<Event>,
     upkeep: Arc<Upkeep>,
+    care: forges::Care,
+    ways: github::Ways,
     /// Runs are ended when the server leaves.
     stops_runs: bool,
     /// Held as long as the server lives.
@@ -65,6 +70,7 @@ impl App {
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
+        masker.learn(open::tokens(&repos));
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}: choose another `listen` address",
@@ -76,6 +82,8 @@ impl App {
         masker.learn([Secret::from(token.clone())]);
         let configured = first_events(&config);
         let (web_repos, gits) = (open::web_repos(&repos), open::gits(&repos));
+        let ways = open::ways(&repos);
+        let care = open::care(&config, environment, &masker);
         let adapters = open::adapters(&config, environment, repos, (masker, crash, walls))?;
         let core = Core::new(Arc::clone(&store), Arc::clone(&clock), adapters);
         let handle = core.handle();
@@ -107,6 +115,7 @@ impl App {
             token,
             data_dir: data_dir.path().to_owned(),
             upkeep: Arc::clone(&upkeep),
+            sandbox: config.sandbox,
         };
         Ok(Self {
             address,
@@ -117,6 +126,8 @@ impl App {
             sqlite,
             configured,
             upkeep,
+            care,
+            ways,
             stops_runs: false,
             data_dir,
         })
@@ -147,6 +158,7 @@ impl App {
             upkeep.run(stop).await;
             Ok("upkeep")
         });
+        self.care.start(self.ways, &mut roots, &shutdown);
         roots.spawn(serve(self.listener, self.web, shutdown.clone()));
         let checkpoints = self.sqlite.keep_log_short(shutdown.clone());
         roots.spawn(async move {

@@ -18,6 +18,7 @@
 //! | [`agent`] | how a configured agent and a prompt become a process, one file per runtime |
 //! | [`gate`], [`hook`], [`init`] | quality gates, the pre-commit hook that runs them, finding likely ones |
 //! | [`forge`], [`webhook`], [`command`], [`report`] | GitHub and the built-in forge, deliveries, what comments say to huskies, every word said there |
+//! | [`notify`] | one other way to reach a person, when the forge itself does not work |
 //! | [`clock`], [`timer`] | time, and what is armed to happen at one |
 //! | [`web`] | what talks HTTP |
 //! | [`upkeep`], [`backup`] | what is old goes, a full disk stops starts; everything in one file, and back |
@@ -45,6 +46,7 @@ pub mod gate;
 pub mod git;
 pub mod hook;
 pub mod init;
+pub mod notify;
 pub mod process;
 pub mod report;
 pub mod sandbox;

@@ -37,6 +37,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Ordinary {
+    AppManifest(cli::app_manifest::AppManifestArgs),
     Backup(cli::backup::BackupArgs),
     Demo(cli::demo::DemoArgs),
     Doctor(cli::doctor::DoctorArgs),
@@ -47,6 +48,7 @@ enum Ordinary {
     Logs(cli::logs::LogsArgs),
     Restore(cli::backup::RestoreArgs),
     Serve(cli::serve::ServeArgs),
+    Status(cli::status::StatusArgs),
     Story(cli::story::StoryArgs),
     /// Supervise one run (the server starts this)
     #[command(hide = true)]
@@ -111,12 +113,14 @@ async fn run(command: Ordinary, json: bool) -> ExitCode {
     let environment = Environment::of_process();
     let mut out = Output::new(json);
     cli::finish(match command {
+        Ordinary::AppManifest(args) => cli::app_manifest::run(args, &mut out).await,
+        Ordinary::Status(args) => cli::status::run(args, &environment, &mut out).await,
         Ordinary::Backup(args) => cli::backup::run(args, &environment, &mut out).await,
         Ordinary::Demo(args) => cli::demo::run(args, &environment, &mut out).await,
         Ordinary::Gate(args) => cli::gate::run(args, &mut out).await,
         Ordinary::Gc(args) => cli::gc::run(args, &environment, &mut out).await,
         Ordinary::Hook(args) => cli::hook::run(args, &mut out).await,
-        Ordinary::Init(args) => cli::init::run(args, &mut out).await,
+        Ordinary::Init(args) => cli::init::run(args, &environment, &mut out).await,
         Ordinary::Logs(args) => cli::logs::run(args, &environment, &mut out).await,
         Ordinary::Restore(args) => cli::backup::restore(args, &environment, &mut out).await,
         Ordinary::Serve(args) => cli::serve::run(args, &environment).await,

@@ -1,5 +1,5 @@
-//! Secrets that may change while the server runs: a fixed value, or a file that is read again when
-//! it was written anew.
+//! Secrets that may change while the server runs: a fixed value, a file that is read again when it
+//! was written anew, or a value that its owner replaces.
 //!
 //! Nothing has to be told of a rotation: whoever needs a secret asks for it at that moment, and one
 //! look at the file's metadata says whether it is still the same. Not for: which secrets there are
@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 /// How many values that are not valid any more are remembered, so that they are still masked.
@@ -25,6 +26,16 @@ pub enum SecretError {
     },
     #[error("{path} holds no secret: write it there, one on each line")]
     Empty { path: String },
+}
+
+/// Sees to it that a secret which ends by itself is good when it is used.
+#[async_trait]
+pub trait Renewal: Send + Sync {
+    /// Replaces the secret if it is about to end.
+    ///
+    /// # Errors
+    /// A sentence about why there is no good one.
+    async fn renew(&self) -> Result<(), String>;
 }
 
 /// One secret, or, in a file with several lines, several of which each is valid. Clones share it.
@@ -90,7 +101,28 @@ impl Secret {
         Ok(Self::new(Some(path.to_owned()), Some(stamp), valid))
     }
 
-    /// The value to send: the first one.
+    /// One that has no value yet, and gets one by [`Self::replace`].
+    pub fn changing() -> Self {
+        Self::new(None, None, Vec::new())
+    }
+
+    /// Gives a secret another value; the one before is remembered as long as others are.
+    pub fn replace(&self, value: SecretString) {
+        self.state().change(vec![value]);
+    }
+
+    /// All lines as one text, for a secret that has several, such as a key.
+    pub fn whole(&self) -> SecretString {
+        let state = self.refreshed();
+        let lines: Vec<&str> = state
+            .valid
+            .iter()
+            .map(ExposeSecret::expose_secret)
+            .collect();
+        SecretString::from(lines.join("\n"))
+    }
+
+    /// The value to send: the first one; empty where there is none yet.
     pub fn current(&self) -> SecretString {
         self.refreshed().valid.first().cloned().unwrap_or_default()
     }
@@ -132,6 +164,12 @@ impl Secret {
 }
 
 impl State {
+    fn change(&mut self, valid: Vec<SecretString>) {
+        let former = std::mem::replace(&mut self.valid, valid);
+        self.former.splice(0..0, former);
+        self.former.truncate(REMEMBERED);
+    }
+
     /// What there is to say about a file that changed; once for each state of the file.
     fn refresh(&mut self, path: &Path) -> Option<Result<(), SecretError>> {
         let stamp = std::fs::metadata(path).ok().as_ref().map(Stamp::of);
@@ -141,9 +179,7 @@ impl State {
         Some(match read(path) {
             Ok((stamp, valid)) => {
                 self.stamp = Some(stamp);
-                let former = std::mem::replace(&mut self.valid, valid);
-                self.former.splice(0..0, former);
-                self.former.truncate(REMEMBERED);
+                self.change(valid);
                 Ok(())
             }
             Err(error) => {
@@ -240,6 +276,26 @@ mod tests {
         assert_eq!(secret.current().expose_secret(), "first");
         std::fs::write(&file, "second").unwrap();
         assert_eq!(secret.current().expose_secret(), "second");
+    }
+
+    #[test]
+    fn a_secret_without_a_file_changes_when_its_owner_says_so() {
+        let secret = Secret::changing();
+        let clone = secret.clone();
+        assert_eq!(clone.current().expose_secret(), "");
+        secret.replace("first".into());
+        secret.replace("second".into());
+        assert_eq!(clone.current().expose_secret(), "second");
+        assert_eq!(texts(&clone.known()), ["second", "first"]);
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_is_also_one_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "-----BEGIN-----\nabc\n-----END-----\n").unwrap();
+        let whole = Secret::file(&file).unwrap().whole();
+        assert_eq!(whole.expose_secret(), "-----BEGIN-----\nabc\n-----END-----");
     }
 
     #[test]

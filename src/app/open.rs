@@ -9,22 +9,27 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sqlx::SqlitePool;
 
+use super::forges::Care;
+use super::github;
 use crate::clock::Clock;
 use crate::config::environment::Environment;
-use crate::config::server::{ForgeKind, GitHubConfig, RepoConfig, RepoSource, ServerConfig};
+use crate::config::server::{
+    ForgeKind, GitHubConfig, GitHubIdentity, RepoConfig, RepoSource, ServerConfig,
+};
 use crate::crash::CrashPoints;
 use crate::domain::event::SubjectId;
 use crate::domain::id::{BranchName, RepoName};
 use crate::domain::text::digest;
 use crate::domain::transition::Subject;
 use crate::executor::{Adapters, RepoContext};
-use crate::forge::{Forge, Github, GithubSettings, LocalForge};
+use crate::forge::{Forge, Github, LocalForge, TokenKind};
 use crate::git::{Auth, Git, GitSettings, Identity, RepoPaths, Repository, Source};
+use crate::notify::Notifier;
 use crate::process::client::Launcher;
 use crate::process::tree::{MARK_VARIABLE, Tree};
 use crate::report::Masker;
 use crate::sandbox::Walls;
-use crate::secret::Secret;
+use crate::secret::{Renewal, Secret};
 use crate::store::Store;
 use crate::web::WebRepo;
 
@@ -51,6 +56,8 @@ const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTI
 pub(super) struct OpenRepo {
     git: Repository,
     forge: Arc<dyn Forge>,
+    /// The same forge, where it is GitHub.
+    github: Option<Arc<Github>>,
     local: Option<Arc<LocalForge>>,
     config: RepoConfig,
 }
@@ -63,7 +70,7 @@ pub(super) async fn repositories(
     store: &dyn Store,
 ) -> anyhow::Result<BTreeMap<RepoName, OpenRepo>> {
     let git = git(config, environment).await?;
-    let github = config.github.as_ref().map(github).transpose()?;
+    let mut ways = github::ways(config)?;
     let ticking = Arc::clone(clock);
     let local = Arc::new(LocalForge::new(
         pool.clone(),
@@ -71,17 +78,15 @@ pub(super) async fn repositories(
     ));
     let mut repos = BTreeMap::new();
     for repo in &config.repos {
-        let (forge, local): (Arc<dyn Forge>, _) = match (repo.forge, &github) {
-            (ForgeKind::Local, _) => (
+        let github = ways.remove(&repo.name);
+        let (forge, local): (Arc<dyn Forge>, _) = match &github {
+            Some(github) => (Arc::clone(github) as Arc<dyn Forge>, None),
+            None => (
                 Arc::clone(&local) as Arc<dyn Forge>,
                 Some(Arc::clone(&local)),
             ),
-            (ForgeKind::GitHub, Some(github)) => (Arc::clone(github) as Arc<dyn Forge>, None),
-            (ForgeKind::GitHub, None) => {
-                anyhow::bail!("{} is on GitHub, and no token is configured", repo.name)
-            }
         };
-        let git = repository(config, repo, &git)
+        let git = repository(config, repo, (&git, github.as_ref()))
             .await
             .with_context(|| format!("cannot open {}", repo.name))?;
         let mut repo = repo.clone();
@@ -93,6 +98,7 @@ pub(super) async fn repositories(
             OpenRepo {
                 git,
                 forge,
+                github,
                 local,
                 config: repo,
             },
@@ -155,31 +161,20 @@ async fn git(config: &ServerConfig, environment: &Environment) -> anyhow::Result
     })?)
 }
 
-fn github(config: &GitHubConfig) -> anyhow::Result<Arc<Github>> {
-    let settings = GithubSettings {
-        api_url: config.api_url.clone(),
-        token: config.token.clone(),
-        write_spacing: config.write_spacing,
-    };
-    Ok(Arc::new(Github::new(&settings)?))
-}
-
 async fn repository(
     config: &ServerConfig,
     repo: &RepoConfig,
-    git: &Git,
+    (git, github): (&Git, Option<&Arc<Github>>),
 ) -> anyhow::Result<Repository> {
     let (clone, remote) = match &repo.source {
         RepoSource::Path(path) => (Some(path.clone()), None),
         RepoSource::CloneUrl(url) => (None, Some(url.clone())),
     };
-    let auth = match (&config.github, repo.forge) {
-        (Some(github), ForgeKind::GitHub) => Some(Auth {
-            username: "x-access-token".to_owned(),
-            token: github.token.clone(),
-        }),
-        (None, _) | (Some(_), ForgeKind::Local) => None,
-    };
+    let auth = github.map(|github| Auth {
+        username: "x-access-token".to_owned(),
+        token: github.token(),
+        renewal: Some(Arc::clone(github) as Arc<dyn Renewal>),
+    });
     let paths = RepoPaths::new(
         config
             .data_dir
@@ -202,6 +197,37 @@ async fn repository(
         git.clone(),
     )
     .await?)
+}
+
+/// The tokens that nobody configured: those of an App's installations, as they will be.
+pub(super) fn tokens(repos: &BTreeMap<RepoName, OpenRepo>) -> Vec<Secret> {
+    let mut known: Vec<&Arc<Github>> = Vec::new();
+    for github in repos.values().filter_map(|repo| repo.github.as_ref()) {
+        let is_new = !known.iter().any(|other| Arc::ptr_eq(other, github));
+        if is_new && github.token_kind() == TokenKind::App {
+            known.push(github);
+        }
+    }
+    known.into_iter().map(|github| github.token()).collect()
+}
+
+/// The way to each repository that is on GitHub.
+pub(super) fn ways(repos: &BTreeMap<RepoName, OpenRepo>) -> github::Ways {
+    let way = |(name, repo): (&RepoName, &OpenRepo)| Some((name.clone(), repo.github.clone()?));
+    repos.iter().filter_map(way).collect()
+}
+
+/// How those ways are looked after. A command of the owner's sees places and no secret.
+pub(super) fn care(config: &ServerConfig, environment: &Environment, masker: &Masker) -> Care {
+    Care {
+        notifier: Arc::new(Notifier {
+            command: config.notify.command.clone(),
+            environment: environment.only(&SUPERVISOR_ENVIRONMENT),
+            webhook: config.notify.webhook.clone(),
+        }),
+        masker: masker.clone(),
+        redeliver: config.github.as_ref().and_then(|github| github.redeliver),
+    }
 }
 
 /// The repositories alone.
@@ -287,14 +313,21 @@ fn agent_secrets(config: &ServerConfig, environment: &Environment) -> Vec<(Strin
     variables
 }
 
+/// The token that is configured. An App's key is read where it signs, and goes nowhere.
+fn token(config: &GitHubConfig) -> Option<Secret> {
+    match &config.identity {
+        GitHubIdentity::Token(token) => Some(token.clone()),
+        GitHubIdentity::App { .. } => None,
+    }
+}
+
 /// Everything that must stand in no log and no report: the server's own secrets, and what agents
 /// log in with.
 pub(super) fn secrets(config: &ServerConfig, environment: &Environment) -> Vec<Secret> {
     let own = config
         .github
         .iter()
-        .flat_map(|github| github.webhook_secrets.iter().chain([&github.token]))
-        .cloned();
+        .flat_map(|github| github.webhook_secrets.iter().cloned().chain(token(github)));
     let of_agents = agent_secrets(config, environment)
         .into_iter()
         .filter(|(name, _)| SECRET_WORDS.iter().any(|word| name.contains(word)))

@@ -11,7 +11,7 @@ use super::{CliError, ExitStatus};
 use crate::app::{DataDir, ServerFile};
 use crate::domain::id::StoryId;
 use crate::upkeep::Swept;
-use crate::web::{EventView, StoryView};
+use crate::web::{EventView, StatusView, StoryView};
 
 /// A server's API, with the right to change things.
 pub struct Client {
@@ -41,6 +41,15 @@ impl Client {
             http: reqwest::Client::new(),
             server,
         }
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> &str {
+        &self.server.listening
+    }
+
+    pub async fn status(&self) -> Result<StatusView, CliError> {
+        self.get("/api/status").await
     }
 
     pub async fn stories(&self) -> Result<Vec<StoryView>, CliError> {

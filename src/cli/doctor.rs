@@ -4,6 +4,7 @@
 //! prove nothing), and inside. A new probe is a function that returns `Finding`s, called in
 //! `findings`: that of a token's permissions or a webhook, say, has its place there.
 
+mod forge;
 mod tools;
 mod walls;
 
@@ -15,7 +16,7 @@ use super::{CliError, ExitStatus, Output};
 use crate::config::environment::Environment;
 use crate::config::server::ServerConfig;
 
-/// Try the sandbox's walls, git, the hook and the agents' programs on this machine
+/// Try the sandbox's walls, git, the hook, the agents' programs and what GitHub allows
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     #[command(flatten)]
@@ -102,6 +103,7 @@ async fn findings(
     let mut findings = vec![tools::git(environment).await, tools::data_folder(config)];
     findings.extend(walls::all(config, file, environment).await?);
     findings.push(tools::hook(environment).await);
+    findings.extend(forge::all(config).await);
     findings.extend(tools::agents(config, environment).await?);
     Ok(findings)
 }

@@ -1,15 +1,23 @@
-//! `huskies init`: a project file to start from.
+//! `huskies init`: a project file to start from; with `--github`, what a repository on GitHub needs.
+
+mod github;
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
-use super::place::root_around;
+use super::place::{PlaceArgs, root_around};
 use super::{CliError, ExitStatus, Output};
+use crate::config::environment::Environment;
 use crate::init::{self, Existing};
 
+pub(super) use github::write_private;
+
 /// Write a commented .huskies/project.toml with the quality gates that this project seems to have
+///
+/// With --github: make the labels and the webhook of the configured repositories on GitHub instead.
+/// What is there already stays as it is.
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// A folder in the repository
@@ -18,9 +26,24 @@ pub struct InitArgs {
     /// Write it also where there is one already, which is kept beside it
     #[arg(long)]
     force: bool,
+    /// Set up the repositories on GitHub that the server's configuration names
+    #[arg(long, conflicts_with = "force")]
+    github: bool,
+    /// Where GitHub reaches the server, such as https://huskies.example.com
+    #[arg(long, value_name = "URL", requires = "github")]
+    url: Option<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
-pub async fn run(args: InitArgs, out: &mut Output) -> Result<ExitStatus, CliError> {
+pub async fn run(
+    args: InitArgs,
+    environment: &Environment,
+    out: &mut Output,
+) -> Result<ExitStatus, CliError> {
+    if args.github {
+        return github::run(&args, environment, out).await;
+    }
     let existing = if args.force {
         Existing::SetAside
     } else {

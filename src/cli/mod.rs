@@ -3,6 +3,7 @@
 //! What others wrote goes through `terminal::tame` before it is printed. A subcommand returns; only `main` turns what it returned into the process's exit status. Results
 //! go to stdout through [`Output`], everything else to stderr.
 
+pub mod app_manifest;
 pub mod backup;
 mod client;
 pub mod demo;
@@ -16,6 +17,7 @@ mod logging;
 pub mod logs;
 mod place;
 pub mod serve;
+pub mod status;
 pub mod story;
 mod terminal;
 

@@ -14,15 +14,21 @@ enum Kind {
 }
 
 /// Every key outside of `[[repo]]`, as the path to it.
-const KEYS: [(&[&str], Kind); 43] = [
+const KEYS: [(&[&str], Kind); 49] = [
     (&["listen"], Kind::Text),
     (&["data_dir"], Kind::Text),
     (&["forge", "github", "api_url"], Kind::Text),
     (&["forge", "github", "token_env"], Kind::Text),
     (&["forge", "github", "token_file"], Kind::Text),
+    (&["forge", "github", "app_id"], Kind::Number),
+    (&["forge", "github", "private_key_file"], Kind::Text),
+    (&["forge", "github", "installation_id"], Kind::Number),
     (&["forge", "github", "webhook_secret_envs"], Kind::List),
     (&["forge", "github", "webhook_secret_files"], Kind::List),
     (&["forge", "github", "write_spacing_ms"], Kind::Number),
+    (&["forge", "github", "redeliver_minutes"], Kind::Number),
+    (&["notify", "command"], Kind::List),
+    (&["notify", "webhook"], Kind::Text),
     (&["limits", "per_story_usd"], Kind::Number),
     (&["limits", "per_day_usd"], Kind::Number),
     (&["limits", "agents"], Kind::Number),

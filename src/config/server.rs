@@ -28,8 +28,8 @@ use crate::domain::sandbox::Sandbox;
 use walls::RawWalls;
 pub use walls::{NetworkChoice, WallsConfig};
 
-pub use github::GitHubConfig;
 use github::RawGitHub;
+pub use github::{GitHubConfig, GitHubIdentity};
 pub use http::HttpConfig;
 use http::RawHttp;
 use retention::RawRetention;
@@ -63,6 +63,16 @@ pub struct ServerConfig {
     pub agent_credentials: Vec<PathBuf>,
     pub sandbox: Sandbox,
     pub walls: WallsConfig,
+    pub notify: NotifyConfig,
+}
+
+/// `[notify]`: another way to reach a person than the forge.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NotifyConfig {
+    /// A program and its arguments.
+    pub command: Vec<String>,
+    pub webhook: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -135,6 +145,8 @@ struct RawConfig {
     walls: RawWalls,
     #[serde(default)]
     retention: RawRetention,
+    #[serde(default)]
+    notify: NotifyConfig,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -221,23 +233,29 @@ impl ServerConfig {
     /// The data folder that a configuration file names. Nothing else is checked and no secret is
     /// needed, so this serves commands that only look for a running server.
     pub fn data_dir(path: &Path, environment: &Environment) -> Result<PathBuf, ConfigError> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: shown.clone(),
-            source,
-        })?;
-        let invalid = |message: String| ConfigError::Invalid {
-            path: shown.clone(),
-            message,
-        };
-        let mut table: toml::Table =
-            toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
-        overrides::apply(&mut table, environment)?;
+        let table = table_of(path, environment)?;
         let data_dir = table.get("data_dir").and_then(toml::Value::as_str);
         match data_dir {
             Some(data_dir) => Ok(folder_of(path)?.join(data_dir)),
             None => Err(value_error("data_dir", "it is missing")),
         }
+    }
+
+    /// The first file for webhook secrets that a configuration names, whether it is there or not.
+    pub fn webhook_secret_file(
+        path: &Path,
+        environment: &Environment,
+    ) -> Result<Option<PathBuf>, ConfigError> {
+        let table = table_of(path, environment)?;
+        let files = ["forge", "github", "webhook_secret_files"];
+        let table = toml::Value::Table(table);
+        let files = files.iter().try_fold(&table, |value, key| value.get(key));
+        let first = files
+            .and_then(|files| files.get(0))
+            .and_then(toml::Value::as_str);
+        first
+            .map(|file| Ok(folder_of(path)?.join(file)))
+            .transpose()
     }
 
     /// Takes relative paths from `folder`, wherever the server or a command is started.
@@ -261,6 +279,22 @@ impl ServerConfig {
     pub fn repo(&self, name: &RepoName) -> Option<&RepoConfig> {
         self.repos.iter().find(|repo| repo.name == *name)
     }
+}
+
+/// A configuration file under the overrides of the environment, unchecked.
+fn table_of(path: &Path, environment: &Environment) -> Result<toml::Table, ConfigError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: shown.clone(),
+        source,
+    })?;
+    let mut table =
+        toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Invalid {
+            path: shown,
+            message: error.to_string(),
+        })?;
+    overrides::apply(&mut table, environment)?;
+    Ok(table)
 }
 
 /// The absolute folder of a configuration file.
@@ -320,6 +354,7 @@ impl RawConfig {
             agent_environment: self.agents.environment,
             agent_credentials: walls::at_home(self.agents.credentials, environment.get("HOME")),
             sandbox: self.sandbox,
+            notify: self.notify,
             walls: self.walls.check(environment.get("HOME"))?,
             runtimes: self.agents.runtimes.unwrap_or(Runtime::ALL.to_vec()),
         })

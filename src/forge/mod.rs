@@ -9,6 +9,7 @@
 pub mod calls;
 mod error;
 mod github;
+mod health;
 mod local;
 
 use async_trait::async_trait;
@@ -21,7 +22,11 @@ pub use crate::domain::story::{MARKER_PREFIX, STAGE_PREFIX};
 use crate::domain::work::TaskComment;
 
 pub use error::{ForgeError, RetryWhen};
-pub use github::{Github, GithubSettings, InvalidSettings};
+pub use github::{
+    Access, AppSettings, AskedAgain, Credentials, EVENTS, Github, GithubSettings, Grant,
+    InvalidSettings, Made, NEEDS, Need, NewApp, NewHook, NewLabel, TokenKind, app_manifest,
+};
+pub use health::Health;
 pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
 
 /// The longest comment that GitHub takes, in characters; the local forge takes no longer ones.
@@ -30,6 +35,11 @@ pub const LONGEST_COMMENT: usize = 65_536;
 /// A forge, as the executor sees it.
 #[async_trait]
 pub trait Forge: Send + Sync {
+    /// How it is, as far as the last requests tell; one that is not away has nothing to tell.
+    fn health(&self) -> Health {
+        Health::Well
+    }
+
     /// What `login` may do. [`Permission::None`] for accounts that the forge does not know.
     async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError>;
 

@@ -3,6 +3,7 @@
 //! Not for: deciding what to push or what a moved branch means (`land`).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,15 +12,25 @@ use secrecy::{ExposeSecret, SecretString};
 use super::command::{Call, Git, Output};
 use super::{GitError, Result};
 use crate::domain::id::{BranchName, Sha};
-use crate::secret::Secret;
+use crate::secret::{Renewal, Secret};
 
 /// Credentials for a remote over HTTPS. Sent to that remote's origin only.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Auth {
     /// `x-access-token` for GitHub's tokens of every kind.
     pub username: String,
     /// Asked for anew at each call, so that it may be rotated.
     pub token: Secret,
+    /// Asked before each call, for a token that ends by itself.
+    pub renewal: Option<Arc<dyn Renewal>>,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Auth");
+        shown.field("username", &self.username);
+        shown.field("token", &self.token).finish_non_exhaustive()
+    }
 }
 
 /// An address that git may be pointed at: no option, no remote helper, no credentials in it.
@@ -77,6 +88,7 @@ impl RemoteUrl {
         let auth = user.split_once(':').map(|(username, token)| Auth {
             username: username.to_owned(),
             token: token.into(),
+            renewal: None,
         });
         (
             Self {
@@ -192,13 +204,20 @@ impl Remote {
         }
     }
 
-    fn call(&self, call: Call) -> Result<Call> {
+    async fn call(&self, call: Call) -> Result<Call> {
+        let renewal = self.auth.as_ref().and_then(|auth| auth.renewal.as_ref());
+        if let Some(renewal) = renewal {
+            let renewed = renewal.renew().await;
+            renewed.map_err(|message| GitError::Unavailable { message })?;
+        }
         Ok(call.allow(self.url.protocol).network(self.header()?))
     }
 
     /// The branch that the remote's `HEAD` points to.
     pub(super) async fn default_branch(&self, git: &Git) -> Result<BranchName> {
-        let call = self.call(git.nowhere("ls-remote").args(["--symref", "--"]))?;
+        let call = self
+            .call(git.nowhere("ls-remote").args(["--symref", "--"]))
+            .await?;
         let output = call.arg(&self.url.text).arg("HEAD").run().await?;
         if output.status != Some(0) {
             return Err(failure(output, "ls-remote"));
@@ -223,7 +242,8 @@ impl Remote {
         (branch, into): (&BranchName, &str),
     ) -> Result<Option<()>> {
         let call = self
-            .call(git.on(control, "fetch").args(FETCH_OPTIONS))?
+            .call(git.on(control, "fetch").args(FETCH_OPTIONS))
+            .await?
             .arg("--");
         let call = call
             .arg(&self.url.text)
@@ -256,11 +276,12 @@ impl Remote {
             }
             Over::Anything => "--force".to_owned(),
         };
-        let call =
-            self.call(
+        let call = self
+            .call(
                 git.on(control, "push")
                     .args(["--porcelain", "--no-verify", "--no-signed"]),
-            )?;
+            )
+            .await?;
         let call = call.arg(force).arg("--");
         let call = call.arg(&self.url.text).arg(format!("{commit}:{target}"));
         let output = call.run().await?;
@@ -439,6 +460,7 @@ mod tests {
         let auth = Auth {
             username: "x-access-token".to_owned(),
             token: "t0ken".into(),
+            renewal: None,
         };
         let header = |text| AuthHeader::new(&auth, &parse(text).unwrap().0);
         let header_of_https = header("https://example.org:8443/a/b").unwrap().unwrap();

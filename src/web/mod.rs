@@ -11,6 +11,7 @@ mod body;
 mod error;
 mod logs;
 mod serve;
+mod status;
 mod upkeep;
 mod view;
 mod webhook;
@@ -28,6 +29,7 @@ use secrecy::SecretString;
 
 use crate::clock::Clock;
 use crate::domain::id::RepoName;
+use crate::domain::sandbox::Sandbox;
 use crate::engine::Handle;
 use crate::forge::{Forge, LocalForge};
 use crate::secret::Secret;
@@ -37,6 +39,7 @@ use body::Budget;
 use error::WebError;
 
 pub use serve::{Limits, serve};
+pub use status::{PauseView, RepositoryView, StatusView};
 pub use view::{EventView, StoryView};
 
 /// What requests are answered from.
@@ -53,6 +56,7 @@ pub struct WebState {
     pub token: SecretString,
     pub data_dir: PathBuf,
     pub upkeep: Arc<Upkeep>,
+    pub sandbox: Sandbox,
 }
 
 /// A repository as the API sees it.
@@ -84,6 +88,7 @@ fn router(state: WebState) -> Router {
             post(actions::act),
         )
         .route("/gc", post(upkeep::gc))
+        .route("/status", get(status::status))
         .route("/repos", get(api::repos))
         .route("/repos/{owner}/{repo}/issues", post(actions::new_issue))
         .fallback(nowhere)

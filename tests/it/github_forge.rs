@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use huskies::domain::id::{RepoName, StoryId};
 use huskies::forge::{
-    Forge, ForgeError, Github, GithubSettings, Permission, RetryWhen, Status, StatusState,
+    Credentials, Forge, ForgeError, Github, GithubSettings, Permission, RetryWhen, Status,
+    StatusState,
 };
 
 use crate::support::github_model::{Answer, Fault, GithubModel, OWN_LOGIN, TOKEN};
@@ -14,7 +15,7 @@ const SHA: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
 fn client(api_url: &str, token: &str) -> Github {
     let settings = GithubSettings {
         api_url: api_url.to_owned(),
-        token: token.into(),
+        credentials: Credentials::Token(token.into()),
         write_spacing: Duration::ZERO,
     };
     Github::new(&settings).unwrap()

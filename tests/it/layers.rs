@@ -78,6 +78,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    // One other way to a person. It is told what to say.
+    ("notify", &[]),
     // The store and the repositories in one file. A server need not run, and does not notice.
     ("backup", &["git", "store"]),
     (
@@ -100,8 +102,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "clock", "config", "crash", "domain", "engine", "executor", "forge", "git", "process",
-            "report", "sandbox", "secret", "store", "timer", "upkeep", "web",
+            "clock", "config", "crash", "domain", "engine", "executor", "forge", "git", "notify",
+            "process", "report", "sandbox", "secret", "store", "timer", "upkeep", "web",
         ],
     ),
     // The command line starts the server, talks to it, and runs gates and hooks itself.
@@ -122,6 +124,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "agent::session",
             // The log goes through the masker.
             "report",
+            // Setting a repository up, and what a token may, are asked of the forge itself.
+            "forge",
+            "secret",
         ],
     ),
     (

@@ -8,8 +8,8 @@ use git2::{Oid, Repository, Signature};
 use tempfile::TempDir;
 
 use crate::config::server::{
-    ForgeKind, HttpConfig, Identity, NetworkChoice, RepoConfig, RepoSource, Retention,
-    ServerConfig, WallsConfig,
+    ForgeKind, HttpConfig, Identity, NetworkChoice, NotifyConfig, RepoConfig, RepoSource,
+    Retention, ServerConfig, WallsConfig,
 };
 use crate::domain::account::Limits;
 use crate::domain::policy::Protection;
@@ -179,6 +179,7 @@ impl Scene {
 
     pub(super) fn config(&self, sandbox: Sandbox) -> ServerConfig {
         ServerConfig {
+            notify: NotifyConfig::default(),
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: self.data_dir(),
             github: None,

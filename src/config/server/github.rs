@@ -14,17 +14,33 @@ const TOKEN_ENV: &str = "HUSKIES_GITHUB_TOKEN";
 const WEBHOOK_SECRET_ENV: &str = "HUSKIES_WEBHOOK_SECRET";
 /// What GitHub asks for ("Best practices for using the REST API").
 const WRITE_SPACING: Duration = Duration::from_secs(1);
+const REDELIVER: Duration = Duration::from_mins(30);
 const TOKEN_PURPOSE: &str = "set it to a token that may write issues, statuses and contents";
 const SECRET_PURPOSE: &str = "set it to the secret that you gave the webhook on GitHub";
 
 #[derive(Debug, Clone)]
 pub struct GitHubConfig {
     pub api_url: String,
-    pub token: Secret,
+    pub identity: GitHubIdentity,
     /// Each of them is valid; never empty.
     pub webhook_secrets: Vec<Secret>,
     /// Between two changes on GitHub.
     pub write_spacing: Duration,
+    /// How often missed deliveries are asked for; `None`: never.
+    pub redeliver: Option<Duration>,
+}
+
+/// As whom huskies acts there.
+#[derive(Debug, Clone)]
+pub enum GitHubIdentity {
+    Token(Secret),
+    App {
+        app_id: u64,
+        /// As PEM.
+        key: Secret,
+        /// `None`: found by repository.
+        installation_id: Option<u64>,
+    },
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,9 +49,13 @@ pub(super) struct RawGitHub {
     api_url: Option<String>,
     token_env: Option<String>,
     token_file: Option<PathBuf>,
+    app_id: Option<u64>,
+    private_key_file: Option<PathBuf>,
+    installation_id: Option<u64>,
     webhook_secret_envs: Option<Vec<String>>,
     webhook_secret_files: Vec<PathBuf>,
     write_spacing_ms: Option<u64>,
+    redeliver_minutes: Option<u64>,
 }
 
 impl RawGitHub {
@@ -45,25 +65,61 @@ impl RawGitHub {
         environment: &Environment,
         folder: &Path,
     ) -> Result<GitHubConfig, ConfigError> {
-        let token = match (&self.token_file, &self.token_env) {
-            (Some(_), Some(_)) => {
-                let message = "`token_env` is there too: name one of them";
-                return Err(value_error("forge.github.token_file", message));
-            }
-            (Some(file), None) => in_file("forge.github.token_file", &folder.join(file))?,
-            (None, name) => {
-                let name = name.as_deref().unwrap_or(TOKEN_ENV);
-                in_variable(environment, name, TOKEN_PURPOSE)?
-            }
-        };
         Ok(GitHubConfig {
             webhook_secrets: self.webhook_secrets(environment, folder)?,
-            token,
+            identity: self.identity(environment, folder)?,
             api_url: self.api_url.unwrap_or_else(|| GITHUB_API.to_owned()),
             write_spacing: self
                 .write_spacing_ms
                 .map_or(WRITE_SPACING, Duration::from_millis),
+            redeliver: match self.redeliver_minutes {
+                None => Some(REDELIVER),
+                Some(0) => None,
+                Some(minutes) => Some(Duration::from_secs(minutes.saturating_mul(60))),
+            },
         })
+    }
+
+    fn identity(
+        &self,
+        environment: &Environment,
+        folder: &Path,
+    ) -> Result<GitHubIdentity, ConfigError> {
+        let has_token = self.token_file.is_some() || self.token_env.is_some();
+        match (self.app_id, &self.private_key_file) {
+            (Some(_), _) | (_, Some(_)) if has_token => {
+                let message = "there is a token too: name an App or a token";
+                Err(value_error("forge.github.app_id", message))
+            }
+            (Some(app_id), Some(file)) => Ok(GitHubIdentity::App {
+                app_id,
+                key: in_file("forge.github.private_key_file", &folder.join(file))?,
+                installation_id: self.installation_id,
+            }),
+            (Some(_), None) => {
+                let message = "it is missing: an App signs with the key that GitHub made for it";
+                Err(value_error("forge.github.private_key_file", message))
+            }
+            (None, Some(_)) => {
+                let message = "it is missing: the number on the App's page, above its key";
+                Err(value_error("forge.github.app_id", message))
+            }
+            (None, None) => self.token(environment, folder).map(GitHubIdentity::Token),
+        }
+    }
+
+    fn token(&self, environment: &Environment, folder: &Path) -> Result<Secret, ConfigError> {
+        match (&self.token_file, &self.token_env) {
+            (Some(_), Some(_)) => {
+                let message = "`token_env` is there too: name one of them";
+                Err(value_error("forge.github.token_file", message))
+            }
+            (Some(file), None) => in_file("forge.github.token_file", &folder.join(file)),
+            (None, name) => {
+                let name = name.as_deref().unwrap_or(TOKEN_ENV);
+                in_variable(environment, name, TOKEN_PURPOSE)
+            }
+        }
     }
 
     /// Those of files and of variables; the default variable only where nothing else is named.
@@ -136,8 +192,30 @@ mod tests {
             "{missing}"
         );
         assert!(refused("token_file = 'token'\ntoken_env = 'T'").contains("name one of them"));
+        std::fs::write(folder.path().join("key"), "a key").unwrap();
+        assert!(refused("app_id = 7").contains("private_key_file is not valid: it is missing"));
+        assert!(refused("private_key_file = 'key'").contains("app_id is not valid: it is missing"));
+        let both = refused("app_id = 7\nprivate_key_file = 'key'\ntoken_env = 'T'");
+        assert!(both.contains("name an App or a token"), "{both}");
         assert!(refused("webhook_secret_files = ['gone']").contains("cannot be read"));
         assert!(refused("webhook_secret_envs = []").contains("could not be told from forgeries"));
+    }
+
+    #[test]
+    fn an_app_needs_no_token() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), "a\nkey\n").unwrap();
+        let text = "app_id = 7\nprivate_key_file = 'key'\ninstallation_id = 9";
+        let config = checked(text, folder.path()).unwrap();
+        let GitHubIdentity::App {
+            app_id: 7,
+            key,
+            installation_id: Some(9),
+        } = config.identity
+        else {
+            panic!("{config:?}")
+        };
+        assert_eq!(key.whole().expose_secret(), "a\nkey");
     }
 
     #[test]
@@ -147,7 +225,10 @@ mod tests {
         std::fs::write(folder.path().join("secrets"), "new\nold\n").unwrap();
         let files = "token_file = 'token'\nwebhook_secret_files = ['secrets']";
         let config = checked(files, folder.path()).unwrap();
-        assert_eq!(config.token.current().expose_secret(), "from a file");
+        let GitHubIdentity::Token(token) = &config.identity else {
+            panic!("a token was configured")
+        };
+        assert_eq!(token.current().expose_secret(), "from a file");
         let valid = |config: &GitHubConfig| {
             let secrets = config.webhook_secrets.iter().flat_map(Secret::valid);
             secrets

@@ -34,6 +34,8 @@ pub(super) struct Headers {
     pub(super) rate_limit_reset: Option<String>,
     /// Which permission of a fine-grained token or an App would have been enough.
     pub(super) accepted_permissions: Option<String>,
+    /// What a classic token may do.
+    pub(super) scopes: Option<String>,
 }
 
 /// The body of a refusal. GitHub's `errors` are objects or strings.
@@ -187,7 +189,7 @@ fn detail(error: &serde_json::Value) -> String {
     }
 }
 
-fn date(text: &str) -> Option<Timestamp> {
+pub(super) fn date(text: &str) -> Option<Timestamp> {
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 

@@ -4,6 +4,7 @@
 //! not used: models break when GitHub adds something, and its retries would post comments twice
 //! (the crate's `retry` feature is left out in Cargo.toml, so they are not even compiled).
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,18 +13,22 @@ use octocrab::Octocrab;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use super::answer::{Answer, Headers};
+use super::app::{App, AppSettings};
 use super::cache::{Cache, Kept};
 use super::manners::{Kind, Manners};
-use crate::forge::{ForgeError, calls};
+use crate::forge::{ForgeError, Health, calls};
 use crate::secret::Secret;
 
 /// For a connection, and for every pause within an answer.
 const SILENCE: Duration = Duration::from_secs(20);
 /// For a whole request. GitHub itself gives up after 10 s.
 const DEADLINE: Duration = Duration::from_secs(45);
+
+/// Requests in a row that come to nothing until GitHub counts as away: one or two are everyday.
+const AWAY_AFTER: u32 = 3;
 
 /// As octocrab gives it.
 type Response = http::Response<http_body_util::combinators::BoxBody<bytes::Bytes, octocrab::Error>>;
@@ -33,10 +38,17 @@ type Response = http::Response<http_body_util::combinators::BoxBody<bytes::Bytes
 pub struct GithubSettings {
     /// The API's base: `https://api.github.com`, or `https://<host>/api/v3` on Enterprise Server.
     pub api_url: String,
-    /// A personal access token. One that is rotated is taken at the next request.
-    pub token: Secret,
+    pub credentials: Credentials,
     /// Between two changes: GitHub asks for a second or more.
     pub write_spacing: Duration,
+}
+
+/// As whom.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// A personal access token. One that is rotated is taken at the next request.
+    Token(Secret),
+    App(AppSettings),
 }
 
 /// Why a client cannot be made. Never shows the token.
@@ -78,30 +90,39 @@ pub(super) struct Request<'a> {
     pub(super) what: &'a str,
 }
 
+enum Identity {
+    Token(Secret),
+    App(App),
+}
+
 /// The way to one API.
 pub(super) struct Client {
-    settings: GithubSettings,
+    api_url: String,
+    identity: Identity,
     /// The path of the API's base, without a slash at its end.
     base_path: String,
     /// octocrab holds on to the token that it was made with: another token takes another one.
-    session: Mutex<Arc<Session>>,
+    session: Mutex<Option<Arc<Session>>>,
     manners: Manners,
+    health: watch::Sender<Health>,
+    /// Requests in a row that came to nothing.
+    failures: AtomicU32,
 }
 
 /// What belongs to one token.
 pub(super) struct Session {
     token: SecretString,
     octocrab: Octocrab,
-    /// The token's own login, asked for when it is first needed.
+    /// A token's own login, asked for when it is first needed.
     pub(super) own_login: OnceCell<String>,
     cache: Mutex<Cache>,
 }
 
 impl Session {
-    fn new(settings: &GithubSettings, token: SecretString) -> Result<Self, InvalidSettings> {
+    fn new(api_url: &str, token: SecretString) -> Result<Self, InvalidSettings> {
         let octocrab = Octocrab::builder()
-            .base_uri(api_url(settings))
-            .map_err(|_| InvalidSettings::ApiUrl(settings.api_url.clone()))?
+            .base_uri(api_url)
+            .map_err(|_| InvalidSettings::ApiUrl(api_url.to_owned()))?
             .personal_token(usable(&token)?)
             .set_connect_timeout(Some(SILENCE))
             .set_read_timeout(Some(SILENCE))
@@ -129,15 +150,12 @@ impl Session {
     }
 }
 
-fn api_url(settings: &GithubSettings) -> &str {
-    settings.api_url.trim().trim_end_matches('/')
-}
-
 impl Client {
     /// Makes a client; nothing is sent. Must be called within a tokio runtime.
     pub(super) fn new(settings: &GithubSettings) -> Result<Self, InvalidSettings> {
         let invalid_url = || InvalidSettings::ApiUrl(settings.api_url.clone());
-        let (_, address) = api_url(settings)
+        let api_url = settings.api_url.trim().trim_end_matches('/');
+        let (_, address) = api_url
             .split_once("://")
             .filter(|(scheme, _)| ["https", "http"].contains(scheme))
             .ok_or_else(invalid_url)?;
@@ -148,26 +166,59 @@ impl Client {
             .find('/')
             .map_or("", |start| &address[start..])
             .to_owned();
-        let session = Session::new(settings, settings.token.current())?;
+        let (identity, session) = match settings.credentials.clone() {
+            Credentials::App(app) => (Identity::App(App::new(app)), None),
+            Credentials::Token(token) => {
+                let session = Session::new(api_url, token.current())?;
+                (Identity::Token(token), Some(session))
+            }
+        };
         Ok(Self {
-            settings: settings.clone(),
+            api_url: api_url.to_owned(),
+            identity,
             base_path,
-            session: Mutex::new(Arc::new(session)),
+            session: Mutex::new(session.map(Arc::new)),
             manners: Manners::new(settings.write_spacing),
+            health: watch::Sender::default(),
+            failures: AtomicU32::new(0),
         })
     }
 
     /// The session of the token as it is now.
-    pub(super) fn session(&self) -> Result<Arc<Session>, ForgeError> {
+    pub(super) async fn session(&self) -> Result<Arc<Session>, ForgeError> {
+        let token = match &self.identity {
+            Identity::App(app) => self.installation_token(app).await?,
+            Identity::Token(token) => token.current(),
+        };
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let token = self.settings.token.current();
-        if token.expose_secret() != session.token.expose_secret() {
-            let fresh = Session::new(&self.settings, token);
-            *session = Arc::new(fresh.map_err(|error| ForgeError::Unauthorized {
-                message: error.to_string(),
-            })?);
+        let is_same = |known: &&Arc<Session>| known.token.expose_secret() == token.expose_secret();
+        if let Some(known) = session.as_ref().filter(is_same) {
+            return Ok(Arc::clone(known));
         }
-        Ok(Arc::clone(&session))
+        let fresh = Arc::new(self.new_session(token)?);
+        *session = Some(Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    pub(super) fn new_session(&self, token: SecretString) -> Result<Session, ForgeError> {
+        Session::new(&self.api_url, token).map_err(|error| ForgeError::Unauthorized {
+            message: error.to_string(),
+        })
+    }
+
+    /// What requests are made with; for an App, empty before the first one.
+    pub(super) fn token(&self) -> &Secret {
+        match &self.identity {
+            Identity::App(app) => app.shared(),
+            Identity::Token(token) => token,
+        }
+    }
+
+    pub(super) fn app(&self) -> Option<&App> {
+        match &self.identity {
+            Identity::App(app) => Some(app),
+            Identity::Token(_) => None,
+        }
     }
 
     /// Asks and reads the JSON of a success.
@@ -187,9 +238,52 @@ impl Client {
 
     /// The answer as it is, refusals included, but for those of a limit: they are everybody's.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, ForgeError> {
+        let outcome = self.send_in_turn(&request).await;
+        let error = match &outcome {
+            Ok(answer) => answer.check(request.what).err(),
+            Err(error) => Some(error.clone()),
+        };
+        self.judge(error);
+        outcome
+    }
+
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// What an outcome says about the way to GitHub.
+    fn judge(&self, error: Option<ForgeError>) {
+        let health = match error {
+            Some(ForgeError::Unavailable { message: why }) => {
+                if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < AWAY_AFTER {
+                    return;
+                }
+                Health::Away { why }
+            }
+            Some(ForgeError::Unauthorized { message: why }) => Health::Refused { why },
+            // A limit is no fault, and may have been met without asking.
+            Some(ForgeError::RetryAfter { .. }) => return,
+            Some(
+                ForgeError::Forbidden { .. }
+                | ForgeError::NotFound { .. }
+                | ForgeError::Invalid { .. },
+            )
+            | None => Health::Well,
+        };
+        if !matches!(health, Health::Away { .. }) {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+        self.health.send_if_modified(|known| {
+            let is_news = known.name() != health.name();
+            *known = health;
+            is_news
+        });
+    }
+
+    async fn send_in_turn(&self, request: &Request<'_>) -> Result<Answer, ForgeError> {
         let kind = request.method.kind();
         let turn = self.manners.turn(kind).await?;
-        let answer = self.send_with_newest(&request).await;
+        let answer = self.send_with_newest(request).await;
         drop(turn);
         let answer = answer?;
         if let Some(limit) = answer.limit() {
@@ -203,17 +297,24 @@ impl Client {
     }
 
     async fn send_with_newest(&self, request: &Request<'_>) -> Result<Answer, ForgeError> {
-        let session = self.session()?;
+        let session = self.session().await?;
         let answer = self.send_in(&session, request).await?;
-        // Refused in the middle of a rotation: with a token that was replaced meanwhile.
-        let newest = self.session()?;
-        if answer.status == 401 && !Arc::ptr_eq(&session, &newest) {
-            return self.send_in(&newest, request).await;
+        if answer.status != 401 {
+            return Ok(answer);
         }
-        Ok(answer)
+        // Refused in the middle of a rotation: with a token that was replaced meanwhile, or that
+        // can be replaced now.
+        if let Some(app) = self.app() {
+            app.forget(&session.token).await;
+        }
+        let newest = self.session().await?;
+        if Arc::ptr_eq(&session, &newest) {
+            return Ok(answer);
+        }
+        self.send_in(&newest, request).await
     }
 
-    async fn send_in(
+    pub(super) async fn send_in(
         &self,
         session: &Session,
         request: &Request<'_>,
@@ -297,6 +398,7 @@ fn headers(response: &Response) -> Headers {
         rate_limit_remaining: header("x-ratelimit-remaining"),
         rate_limit_reset: header("x-ratelimit-reset"),
         accepted_permissions: header("x-accepted-github-permissions"),
+        scopes: header("x-oauth-scopes"),
     }
 }
 
@@ -310,7 +412,7 @@ fn usable(token: &SecretString) -> Result<SecretString, InvalidSettings> {
 }
 
 /// An error with everything that caused it: octocrab's own text alone says little.
-fn in_full(error: &dyn std::error::Error) -> String {
+pub(super) fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -349,7 +451,7 @@ mod tests {
     fn made(api_url: &str, token: &str) -> Result<Client, InvalidSettings> {
         Client::new(&GithubSettings {
             api_url: api_url.to_owned(),
-            token: Secret::from(token),
+            credentials: Credentials::Token(Secret::from(token)),
             write_spacing: Duration::ZERO,
         })
     }
@@ -394,17 +496,17 @@ mod tests {
         std::fs::write(&file, "ghp_one\n").unwrap();
         let client = Client::new(&GithubSettings {
             api_url: "http://127.0.0.1:80".to_owned(),
-            token: Secret::file(&file).unwrap(),
+            credentials: Credentials::Token(Secret::file(&file).unwrap()),
             write_spacing: Duration::ZERO,
         })
         .unwrap();
-        let first = client.session().unwrap();
-        assert!(Arc::ptr_eq(&first, &client.session().unwrap()));
+        let first = client.session().await.unwrap();
+        assert!(Arc::ptr_eq(&first, &client.session().await.unwrap()));
         std::fs::write(&file, "ghp_é\n").unwrap();
-        let refused = client.session().err().unwrap();
+        let refused = client.session().await.err().unwrap();
         assert!(!refused.to_string().contains("ghp_"), "{refused}");
         std::fs::write(&file, "ghp_three\n").unwrap();
-        let third = client.session().unwrap();
+        let third = client.session().await.unwrap();
         assert_eq!(third.token.expose_secret(), "ghp_three");
         assert!(!Arc::ptr_eq(&first, &third));
     }

@@ -1,21 +1,38 @@
 //! GitHub, and what speaks its REST API.
 
+mod access;
 mod answer;
+mod app;
 mod cache;
 mod client;
+mod deliveries;
+mod manifest;
 mod manners;
+mod needs;
 mod payload;
+mod setup;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use serde::de::IgnoredAny;
 use serde_json::json;
+use tokio::sync::watch;
 
-pub use client::{GithubSettings, InvalidSettings};
+pub use access::{Access, Grant};
+pub use app::AppSettings;
+pub use client::{Credentials, GithubSettings, InvalidSettings};
+pub use deliveries::AskedAgain;
+pub use manifest::app_manifest;
+pub use needs::{EVENTS, NEEDS, Need};
+pub use setup::{Made, NewApp, NewHook, NewLabel};
 
-use super::{CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status};
+use super::{
+    CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status,
+};
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::TaskComment;
+use crate::secret::{Renewal, Secret};
 use client::{Client, Method, Request, segment};
 
 /// The most that one page holds, by GitHub's limit.
@@ -39,14 +56,47 @@ impl Github {
         })
     }
 
-    /// The login that the token belongs to.
+    /// The login that the token belongs to, or the App's.
     pub async fn own_login(&self) -> Result<String, ForgeError> {
-        let session = self.client.session()?;
+        if let Some(app) = self.client.app() {
+            return self.client.app_login(app).await;
+        }
+        let session = self.client.session().await?;
         let login = session
             .own_login
             .get_or_try_init(|| self.ask_own_login())
             .await?;
         Ok(login.clone())
+    }
+
+    /// What requests are made with, as it is at each moment; git wants it too. An App's is good
+    /// after [`Renewal::renew`].
+    pub fn token(&self) -> Secret {
+        self.client.token().clone()
+    }
+
+    /// How the way to GitHub is, and every change of it.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.client.health()
+    }
+
+    /// Asks for something that costs nothing of any limit, to see how the way is.
+    pub async fn probe(&self) {
+        let request = Request {
+            method: Method::Get,
+            path: "/rate_limit".to_owned(),
+            what: "the rate limit",
+        };
+        // What came of it is in `health`.
+        drop(self.client.send(request).await);
+    }
+
+    /// Whose token it is, which decides what may be done with it.
+    pub fn token_kind(&self) -> TokenKind {
+        if self.client.app().is_some() {
+            return TokenKind::App;
+        }
+        TokenKind::of(self.client.token().current().expose_secret())
     }
 
     async fn ask_own_login(&self) -> Result<String, ForgeError> {
@@ -106,6 +156,43 @@ impl Github {
     }
 }
 
+/// Kinds of tokens by how they begin ("Behind GitHub's new authentication token formats").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// With scopes, for everything that its owner may do.
+    Classic,
+    /// With permissions, for chosen repositories.
+    FineGrained,
+    /// An App's: the only kind that may write check runs.
+    App,
+    /// Of an OAuth App, or of another server.
+    Other,
+}
+
+impl TokenKind {
+    fn of(token: &str) -> Self {
+        match token.split_once('_') {
+            Some(("ghp", _)) => Self::Classic,
+            Some(("github", rest)) if rest.starts_with("pat_") => Self::FineGrained,
+            Some(("ghs", _)) => Self::App,
+            Some(_) | None => Self::Other,
+        }
+    }
+
+    /// Check runs are for Apps alone ("Using the REST API to interact with checks").
+    pub fn may_write_checks(self) -> bool {
+        self == Self::App
+    }
+}
+
+#[async_trait]
+impl Renewal for Github {
+    async fn renew(&self) -> Result<(), String> {
+        let session = self.client.session().await;
+        session.map(drop).map_err(|error| error.to_string())
+    }
+}
+
 fn repo_path(repo: &RepoName) -> String {
     // A repository's name is made of unreserved characters alone.
     format!("/repos/{repo}")
@@ -117,6 +204,10 @@ fn issue_path(story: &StoryId) -> String {
 
 #[async_trait]
 impl Forge for Github {
+    fn health(&self) -> Health {
+        self.client.health().borrow().clone()
+    }
+
     async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError> {
         let what = format!("the permission of `{login}` in {repo}");
         let path = format!(
@@ -307,4 +398,35 @@ fn is_stage_label(label: &str) -> bool {
     label
         .get(..STAGE_PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(STAGE_PREFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_tokens_are_told_by_how_they_begin() {
+        let kinds = [
+            "ghp_x",
+            "github_pat_x",
+            "ghs_x",
+            "gho_x",
+            "0123456789abcdef",
+        ];
+        let kinds = kinds.map(TokenKind::of);
+        assert_eq!(
+            kinds,
+            [
+                TokenKind::Classic,
+                TokenKind::FineGrained,
+                TokenKind::App,
+                TokenKind::Other,
+                TokenKind::Other
+            ]
+        );
+        assert_eq!(
+            kinds.map(TokenKind::may_write_checks),
+            [false, false, true, false, false]
+        );
+    }
 }

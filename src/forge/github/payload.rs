@@ -1,6 +1,7 @@
 //! The fields of GitHub's answers that huskies uses. Everything else may change.
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::domain::work::TaskComment;
@@ -13,6 +14,21 @@ const GHOST: &str = "ghost";
 #[derive(Deserialize)]
 pub(super) struct Account {
     pub(super) login: String,
+}
+
+/// A GitHub App, told of by itself.
+#[derive(Deserialize)]
+pub(super) struct App {
+    pub(super) slug: String,
+}
+
+/// An App that was made of a manifest.
+#[derive(Deserialize)]
+pub(super) struct NewApp {
+    pub(super) id: u64,
+    pub(super) slug: String,
+    pub(super) pem: SecretString,
+    pub(super) webhook_secret: Option<SecretString>,
 }
 
 #[derive(Deserialize)]

@@ -30,6 +30,7 @@ async fn fetch_default_branch(settings: GitSettings, address: &str) -> Result<Br
     let auth = Auth {
         username: "x-access-token".to_owned(),
         token: TOKEN.into(),
+        renewal: None,
     };
     let remote = remote::Remote::new(url, Some(&auth))?;
     remote.default_branch(&Git::new(settings)?).await

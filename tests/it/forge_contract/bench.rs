@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use huskies::domain::id::StoryId;
-use huskies::forge::{CommentId, Forge, Github, GithubSettings};
+use huskies::forge::{CommentId, Credentials, Forge, Github, GithubSettings};
 use jiff::Timestamp;
 
 use super::{SHA, repo, sha};
@@ -27,7 +27,7 @@ impl Bench {
         let model = GithubModel::start("octo/app");
         let settings = GithubSettings {
             api_url: model.url().to_owned(),
-            token: TOKEN.into(),
+            credentials: Credentials::Token(TOKEN.into()),
             write_spacing: Duration::ZERO,
         };
         let forge = Arc::new(Github::new(&settings).unwrap());

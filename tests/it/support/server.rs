@@ -33,6 +33,7 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     sandbox: Option<&'static str>,
     walls: Walls,
+    notify: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// The scripted agent's folder is open to every story: it is where tests see what happened inside.
@@ -68,9 +69,14 @@ struct Github {
     token_env: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key_file: Option<PathBuf>,
     webhook_secret_envs: Vec<&'static str>,
     webhook_secret_files: Vec<PathBuf>,
     write_spacing_ms: u64,
+    redeliver_minutes: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -107,6 +113,7 @@ impl Config {
             repo: vec![repo],
             retention: toml::Table::new(),
             agents: None,
+            notify: BTreeMap::new(),
         }
     }
 
@@ -116,9 +123,12 @@ impl Config {
             api_url: api_url.to_owned(),
             token_env: Some("HUSKIES_GITHUB_TOKEN"),
             token_file: None,
+            app_id: None,
+            private_key_file: None,
             webhook_secret_envs: vec!["HUSKIES_WEBHOOK_SECRET", "HUSKIES_OLD_WEBHOOK_SECRET"],
             webhook_secret_files: Vec::new(),
             write_spacing_ms: 0,
+            redeliver_minutes: 0,
         };
         let repo = Repo {
             name: REPO,
@@ -210,6 +220,31 @@ impl Config {
             github.token_file = Some(token.to_owned());
             github.webhook_secret_envs = Vec::new();
             github.webhook_secret_files = vec![webhook_secrets.to_owned()];
+        }
+        self
+    }
+
+    /// How often missed deliveries are asked for; otherwise never.
+    pub(crate) fn redeliver_minutes(mut self, minutes: u64) -> Self {
+        if let Some(Forges { github }) = &mut self.forge {
+            github.redeliver_minutes = minutes;
+        }
+        self
+    }
+
+    /// A command that is told when the forge cannot be used.
+    pub(crate) fn notify(mut self, command: &[&str]) -> Self {
+        let command = command.iter().map(ToString::to_string).collect();
+        self.notify.insert("command", command);
+        self
+    }
+
+    /// As a GitHub App whose key is in this file, instead of with a token.
+    pub(crate) fn app(mut self, app_id: u64, key: &Path) -> Self {
+        if let Some(Forges { github }) = &mut self.forge {
+            github.token_env = None;
+            github.app_id = Some(app_id);
+            github.private_key_file = Some(key.to_owned());
         }
         self
     }

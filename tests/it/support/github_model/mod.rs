@@ -8,8 +8,10 @@
 //!
 //! It runs on a thread of its own, so that a test may block without stopping it.
 
+mod app;
 mod delivery;
 mod fault;
+mod hooks;
 mod json;
 mod limits;
 mod routes;
@@ -24,8 +26,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::watch;
 
+pub(crate) use app::{APP_ID, APP_LOGIN, FIRST_KEY, SECOND_KEY};
 pub(crate) use delivery::{Delivery, send};
 pub(crate) use fault::{Answer, Fault};
+pub(crate) use hooks::Hook;
 pub(crate) use state::{Comment, Issue, RecordedRequest, Status};
 
 use state::State;
@@ -128,6 +132,45 @@ impl GithubModel {
         self.change(|state| state.create_label(name));
     }
 
+    /// The repository's webhooks.
+    pub(crate) fn hooks(&self) -> Vec<Hook> {
+        self.shared.lock().hooks.clone()
+    }
+
+    /// Somebody set a webhook up.
+    pub(crate) fn add_hook(&self, url: &str) {
+        let hook = Hook {
+            id: 500,
+            events: Vec::new(),
+            url: url.to_owned(),
+            secret: WEBHOOK_SECRET.to_owned(),
+        };
+        self.change(|state| state.hooks.push(hook));
+    }
+
+    /// GitHub sent a delivery, and this was the answer.
+    pub(crate) fn missed(&self, delivery: &Delivery, status: u16) {
+        self.change(|state| {
+            let now = state.now;
+            state.attempt(delivery, status, now);
+        });
+    }
+
+    /// What was asked for again.
+    pub(crate) fn redelivered(&self) -> Vec<Delivery> {
+        self.shared.lock().redelivered.clone()
+    }
+
+    /// The token has no such permission from now on.
+    pub(crate) fn deny(&self, permission: &'static str) {
+        self.change(|state| state.denied.push(permission));
+    }
+
+    /// The token is a classic one with these scopes.
+    pub(crate) fn set_scopes(&self, scopes: &str) {
+        self.change(|state| state.scopes = Some(scopes.to_owned()));
+    }
+
     /// Takes a label away.
     pub(crate) fn unlabel(&self, number: u64, label: &str, by: &str) -> Delivery {
         self.change(|state| state.remove_label(number, label, by))
@@ -193,6 +236,47 @@ impl GithubModel {
     /// The token of the last request that was let in.
     pub(crate) fn last_token(&self) -> Option<String> {
         self.shared.lock().last_token.clone()
+    }
+
+    /// There is an App that is installed on the repository, and no token of a person any more.
+    pub(crate) fn install_app(&self) {
+        self.change(|state| {
+            state.app = Some(app::App::new());
+            state.tokens.clear();
+        });
+    }
+
+    /// Something about the App is changed by its owner.
+    fn change_app(&self, change: impl FnOnce(&mut app::App)) {
+        self.change(|state| change(state.app.as_mut().expect("an App is installed")));
+    }
+
+    pub(crate) fn uninstall_app(&self) {
+        self.change_app(|app| app.is_installed = false);
+    }
+
+    /// How long the tokens are good that are given out from now on.
+    pub(crate) fn set_app_token_lifetime(&self, lifetime: Duration) {
+        self.change_app(|app| app.lifetime = lifetime);
+    }
+
+    /// The App's key is another one from now on: a public key.
+    pub(crate) fn set_app_key(&self, public_key: &'static str) {
+        self.change_app(|app| app.public_key = public_key);
+    }
+
+    /// Every token that was given out is refused from now on.
+    pub(crate) fn revoke_app_tokens(&self) {
+        self.change_app(app::App::revoke);
+    }
+
+    /// The tokens that the App's installation was given.
+    pub(crate) fn app_tokens(&self) -> Vec<String> {
+        self.shared
+            .lock()
+            .app
+            .as_ref()
+            .map_or_else(Vec::new, app::App::issued)
     }
 
     /// What GitHub sends when a webhook was just set up.

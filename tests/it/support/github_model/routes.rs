@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::limits::{Refusal, check_comment, check_label, check_status, required};
 use super::state::{Label, State, Status};
-use super::{OWN_LOGIN, Shared, json};
+use super::{OWN_LOGIN, Shared, app, hooks, json};
 
 type Model = Extracted<Arc<Shared>>;
 type Answer = Result<Response, Refusal>;
@@ -49,6 +49,8 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
             get(label).patch(update_label),
         )
         .route("/repos/{owner}/{repo}/statuses/{sha}", post(create_status))
+        .merge(app::routes())
+        .merge(hooks::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
         .with_state(Arc::clone(shared))
@@ -84,8 +86,13 @@ fn check_issue(
     }
 }
 
-async fn own_account() -> Json<Value> {
-    Json(json::account(OWN_LOGIN))
+async fn own_account(Extracted(shared): Model) -> Answer {
+    let own = shared.lock().own_login();
+    if own != OWN_LOGIN {
+        let message = "Resource not accessible by integration";
+        return Err(Refusal::saying(StatusCode::FORBIDDEN, message));
+    }
+    Ok(Json(json::account(OWN_LOGIN)).into_response())
 }
 
 async fn repository(
@@ -173,7 +180,8 @@ async fn create_comment(
 ) -> Answer {
     let mut state = shared.lock();
     let number = check_issue(&state, &path)?;
-    let id = state.add_comment(number, check_comment(&body)?, OWN_LOGIN);
+    let own = state.own_login();
+    let id = state.add_comment(number, check_comment(&body)?, own);
     let delivery = state.comment_event("created", id);
     state.own_deliveries.push(delivery);
     Ok((
@@ -212,10 +220,11 @@ async fn add_labels(
 ) -> Answer {
     let mut state = shared.lock();
     let number = check_issue(&state, &path)?;
+    let own = state.own_login();
     let names = body["labels"].as_array().cloned().unwrap_or_default();
     for name in names.iter().filter_map(Value::as_str) {
         check_label(name)?;
-        let delivery = state.add_label(number, name, OWN_LOGIN);
+        let delivery = state.add_label(number, name, own);
         state.own_deliveries.extend(delivery);
     }
     Ok(Json(json::labels(&state, &state.issues[&number].labels)).into_response())
@@ -227,7 +236,8 @@ async fn remove_label(
 ) -> Answer {
     let mut state = shared.lock();
     let number = check_issue(&state, &(owner, repo, number))?;
-    let Some(delivery) = state.remove_label(number, &name, OWN_LOGIN) else {
+    let own = state.own_login();
+    let Some(delivery) = state.remove_label(number, &name, own) else {
         return Err(Refusal::saying(
             StatusCode::NOT_FOUND,
             "Label does not exist",
@@ -305,7 +315,7 @@ async fn create_status(
     state.statuses.push(status.clone());
     Ok((
         StatusCode::CREATED,
-        Json(json::status(&state, &status, OWN_LOGIN)),
+        Json(json::status(&state, &status, state.own_login())),
     )
         .into_response())
 }

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::app::is_for_apps;
 use super::fault::{Answer, Fault};
 use super::routes;
 use super::state::{RecordedRequest, State};
@@ -188,14 +189,21 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
         ));
     }
     let token = token_of(parts);
-    if !state.tokens.contains(&token) {
+    if !state.accepts(path, &token) {
         return Admission::Refused(Answer::new(401, "Bad credentials"));
     }
-    state.last_token = Some(token);
+    if !is_for_apps(path) {
+        state.last_token = Some(token);
+    }
     if state.rate_limit_remaining == 0 {
         return Admission::Refused(Answer::new(403, "API rate limit exceeded for user ID 1."));
     }
     state.rate_limit_remaining -= 1;
+    if let Some(needed) = state.lacks(method, path) {
+        let refusal = Answer::new(403, "Resource not accessible by personal access token");
+        let needed = format!("{needed}=write");
+        return Admission::Refused(refusal.header("x-accepted-github-permissions", &needed));
+    }
     if let Some(refusal) = over {
         return Admission::Refused(refusal);
     }
@@ -236,6 +244,10 @@ fn add_rate_limit(state: &State, response: &mut Response<Body>) {
             .headers_mut()
             .entry(name)
             .or_insert(HeaderValue::from(value));
+    }
+    if let Some(scopes) = &state.scopes {
+        let scopes = HeaderValue::try_from(scopes).expect("scopes are ASCII");
+        response.headers_mut().insert("x-oauth-scopes", scopes);
     }
     // The clock that `x-ratelimit-reset` is told by is the model's.
     let date = state.now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();

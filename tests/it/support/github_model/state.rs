@@ -6,8 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::app::{APP_LOGIN, App, is_for_apps};
 use super::delivery::Delivery;
 use super::fault::Faults;
+use super::hooks::{Attempt, Hook};
 use super::limits::Secondary;
 use super::{OWN_LOGIN, TOKEN, json};
 
@@ -74,6 +76,16 @@ pub(super) struct State {
     /// Every token that is accepted, and the one that was used last.
     pub(super) tokens: Vec<String>,
     pub(super) last_token: Option<String>,
+    pub(super) app: Option<App>,
+    pub(super) hooks: Vec<Hook>,
+    /// Of every delivery, oldest first.
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) redelivered: Vec<Delivery>,
+    /// What a delivery that is sent again is answered.
+    pub(super) redelivery_status: u16,
+    /// Permissions that the token does not have.
+    pub(super) denied: Vec<&'static str>,
+    pub(super) scopes: Option<String>,
     pub(super) default_branch: String,
     pub(super) now: Timestamp,
     pub(super) issues: BTreeMap<u64, Issue>,
@@ -98,6 +110,13 @@ impl State {
             repo: repo.to_owned(),
             tokens: vec![TOKEN.to_owned()],
             last_token: None,
+            app: None,
+            hooks: Vec::new(),
+            attempts: Vec::new(),
+            redelivered: Vec::new(),
+            redelivery_status: 202,
+            denied: Vec::new(),
+            scopes: None,
             default_branch: "main".to_owned(),
             now: "2026-01-01T00:00:00Z".parse().expect("a constant"),
             issues: BTreeMap::new(),
@@ -115,6 +134,52 @@ impl State {
             last_comment: 1_000,
             last_delivery: 0,
         }
+    }
+
+    /// Who asks with the token that was used last.
+    pub(super) fn own_login(&self) -> &'static str {
+        match &self.last_token {
+            Some(token) if token.starts_with("ghs_") => APP_LOGIN,
+            Some(_) | None => OWN_LOGIN,
+        }
+    }
+
+    pub(super) fn attempt(&mut self, delivery: &Delivery, status: u16, at: Timestamp) {
+        let attempt = Attempt {
+            id: 9_000 + self.attempts.len() as u64,
+            status,
+            at,
+            delivery: delivery.clone(),
+        };
+        self.attempts.push(attempt);
+    }
+
+    /// The permission that the token lacks for a request.
+    pub(super) fn lacks(&self, method: &str, path: &str) -> Option<&'static str> {
+        let parts = [
+            ("/statuses/", "statuses"),
+            ("/hooks", "repository_hooks"),
+            ("/git/refs", "contents"),
+            ("/pulls", "pull_requests"),
+            ("/labels", "issues"),
+            ("/comments", "issues"),
+        ];
+        let is_open = method == "GET" && !path.contains("/hooks");
+        let (_, needed) = parts.into_iter().find(|(part, _)| path.contains(part))?;
+        (!is_open && self.denied.contains(&needed)).then_some(needed)
+    }
+
+    /// Whether a request with this token is let in.
+    pub(super) fn accepts(&self, path: &str, token: &str) -> bool {
+        let now = self.now;
+        if path.contains("/app-manifests/") {
+            return true;
+        }
+        if is_for_apps(path) {
+            return self.app.as_ref().is_some_and(|app| app.has_signed(token));
+        }
+        let is_known = self.tokens.iter().any(|good| good == token);
+        is_known || self.app.as_ref().is_some_and(|app| app.accepts(token, now))
     }
 
     /// The time of a change that happens now.
