@@ -152,6 +152,14 @@ impl GithubModel {
         self.change(|state| state.add_comment(number, body, by))
     }
 
+    /// Writes a comment; its id, and what GitHub sends for it.
+    pub(crate) fn say(&self, number: u64, body: &str, by: &str) -> (u64, Delivery) {
+        self.change(|state| {
+            let id = state.add_comment(number, body, by);
+            (id, state.comment_event("created", id))
+        })
+    }
+
     /// Rewrites a comment, whoever wrote it.
     pub(crate) fn edit_comment(&self, id: u64, body: &str) {
         self.change(|state| state.edit_comment(id, body));
@@ -231,6 +239,16 @@ impl GithubModel {
             .filter(|comment| comment.issue == number)
             .cloned()
             .collect()
+    }
+
+    /// What huskies reacted with to a comment of a conversation.
+    pub(crate) fn reactions(&self, comment: u64) -> Vec<String> {
+        let state = self.shared.lock();
+        let to_it = state
+            .reactions
+            .iter()
+            .filter(|(place, id, _)| (*place, *id) == ("issues", comment));
+        to_it.map(|(_, _, content)| content.clone()).collect()
     }
 
     /// A commit's statuses, oldest first: the last one of a context is the one that counts.

@@ -1,6 +1,6 @@
 //! What the modelled GitHub remembers, and how it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -78,6 +78,8 @@ pub(super) struct State {
     pub(super) now: Timestamp,
     pub(super) issues: BTreeMap<u64, Issue>,
     pub(super) comments: BTreeMap<u64, Comment>,
+    /// To comments of conversations (`issues`) and of changes (`pulls`): the comment, and what.
+    pub(super) reactions: BTreeSet<(&'static str, u64, String)>,
     pub(super) labels: Vec<Label>,
     pub(super) roles: BTreeMap<String, String>,
     pub(super) statuses: Vec<Status>,
@@ -102,6 +104,7 @@ impl State {
             now: "2026-01-01T00:00:00Z".parse().expect("a constant"),
             issues: BTreeMap::new(),
             comments: BTreeMap::new(),
+            reactions: BTreeSet::new(),
             labels: Vec::new(),
             roles: BTreeMap::from([(OWN_LOGIN.to_owned(), "write".to_owned())]),
             statuses: Vec::new(),
