@@ -21,7 +21,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use tokio::sync::watch;
 
 pub(crate) use delivery::{Delivery, send};
@@ -372,7 +371,7 @@ fn leave_recorded(requests: &[RecordedRequest]) {
         .iter()
         .filter(|request| request.by_program)
         .map(|request| {
-            json!({
+            serde_json::json!({
                 "method": request.method,
                 "path": request.path,
                 "query": request.query,
