@@ -32,7 +32,7 @@ pub fn read(text: &str, names: &[String]) -> Option<Said> {
     let (address, behind) = address(&text, names)?;
     let behind = behind.trim();
     match address {
-        Address::Prefix => by_prefix(behind),
+        Address::Prefix => Some(by_prefix(behind)),
         Address::Name => by_name(behind),
     }
 }
@@ -109,10 +109,10 @@ fn behind<'a>(text: &'a str, word: &str) -> Option<&'a str> {
         .then(|| behind.trim_start_matches([',', ':']))
 }
 
-fn by_prefix(behind: &str) -> Option<Said> {
+fn by_prefix(behind: &str) -> Said {
     let (word, rest) = first_word(behind);
     let rest = rest.trim();
-    let said = match command(&word) {
+    match command(&word) {
         Some(command) => Said::Command {
             command,
             text: (!rest.is_empty()).then(|| cut(rest)),
@@ -121,12 +121,16 @@ fn by_prefix(behind: &str) -> Option<Said> {
             command: Command::Help,
             text: None,
         },
-        None if rest.is_empty() || is_nearly_a_command(&word) => Said::Unknown {
-            word: visible_line(&word).chars().take(LONGEST_WORD).collect(),
-        },
+        None if is_nearly_a_command(&word) => unknown(behind, false),
+        None if rest.is_empty() => unknown(behind, true),
         None => to_agent(behind),
-    };
-    Some(said)
+    }
+}
+
+fn unknown(behind: &str, alone: bool) -> Said {
+    let word = behind.split_whitespace().next().unwrap_or_default();
+    let word = visible_line(word).chars().take(LONGEST_WORD).collect();
+    Said::Unknown { word, alone }
 }
 
 fn by_name(behind: &str) -> Option<Said> {
@@ -189,7 +193,8 @@ mod tests {
                 text: Some(text),
             }) => format!("{} + {text:?}", command.word()),
             Some(Said::ToAgent { text }) => format!("agent: {text:?}"),
-            Some(Said::Unknown { word }) => format!("unknown: {word}"),
+            Some(Said::Unknown { word, alone: true }) => format!("unknown: {word}, or an answer"),
+            Some(Said::Unknown { word, alone: false }) => format!("unknown: {word}"),
         }
     }
 
@@ -279,8 +284,9 @@ mod tests {
     fn a_word_that_is_nearly_a_command_is_not_told_to_the_agent() {
         insta::assert_snapshot!(said("/huskies stpo what you do"), @"unknown: stpo");
         insta::assert_snapshot!(said("/huskies re-try"), @"unknown: re-try");
-        insta::assert_snapshot!(said("/huskies restart"), @"unknown: restart");
-        insta::assert_snapshot!(said("/huskies \u{1b}[2J<b>@ann"), @"unknown: <b>@ann");
+        insta::assert_snapshot!(said("/huskies restart"), @"unknown: restart, or an answer");
+        insta::assert_snapshot!(said("/huskies \u{1b}[2J<b>@ann"), @"unknown: <b>@ann, or an answer");
+        insta::assert_snapshot!(said("/huskies Red."), @"unknown: Red., or an answer");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use clap::{Parser, Subcommand};
 use huskies::cli::{self, Output};
 use huskies::config::environment::Environment;
 use huskies::process::supervisor::Supervised;
-use huskies::report::Masker;
 use huskies::sandbox;
 use huskies::supervised::run_attempt;
 use tokio::runtime::{Builder, Runtime};
@@ -131,7 +130,7 @@ async fn run(command: Ordinary, json: bool) -> ExitCode {
 }
 
 async fn supervise(folder: PathBuf, environment: &Environment) -> ExitCode {
-    cli::log_to_stderr(environment, &Masker::default());
+    cli::log_of_supervisor(environment);
     #[expect(
         clippy::disallowed_methods,
         reason = "the composition root hands the clock to what it starts"

@@ -6,6 +6,7 @@
 
 mod log;
 mod quote;
+mod replies;
 mod words;
 
 use std::fmt::Write;
@@ -22,6 +23,7 @@ use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
 pub use log::event_line;
 pub use quote::{Markdown, Masker};
 use quote::{code, fence};
+pub use replies::reply;
 pub use words::block_reason;
 use words::{activity, failure_sentence, list};
 
@@ -222,13 +224,21 @@ fn what_you_can_do(story: &Story) -> &'static str {
             "It is held: remove the hold label to go on."
         }
         Stage::Coding(_) | Stage::Qa(_) | Stage::Merge(_) | Stage::MergeFailure { .. } => {
-            "Nothing is needed. Remove the start label to stop it (the work is kept), or close the issue to cancel it."
+            "Nothing is needed. Tell the agent something in a comment that begins with `/huskies`, remove the start \
+             label to stop it (the work is kept), or close the issue to cancel it."
         }
         Stage::Blocked {
             reason: BlockReason::Protected { .. },
             ..
         } => {
             "Look at the commit, then set the approve label to let it land, or remove the start label to put it back."
+        }
+        Stage::Blocked {
+            reason: BlockReason::Asked { .. },
+            ..
+        } => {
+            "Answer in a comment that begins with `/huskies`: it goes on with your answer. Remove the start label to \
+             put it back."
         }
         Stage::Blocked { .. } => {
             "Mend what is named above, then set the retry label: it goes on from where it was. Remove the start label \
@@ -267,6 +277,12 @@ pub fn announcement(id: &EffectId, story: &StoryId, announcement: &Announcement)
             reason: reason @ BlockReason::Protected { .. },
         } => format!(
             "**huskies needs an approval for this.** {}\n\nSet the approve label to let it land, or remove the start label.",
+            block_reason(reason)
+        ),
+        Announcement::Blocked {
+            reason: reason @ BlockReason::Asked { .. },
+        } => format!(
+            "**huskies has a question.** {}\n\nAnswer in a comment that begins with `/huskies`, or remove the start label.",
             block_reason(reason)
         ),
         Announcement::Blocked { reason } => format!(

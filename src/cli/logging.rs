@@ -11,7 +11,7 @@ use crate::config::environment::Environment;
 use crate::report::Masker;
 
 /// `RUST_LOG` chooses what is logged; `info` without it.
-pub fn log_to_stderr(environment: &Environment, masker: &Masker) {
+pub(super) fn log_to_stderr(environment: &Environment, masker: &Masker) {
     let filter = EnvFilter::new(environment.get("RUST_LOG").unwrap_or("info"));
     tracing_subscriber::fmt()
         .with_writer(Masked(masker.clone()))
@@ -19,6 +19,11 @@ pub fn log_to_stderr(environment: &Environment, masker: &Masker) {
         .with_env_filter(filter)
         .init();
     log_panics(masker.clone());
+}
+
+/// The log of a supervisor, which knows none of the server's secrets.
+pub fn log_of_supervisor(environment: &Environment) {
+    log_to_stderr(environment, &Masker::default());
 }
 
 /// A panic's place and message; its payload may hold anything that was being worked on.

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-pub use logging::log_to_stderr;
+pub use logging::log_of_supervisor;
 use terminal::{tame, tame_json, walled};
 
 /// What the process's exit status says. The numbers are part of the interface.

@@ -72,8 +72,9 @@ pub enum Said {
     },
     /// Free text that is addressed to the agent, as Markdown.
     ToAgent { text: String },
-    /// `/huskies WORD` with a word that is none of them.
-    Unknown { word: String },
+    /// `/huskies WORD` with a word that is none of them. `alone`: it looks like none of them either,
+    /// so that it may be the answer to a question.
+    Unknown { word: String, alone: bool },
 }
 
 /// The words that `/huskies` knows.

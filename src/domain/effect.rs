@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
+use super::delivery::CommentRef;
 use super::event::{Event, SubjectId};
 use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
 use super::project::{Agent, Component, Moment};
-use super::story::{BlockReason, MergeFailure, Purpose, Recent};
-use super::work::{Candidate, GateReport, Receipt, Start, Task};
+use super::story::{BlockReason, MergeFailure, Purpose, Recent, Reply};
+use super::work::{Candidate, GateReport, Message, Receipt, Start, Task};
 
 /// One thing that a step asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +43,14 @@ impl EffectId {
 #[strum(serialize_all = "snake_case")]
 pub enum Act {
     // Of a story.
-    /// Ask the forge whether `login` may write; with `pin`, read the comments up to that time.
+    /// Ask whether `login` may do what people with write permission may; with `pin`, read the
+    /// comments up to that time.
     Admit {
         request: u64,
         login: String,
+        /// It is a program: then its name has to be in the configuration.
+        #[serde(default)]
+        bot: bool,
         pin: Option<Timestamp>,
     },
     /// Read the project file at the tip of the base branch.
@@ -84,6 +89,15 @@ pub enum Act {
     Announce {
         announcement: Announcement,
     },
+    /// Say something in a comment of its own, for which somebody asked in one.
+    Reply {
+        reply: Reply,
+    },
+    /// Show somebody that his comment was taken up, or was not. The same again changes nothing.
+    React {
+        comment: CommentRef,
+        reaction: Reaction,
+    },
     RemoveLabel {
         label: String,
     },
@@ -103,6 +117,26 @@ pub enum Act {
         branch: BranchName,
         candidate: Candidate,
     },
+}
+
+/// How a comment is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reaction {
+    /// It was taken up.
+    Eyes,
+    /// It was not.
+    Confused,
+}
+
+impl Reaction {
+    /// As GitHub names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eyes => "eyes",
+            Self::Confused => "confused",
+        }
+    }
 }
 
 /// A comment of its own, beside the sticky one.
@@ -149,6 +183,8 @@ pub struct AgentBrief {
     pub base: Sha,
     pub task: Task,
     pub recent: Vec<Recent>,
+    #[serde(default)]
+    pub messages: Vec<Message>,
     /// Output of the gates that failed, when this is a retry.
     pub failure: Option<String>,
     pub first: bool,

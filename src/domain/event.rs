@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{Limits, Reservation, Wanted};
 use super::delivery::{
-    CheckRequest, CheckResult, Comment, IssueChange, PullRequestChange, Push, Review, Said,
+    CheckRequest, CheckResult, Comment, CommentRef, IssueChange, PullRequestChange, Push, Review,
+    Said,
 };
 use super::head::HeadId;
 use super::id::{Attempt, BranchName, ItemName, Provider, RepoName, SessionId, Sha, StoryId};
@@ -112,6 +113,12 @@ pub enum StoryEvent {
     Asked {
         wish: Wish,
         by: Actor,
+    },
+    /// Somebody asked for something in a comment or a review.
+    Said {
+        wish: Box<Wish>,
+        by: Actor,
+        comment: Option<CommentRef>,
     },
     Admitted {
         request: u64,
@@ -224,6 +231,12 @@ pub enum StoryEvent {
     Contained {
         tip: Sha,
     },
+    /// A check of somebody else failed on a commit. `summary` is what it says about it.
+    CheckFailed {
+        commit: Sha,
+        name: String,
+        summary: String,
+    },
     /// Nothing has happened for long: a worktree that it still has can go. What is in it is kept
     /// first, and the next attempt gets a new one.
     LongAtRest,
@@ -256,6 +269,8 @@ impl StoryEvent {
             | Self::GatesEnded { attempt, .. }
             | Self::GatesLost { attempt, .. } => Some(*attempt),
             Self::Asked { .. }
+            | Self::Said { .. }
+            | Self::CheckFailed { .. }
             | Self::Admitted { .. }
             | Self::MergeBegan { .. }
             | Self::MergeWaits { .. }
@@ -290,11 +305,11 @@ pub enum RepoEvent {
         push: Push,
     },
     PullRequest {
-        change: PullRequestChange,
+        change: Box<PullRequestChange>,
     },
     /// `said` is what its text says, if it says anything.
     Reviewed {
-        review: Review,
+        review: Box<Review>,
         said: Option<Said>,
     },
     /// A check of somebody else ended.

@@ -225,6 +225,14 @@ impl BranchName {
         Self(format!("feature/story-{number}-{slug}"))
     }
 
+    /// The number of the story that a branch of this name belongs to, if it is one of a story.
+    pub fn story_number(&self) -> Option<u64> {
+        let rest = self.0.strip_prefix("feature/story-")?;
+        let (number, slug) = rest.split_once('-')?;
+        let canonical = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
+        (canonical && slug.parse::<Slug>().is_ok()).then(|| number.parse().ok())?
+    }
+
     /// The full ref: `refs/heads/<name>`.
     pub fn full(&self) -> String {
         format!("refs/heads/{}", self.0)
@@ -449,6 +457,24 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_that_is_only_like_a_storys_belongs_to_none() {
+        for other in [
+            "main",
+            "feature/story-7",
+            "feature/story-07-x",
+            "feature/story-7-X",
+            "feature/story--x",
+            "a/feature/story-7-x",
+        ] {
+            assert_eq!(
+                other.parse::<BranchName>().unwrap().story_number(),
+                None,
+                "{other}"
+            );
+        }
+    }
+
+    #[test]
     fn a_refused_name_is_shown_without_what_a_terminal_would_act_on() {
         let error = "a\u{1b}]0;x\u{7}\n\u{202e}b"
             .parse::<BranchName>()
@@ -478,6 +504,7 @@ mod tests {
             let branch = BranchName::of_story(7, &slug);
             prop_assert_eq!(slug.as_str().parse::<Slug>().unwrap(), slug);
             prop_assert!(branch.as_str().parse::<BranchName>().is_ok());
+            prop_assert_eq!(branch.story_number(), Some(7));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Each stage carries what it needs, so that an impossible combination cannot be written. What
 //! follows from what is in [`super::transition`].
 
+mod asking;
 mod reasons;
 
 use std::collections::BTreeSet;
@@ -15,9 +16,10 @@ use super::id::{Attempt, BranchName, ItemName, Sha, StoryId};
 use super::money::Usd;
 use super::project::Project;
 use super::work::{
-    Collected, End, GateReport, ProcessIdentity, Receipt, Session, Start, Task, TaskComment,
+    Collected, End, GateReport, Message, ProcessIdentity, Receipt, Session, Start, Task,
 };
 
+pub use asking::{Actor, Admission, Reply, Request, Wish};
 pub use reasons::{BlockReason, BlockedFrom, LastTry, MergeFailure};
 
 /// How much of the failing gates' output the next prompt quotes, in bytes (spec 5.4).
@@ -70,6 +72,20 @@ pub struct Story {
     /// How many of them the agent that runs was started with.
     #[serde(default)]
     pub recent_sent: usize,
+    /// What people told the agent and it was not given yet. The story does not go on to a merge
+    /// before it was.
+    #[serde(default)]
+    pub messages: Vec<Message>,
+    /// How many of them the agent that runs was started with.
+    #[serde(default)]
+    pub messages_sent: usize,
+    /// The newest attempt was told something by people, so that ending without a new commit is an
+    /// answer too.
+    #[serde(default)]
+    pub was_told: bool,
+    /// Checks of others that failed on a commit of the story.
+    #[serde(default)]
+    pub failed_checks: Option<FailedChecks>,
     /// Output of the gates that failed last, for the next prompt.
     pub failure: Option<String>,
     /// One fingerprint for each gate failure in a row.
@@ -102,6 +118,10 @@ impl Story {
             sessions: Vec::new(),
             recent: Vec::new(),
             recent_sent: 0,
+            messages: Vec::new(),
+            messages_sent: 0,
+            was_told: false,
+            failed_checks: None,
             failure: None,
             fingerprints: Vec::new(),
             spent: Usd::ZERO,
@@ -145,6 +165,18 @@ impl Story {
         }
     }
 
+    /// The newest commit, if it is the one that the accept gates passed.
+    pub fn accepted_head(&self) -> Option<&Sha> {
+        let (head, report) = (self.head.as_ref()?, self.report.as_ref()?);
+        (report.commit == head.commit && report.passed()).then_some(&head.commit)
+    }
+
+    /// Checks of others that failed on the newest commit, and of which no agent was told.
+    pub fn untold_checks(&self) -> Option<&FailedChecks> {
+        let (head, failed) = (self.head.as_ref()?, self.failed_checks.as_ref()?);
+        (failed.commit == head.commit && !failed.told).then_some(failed)
+    }
+
     pub fn activity(&self) -> Activity {
         match &self.stage {
             Stage::Coding(work) | Stage::Qa(work) | Stage::MergeFailure { work, .. } => {
@@ -166,6 +198,15 @@ pub struct Tip {
     pub tree: Sha,
 }
 
+/// Checks of others (a forge's CI) that failed on one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedChecks {
+    pub commit: Sha,
+    pub names: BTreeSet<String>,
+    /// An agent was started with it.
+    pub told: bool,
+}
+
 /// What a story's branch and the base branch both changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseConflict {
@@ -184,6 +225,9 @@ pub struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Wishes {
     pub held: bool,
+    /// What the gates pass goes to the merge queue, without an agent's review.
+    #[serde(default)]
+    pub skip_review: bool,
     pub agent: Option<String>,
     /// Higher goes first.
     pub priority: i32,
@@ -220,73 +264,6 @@ pub struct KnownSession {
 pub struct Recent {
     pub at: Timestamp,
     pub text: String,
-}
-
-/// Something a person asks of a story.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    pub id: u64,
-    pub wish: Wish,
-    pub by: Actor,
-    pub at: Timestamp,
-    /// The forge's answer, kept until all earlier requests are answered: what people asked for
-    /// takes effect in the order in which they asked.
-    #[serde(default)]
-    pub answer: Option<Admission>,
-}
-
-/// The forge's answer to whether a sender may do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "answer")]
-pub enum Admission {
-    /// Allowed; for a start, the comments that were there when it was asked.
-    Allowed {
-        comments: Vec<TaskComment>,
-    },
-    Denied,
-}
-
-/// What can be asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "wish")]
-pub enum Wish {
-    Start {
-        task: Task,
-        agent: Option<String>,
-        priority: i32,
-    },
-    /// Back to Backlog, the work kept.
-    Stop,
-    /// To Cancelled, the work kept.
-    Cancel,
-    /// Go on from where it was blocked. `label` is taken off again when a label asked for it.
-    Retry {
-        label: Option<String>,
-    },
-    /// Let a commit land that touches protected paths. Without `commit`: the one that waits for it
-    /// when it is asked. `label` as above.
-    Approve {
-        commit: Option<Sha>,
-        label: Option<String>,
-    },
-    Hold,
-    Release,
-    PickAgent {
-        agent: Option<String>,
-    },
-    Prioritise {
-        priority: i32,
-    },
-}
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "actor")]
-pub enum Actor {
-    /// Whoever may run commands on the server.
-    Operator,
-    /// An account of the forge; its permission is asked for.
-    Account { login: String },
 }
 
 /// Where a story is.
@@ -478,6 +455,8 @@ pub enum Then {
     Cancelled,
     /// It was started again meanwhile.
     Again,
+    /// Into the merge queue, without waiting for the reviewer.
+    Merge,
     Done {
         commit: Sha,
         receipt: Option<Box<Receipt>>,

@@ -24,6 +24,29 @@ pub struct TaskComment {
     pub body: String,
 }
 
+/// Something that a person who may write to the repository told the agent. It instructs, as the task
+/// does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The account that wrote it.
+    pub author: String,
+    pub place: Place,
+    /// As it was written, in Markdown.
+    pub text: String,
+}
+
+/// Where a message was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "place")]
+pub enum Place {
+    /// In a comment that addresses the agent.
+    Conversation,
+    /// In a review of the change.
+    Review,
+    /// At a line of the change. Without a line: at the file.
+    Line { path: String, line: Option<u64> },
+}
+
 /// How an agent's process ended, as its supervisor and runtime saw it. A claim where it concerns
 /// success: what counts is what git and the gates say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,12 +12,12 @@ use super::worktree;
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, BranchName, RepoName, Sha, StoryId};
-use crate::domain::story::Admission;
+use crate::domain::story::{Admission, Reply, Story};
 use crate::domain::work::Candidate;
 use crate::engine::Report;
 use crate::forge::{ForgeError, RetryWhen};
 use crate::git::{Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed};
-use crate::report;
+use crate::report::{self, Markdown};
 use crate::store::PendingAct;
 
 /// How soon a forge is asked again that wants a person to mend something first.
@@ -33,7 +33,7 @@ pub(super) async fn carry_out(
     let mut backoff = Backoff::default();
     loop {
         context.adapters.crash.reach(&format!("act.{name}.before"));
-        let work = try_once(context, &pending);
+        let work = Box::pin(try_once(context, &pending));
         let tried = context.counting(&pending.subject, work).await;
         context.adapters.crash.reach(&format!("act.{name}.after"));
         let event = match tried {
@@ -89,12 +89,17 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
         Ok(repo) => repo,
         Err(error) => return not_configured(&error),
     };
+    let own_comment = || OwnComment::new(context, repo, story, &pending.id);
     match &pending.act {
         Act::Admit {
             request,
             login,
+            bot,
             pin,
-        } => admit(repo, story, *request, login, *pin).await,
+        } => {
+            let who = (login.as_str(), *bot);
+            admit(repo, story, (*request, *pin), who).await
+        }
         Act::ReadProject { attempt } => read_project(repo, story, *attempt).await,
         Act::PrepareWorktree {
             attempt,
@@ -131,13 +136,10 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
         Act::RetireWorktree { branch } => worktree::retire(context, repo, story, branch).await,
         Act::PublishBranch { branch, commit } => publish_branch(repo, branch, commit).await,
         Act::PublishWip { attempt, commit } => publish_wip(repo, story, *attempt, commit).await,
-        Act::Announce { announcement } => {
-            let order = Announce {
-                story,
-                id: &pending.id,
-                announcement,
-            };
-            settle(announce(context, repo, &order).await)
+        Act::Announce { announcement } => settle(own_comment().announce(announcement).await),
+        Act::Reply { reply } => own_comment().reply(reply).await,
+        Act::React { comment, reaction } => {
+            settle(repo.forge.react(&story.repo, *comment, *reaction).await)
         }
         Act::RemoveLabel { label } => settle(repo.forge.remove_label(story, label).await),
         Act::SyncBase { .. } | Act::BuildCandidate { .. } | Act::Land { .. } => {
@@ -179,6 +181,8 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
         | Act::PublishBranch { .. }
         | Act::PublishWip { .. }
         | Act::Announce { .. }
+        | Act::Reply { .. }
+        | Act::React { .. }
         | Act::RemoveLabel { .. } => return misrouted(act),
     };
     Try::news(Event::repo(name, event))
@@ -210,12 +214,17 @@ pub(super) fn settle(outcome: Result<(), ForgeError>) -> Try {
 async fn admit(
     repo: &RepoContext,
     story: &StoryId,
-    request: u64,
-    login: &str,
-    pin: Option<jiff::Timestamp>,
+    (request, pin): (u64, Option<jiff::Timestamp>),
+    who: (&str, bool),
 ) -> Try {
+    let answered = |answer| {
+        Try::news(Event::story(
+            story,
+            StoryEvent::Admitted { request, answer },
+        ))
+    };
     let answer = async {
-        if !repo.forge.permission(&story.repo, login).await?.can_write() {
+        if !may_write(repo, story, who).await? {
             return Ok(Admission::Denied);
         }
         let comments = match pin {
@@ -225,22 +234,27 @@ async fn admit(
         Ok(Admission::Allowed { comments })
     };
     match answer.await {
-        Ok(answer) => Try::news(Event::story(
-            story,
-            StoryEvent::Admitted { request, answer },
-        )),
+        Ok(answer) => answered(answer),
         Err(error) => match settle(Err(error)) {
             // Who cannot be asked about is not let in.
-            Try::Done(_) => Try::news(Event::story(
-                story,
-                StoryEvent::Admitted {
-                    request,
-                    answer: Admission::Denied,
-                },
-            )),
+            Try::Done(_) => answered(Admission::Denied),
             again @ Try::Again { .. } => again,
         },
     }
+}
+
+/// Programs have no permission that a forge would tell: naming one in the configuration is its
+/// permission.
+async fn may_write(
+    repo: &RepoContext,
+    story: &StoryId,
+    (login, is_bot): (&str, bool),
+) -> Result<bool, ForgeError> {
+    if is_bot {
+        let named = |bot: &String| bot.eq_ignore_ascii_case(login);
+        return Ok(repo.bots.iter().any(named));
+    }
+    Ok(repo.forge.permission(&story.repo, login).await?.can_write())
 }
 
 async fn publish_branch(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
@@ -275,37 +289,67 @@ fn published(pushed: Result<Pushed, GitError>, what: &str, otherwise: &str) -> T
     Try::Done(None)
 }
 
-struct Announce<'a> {
+/// A comment of its own. Its marker is looked for first, so that a repeat posts nothing.
+struct OwnComment<'a> {
+    context: &'a Context,
+    repo: &'a RepoContext,
     story: &'a StoryId,
     id: &'a EffectId,
-    announcement: &'a Announcement,
 }
 
-/// The marker is looked for first, so that a repeat posts nothing.
-async fn announce(
-    context: &Context,
-    repo: &RepoContext,
-    order: &Announce<'_>,
-) -> Result<(), ForgeError> {
-    let marker = report::announcement_marker(order.id);
-    if repo
-        .forge
-        .find_comment(order.story, &marker)
-        .await?
-        .is_some()
-    {
-        return Ok(());
+impl<'a> OwnComment<'a> {
+    fn new(
+        context: &'a Context,
+        repo: &'a RepoContext,
+        story: &'a StoryId,
+        id: &'a EffectId,
+    ) -> Self {
+        Self {
+            context,
+            repo,
+            story,
+            id,
+        }
     }
-    let mut body = report::announcement(order.id, order.story, order.announcement);
-    if let Announcement::Done { .. } = order.announcement
-        && let Some(made) = context.calls_so_far(order.story).await
-    {
-        body = report::with_calls(body, made);
+
+    async fn announce(&self, announcement: &Announcement) -> Result<(), ForgeError> {
+        if self.is_posted().await? {
+            return Ok(());
+        }
+        let mut body = report::announcement(self.id, self.story, announcement);
+        if let Announcement::Done { .. } = announcement
+            && let Some(made) = self.context.calls_so_far(self.story).await
+        {
+            body = report::with_calls(body, made);
+        }
+        self.post(&body).await
     }
-    repo.forge
-        .create_comment(order.story, &context.adapters.masker.comment(&body))
-        .await?;
-    Ok(())
+
+    async fn reply(&self, reply: &Reply) -> Try {
+        let known = match self.context.story(self.story).await {
+            Ok(known) => known.unwrap_or_else(|| Story::new(self.story.clone())),
+            Err(error) => return Try::again(&error),
+        };
+        let posted = async {
+            if self.is_posted().await? {
+                return Ok(());
+            }
+            self.post(&report::reply(self.id, &known, reply)).await
+        };
+        settle(posted.await)
+    }
+
+    async fn is_posted(&self) -> Result<bool, ForgeError> {
+        let marker = report::announcement_marker(self.id);
+        let found = self.repo.forge.find_comment(self.story, &marker).await?;
+        Ok(found.is_some())
+    }
+
+    async fn post(&self, body: &Markdown) -> Result<(), ForgeError> {
+        let body = self.context.adapters.masker.comment(body);
+        self.repo.forge.create_comment(self.story, &body).await?;
+        Ok(())
+    }
 }
 
 async fn build_candidate(repo: &RepoContext, number: u64, spec: &CandidateSpec) -> RepoEvent {

@@ -210,6 +210,8 @@ fn lane_of(act: &Act) -> Lane {
         Act::PublishBranch { .. }
         | Act::PublishWip { .. }
         | Act::Announce { .. }
+        | Act::Reply { .. }
+        | Act::React { .. }
         | Act::RemoveLabel { .. } => Lane::Reports,
     }
 }

@@ -16,6 +16,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::delivery::CommentRef;
+use crate::domain::effect::Reaction;
 pub use crate::domain::effect::StatusState;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 pub use crate::domain::story::{MARKER_PREFIX, STAGE_PREFIX};
@@ -70,6 +72,14 @@ pub trait Forge: Send + Sync {
         story: &StoryId,
         comment: &CommentId,
         body: &str,
+    ) -> Result<(), ForgeError>;
+
+    /// Reacts to a comment; the same reaction again changes nothing.
+    async fn react(
+        &self,
+        repo: &RepoName,
+        comment: CommentRef,
+        reaction: Reaction,
     ) -> Result<(), ForgeError>;
 
     /// Makes `stage:<stage>` the only `stage:` label and leaves the others alone. Writes

@@ -3,7 +3,7 @@
 use super::words::failure_sentence;
 use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::Sha;
-use crate::domain::story::{Actor, Admission, MergeFailure, Wish};
+use crate::domain::story::{Actor, Admission, MergeFailure, Reply, Wish};
 use crate::domain::work::{Collected, End, GateReport, Limit};
 
 /// One line about an event, without its time.
@@ -18,6 +18,12 @@ pub fn event_line(event: &Event) -> String {
 
 fn story_line(event: &StoryEvent) -> String {
     match event {
+        StoryEvent::Said { wish, by, .. } => {
+            format!("{} said: {}", actor(by), wish_words(wish))
+        }
+        StoryEvent::CheckFailed { commit, name, .. } => {
+            format!("the check {name} failed on {}", commit.short())
+        }
         StoryEvent::Asked { wish, by } => format!("{} asked to {}", actor(by), wish_words(wish)),
         StoryEvent::Admitted { answer, .. } => admission_words(answer).to_owned(),
         StoryEvent::ProjectRead { attempt, base, .. } => {
@@ -149,7 +155,7 @@ fn verdict_words(report: &GateReport) -> String {
 fn actor(by: &Actor) -> String {
     match by {
         Actor::Operator => "the operator".to_owned(),
-        Actor::Account { login } => login.clone(),
+        Actor::Account { login } | Actor::Bot { login } => login.clone(),
     }
 }
 
@@ -169,6 +175,14 @@ fn wish_words(wish: &Wish) -> String {
         Wish::PickAgent { agent: Some(agent) } => format!("give it to {agent}"),
         Wish::PickAgent { agent: None } => "give it to any agent".to_owned(),
         Wish::Prioritise { priority } => format!("give it priority {priority}"),
+        Wish::Merge => "merge it without a review".to_owned(),
+        Wish::Tell { message } => format!("tell the agent: {}", message.text),
+        Wish::Say { reply, .. } => match reply {
+            Reply::Status => "say how it is".to_owned(),
+            Reply::Help => "say what can be said".to_owned(),
+            Reply::Unknown { word } => format!("do `{word}`, which is no command"),
+            Reply::Moot { because } => format!("do nothing: {because}"),
+        },
     }
 }
 

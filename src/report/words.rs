@@ -155,6 +155,10 @@ fn last_try(last: &LastTry) -> String {
             "A reviewer did not accept the last one: {}.",
             code(findings)
         ),
+        LastTry::ChecksFailed { names } => format!(
+            "Checks failed on what the last one committed: {}.",
+            list(names.iter().map(String::as_str), NAMED)
+        ),
         LastTry::Ended { end } => end_sentence(end),
     }
 }

@@ -126,10 +126,12 @@ fn repo_event(repo: &WebRepo, content: Content) -> Result<RepoEvent, String> {
             comment,
         },
         Content::Push(push) => RepoEvent::Pushed { push },
-        Content::PullRequest(change) => RepoEvent::PullRequest { change },
+        Content::PullRequest(change) => RepoEvent::PullRequest {
+            change: Box::new(change),
+        },
         Content::Review(review) => RepoEvent::Reviewed {
             said: command::read_review(&review.text, &repo.mentions),
-            review,
+            review: Box::new(review),
         },
         Content::Check(result) => RepoEvent::Checked { result },
         Content::CheckRequest(request) => RepoEvent::CheckRequested { request },

@@ -3,6 +3,8 @@
 
 mod bench;
 
+use huskies::domain::delivery::{CommentRef, Thread};
+use huskies::domain::effect::Reaction;
 use huskies::domain::id::{RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
 use huskies::forge::{
@@ -58,6 +60,7 @@ contract! {
     a_comment_that_no_forge_takes_is_refused,
     a_stage_is_one_label_and_the_others_stay,
     a_stage_that_is_shown_already_is_not_written,
+    a_comment_is_reacted_to_as_often_as_one_likes,
     a_label_is_taken_off_and_an_absent_one_is_fine,
     a_status_follows_the_one_before_it,
     what_does_not_exist_is_not_found,
@@ -201,6 +204,27 @@ async fn a_comment_is_created_and_replaced(bench: Bench) {
         .await
         .unwrap();
     assert_eq!(bench.bodies(&story).await, ["One, done", "Two"]);
+}
+
+async fn a_comment_is_reacted_to_as_often_as_one_likes(bench: Bench) {
+    let story = bench.open_issue("Fix the door", "").await;
+    let CommentId(id) = bench.comment(&story, "/huskies start").await;
+    let comment = |id| CommentRef {
+        thread: Thread::Conversation,
+        id,
+    };
+    let known = comment(id.parse().unwrap());
+    for reaction in [Reaction::Eyes, Reaction::Eyes, Reaction::Confused] {
+        bench.forge.react(&repo(), known, reaction).await.unwrap();
+    }
+    if let People::Github(model) = &bench.people {
+        assert_eq!(model.reactions(known.id), ["confused", "eyes"]);
+    }
+    let gone = bench
+        .forge
+        .react(&repo(), comment(999), Reaction::Eyes)
+        .await;
+    assert!(is_not_found(&gone), "{gone:?}");
 }
 
 async fn a_comment_that_a_person_deleted_is_not_found(bench: Bench) {

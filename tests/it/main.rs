@@ -9,6 +9,7 @@
 mod backup;
 mod command_line;
 mod conflict;
+mod conversation;
 mod crash;
 mod demo;
 mod failing_agents;

@@ -23,6 +23,20 @@ fn label(scene: &Scene) -> (u64, Delivery) {
     (story, scene.github.label(story, "huskies", WRITER))
 }
 
+#[tokio::test]
+async fn every_example_of_github_is_taken() {
+    let scene = scene().await;
+    let examples = include_str!("../fixtures/github-examples/examples.jsonl");
+    for (number, line) in examples.lines().enumerate() {
+        let example: Value = serde_json::from_str(line).unwrap();
+        let event = example["event"].as_str().unwrap();
+        let delivery = scene.github.delivery(event, &example["payload"]);
+        let answer = scene.server.deliver(&delivery).await;
+        assert_eq!(answer.status, 202, "line {}: {}", number + 1, answer.body);
+    }
+    assert_nothing_happened(&scene).await;
+}
+
 /// Nothing came of what was sent: no story, no question to the forge, no agent.
 async fn assert_nothing_happened(scene: &Scene) {
     let list = scene.server.get("/api/stories").await.body;

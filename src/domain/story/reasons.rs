@@ -90,6 +90,10 @@ pub enum LastTry {
     ReviewFailed {
         findings: String,
     },
+    /// Checks of others failed on what it had committed.
+    ChecksFailed {
+        names: Vec<String>,
+    },
 }
 
 /// Where a retry goes on.

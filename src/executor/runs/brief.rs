@@ -104,6 +104,7 @@ async fn prompt(
         task: &brief.task,
         template: &template,
         recent_events: &recent,
+        messages: &brief.messages,
         epic: None,
         notes: notes.as_deref(),
         occasion: occasion(brief, &base),

@@ -30,6 +30,8 @@ pub use setup::{Made, NewApp, NewHook, NewLabel};
 use super::{
     CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status,
 };
+use crate::domain::delivery::{CommentRef, Thread};
+use crate::domain::effect::Reaction;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::TaskComment;
 use crate::secret::{Renewal, Secret};
@@ -294,6 +296,34 @@ impl Forge for Github {
             segment(&comment.0)
         );
         let method = Method::Patch(json!({ "body": body }));
+        self.client
+            .tell(Request {
+                method,
+                path,
+                what: &what,
+            })
+            .await
+    }
+
+    /// GitHub answers 201 to a new reaction and 200 to one that is there already ("Create reaction
+    /// for an issue comment"); reviews themselves take none.
+    async fn react(
+        &self,
+        repo: &RepoName,
+        comment: CommentRef,
+        reaction: Reaction,
+    ) -> Result<(), ForgeError> {
+        let what = format!("comment {} of {repo}", comment.id);
+        let place = match comment.thread {
+            Thread::Conversation => "issues",
+            Thread::Changes => "pulls",
+        };
+        let path = format!(
+            "{}/{place}/comments/{}/reactions",
+            repo_path(repo),
+            comment.id
+        );
+        let method = Method::Post(json!({ "content": reaction.name() }));
         self.client
             .tell(Request {
                 method,

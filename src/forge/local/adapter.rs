@@ -5,6 +5,8 @@ use jiff::Timestamp;
 
 use super::rows::{self, Change};
 use super::{LocalForge, OWN_LOGIN, check_comment, not_found};
+use crate::domain::delivery::CommentRef;
+use crate::domain::effect::Reaction;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::TaskComment;
 use crate::forge::{
@@ -79,6 +81,21 @@ impl Forge for LocalForge {
         }
         Err(ForgeError::NotFound {
             what: format!("comment {} of {story}", comment.0),
+        })
+    }
+
+    /// It shows no reactions: nobody writes comments there that would want one.
+    async fn react(
+        &self,
+        _repo: &RepoName,
+        comment: CommentRef,
+        _reaction: Reaction,
+    ) -> Result<(), ForgeError> {
+        if rows::has_comment(&self.pool, comment.id).await? {
+            return Ok(());
+        }
+        Err(ForgeError::NotFound {
+            what: format!("comment {}", comment.id),
         })
     }
 

@@ -167,6 +167,14 @@ pub(super) async fn insert_comment(
     Ok(CommentId(id.to_string()))
 }
 
+pub(super) async fn has_comment(pool: &SqlitePool, id: u64) -> Result<bool> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT id FROM local_comments WHERE id = ?1")
+        .bind(i64::try_from(id).unwrap_or_default())
+        .fetch_optional(pool)
+        .await?;
+    Ok(found.is_some())
+}
+
 /// False when the comment is gone.
 pub(super) async fn update_comment(
     pool: &SqlitePool,

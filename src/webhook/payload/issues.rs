@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Document, Label, action, names, not_acted_on, or_default, read, sender};
+use super::{Document, Label, action, names, or_default, read, sender};
 use crate::domain::delivery::{IssueAction, IssueChange};
-use crate::webhook::{Content, DecodeError, ignored};
+use crate::webhook::{Content, DecodeError, ignored, printable};
 
 #[derive(Deserialize)]
 struct Issue {
@@ -27,7 +27,7 @@ struct Payload {
 pub(super) fn changed(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let action = match issue_action(action(payload)?, payload.label()) {
         Ok(action) => action,
-        Err(ignored) => return Ok(ignored),
+        Err(reason) => return Ok(ignored(reason)),
     };
     let Payload { issue } = read(payload)?;
     let sender = match sender(payload)? {
@@ -46,16 +46,19 @@ pub(super) fn changed(payload: &Document<'_>) -> Result<Content, DecodeError> {
     }))
 }
 
-/// The action, or that it is ignored. GitHub's schema allows a label event without a label.
-fn issue_action(action: &str, label: Option<String>) -> Result<IssueAction, Content> {
-    let label = || label.ok_or_else(|| ignored("it does not say which label it is about"));
+/// The action, or why it is ignored. GitHub's schema allows a label event without a label.
+fn issue_action(action: &str, label: Option<String>) -> Result<IssueAction, String> {
+    let label = || label.ok_or("it does not say which label it is about");
     match action {
         "labeled" => Ok(IssueAction::Labeled(label()?)),
         "unlabeled" => Ok(IssueAction::Unlabeled(label()?)),
         "closed" => Ok(IssueAction::Closed),
         "reopened" => Ok(IssueAction::Reopened),
         "edited" => Ok(IssueAction::Edited),
-        other => Err(not_acted_on("issues", other)),
+        other => Err(format!(
+            "huskies does not act on issues that are `{}`",
+            printable(other)
+        )),
     }
 }
 

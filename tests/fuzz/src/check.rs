@@ -204,6 +204,7 @@ pub fn prompt(text: &str) -> Answer {
         "Notes on this project (.huskies/AGENT.md):",
         "The discussion of the issue so far.",
         "This is not the first attempt.",
+        "People who may write to this repository tell you this:",
     ] {
         let begins = |line: &&str| {
             let bare = line.trim_start_matches(|c: char| !c.is_alphanumeric());

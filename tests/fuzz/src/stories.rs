@@ -7,7 +7,7 @@ use huskies::domain::id::{Attempt, ItemName, Sha, StoryId};
 use huskies::domain::sandbox::Sandbox;
 use huskies::domain::story::{
     BacklogNote, BaseConflict, BlockReason, BlockedFrom, Delay, LastTry, Merge, MergeFailure,
-    MergePhase, Phase, Purpose, Stage, Story, Work,
+    MergePhase, Phase, Purpose, Reply, Stage, Story, Work,
 };
 use huskies::domain::work::{End, GateOutcome, GateReport, GateVerdict, Receipt};
 use huskies::report::{self, Markdown};
@@ -101,7 +101,12 @@ fn reasons(text: &str) -> Vec<BlockReason> {
         LastTry::MarkersLeft {
             paths: vec![message.clone(); 12],
         },
-        LastTry::ReviewFailed { findings: message },
+        LastTry::ReviewFailed {
+            findings: message.clone(),
+        },
+        LastTry::ChecksFailed {
+            names: vec![message; 11],
+        },
     ];
     lasts.extend(ends(text).into_iter().map(|end| LastTry::Ended { end }));
     reasons.extend(
@@ -253,6 +258,13 @@ pub fn comments(text: &str) -> Vec<Markdown> {
             .chain([done])
             .map(|announcement| report::announcement(&effect, &id(), &announcement)),
     );
+    let unknown = Reply::Unknown {
+        word: text.to_owned(),
+    };
+    // What a status says, the comments above say too.
+    let asked = in_stage(Stage::Cancelled, text);
+    let replies = [&Reply::Status, &unknown].map(|reply| report::reply(&effect, &asked, reply));
+    comments.extend(replies);
     comments
 }
 

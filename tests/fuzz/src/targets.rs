@@ -21,7 +21,7 @@ use huskies::domain::money::Usd;
 use huskies::domain::project::{Land, Role, Runtime};
 use huskies::domain::sandbox::Sandbox;
 use huskies::domain::text::inert_line;
-use huskies::domain::work::{Session, Start, Task, TaskComment};
+use huskies::domain::work::{Message, Place, Session, Start, Task, TaskComment};
 use huskies::gate::output::Collector;
 use huskies::process::protocol::{ServerEnd, SupervisorEnd, ToServer};
 use huskies::report::{self, Masker};
@@ -130,7 +130,7 @@ pub fn command(data: &[u8]) {
     let text = String::from_utf8_lossy(data).replace('\r', "\n");
     let names = ["huskies".to_owned(), "octo-huskies".to_owned()];
     match command::read(&text, &names) {
-        Some(Said::Unknown { word }) => must(check::line(&word, 40), &text),
+        Some(Said::Unknown { word, .. }) => must(check::line(&word, 40), &text),
         Some(Said::ToAgent { text: told }) => {
             assert!(
                 !told.trim().is_empty() && told.len() <= 16 * 1024,
@@ -139,9 +139,9 @@ pub fn command(data: &[u8]) {
         }
         Some(Said::Command { .. }) | None => {}
     }
-    let quoted: String = text.lines().map(|line| format!("> {line}\n")).collect();
+    let quoted = format!("> {}", text.replace('\n', "\n> "));
     assert_eq!(command::read(&quoted, &names), None, "{quoted:?}");
-    let coded: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let coded = format!("    {}", text.replace('\n', "\n    "));
     assert_eq!(command::read(&coded, &names), None, "{coded:?}");
     let stop = format!("/huskies stop\n\n{text}");
     let said = command::read(&stop, &names);
@@ -372,6 +372,18 @@ fn prompts(task: &Task, text: &str) -> Vec<String> {
     let branch: BranchName = "feature/story-42-x".parse().expect("a constant");
     let tip: Sha = "a".repeat(40).parse().expect("a constant");
     let paths = [text.to_owned()];
+    let places = [
+        Place::Conversation,
+        Place::Line {
+            path: text.to_owned(),
+            line: Some(7),
+        },
+    ];
+    let messages = places.map(|place| Message {
+        author: text.to_owned(),
+        place,
+        text: text.to_owned(),
+    });
     let occasions = [
         Occasion::First,
         Occasion::Retry {
@@ -396,6 +408,7 @@ fn prompts(task: &Task, text: &str) -> Vec<String> {
                 task,
                 template: &Template::built_in(Role::Coder),
                 recent_events: &paths,
+                messages: &messages,
                 epic: None,
                 notes: Some("Use just."),
                 occasion,

@@ -223,7 +223,10 @@ fn deliveries_count_once(world: &World, host: &Host, store: &SqliteStore) -> Vec
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     for record in log(host, store, &repo_subject()) {
         if let Event::Repo { event, .. } = &record.event
-            && matches!(event, RepoEvent::Issue { .. } | RepoEvent::Pushed { .. })
+            && matches!(
+                event,
+                RepoEvent::Issue { .. } | RepoEvent::Pushed { .. } | RepoEvent::Commented { .. }
+            )
         {
             *counted.entry(format!("{event:?}")).or_default() += 1;
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use huskies::domain::delivery::{IssueAction, IssueChange};
+use huskies::domain::delivery::{Comment as Written, CommentRef, IssueAction, IssueChange, Said};
+use huskies::domain::effect::Reaction;
 use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::{BranchName, RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
@@ -45,6 +46,8 @@ pub(super) struct Issues {
     pub(super) statuses: Vec<(Sha, Status)>,
     /// Nothing answers until then.
     pub(super) down_until: Timestamp,
+    /// To comments, by their number.
+    pub(super) reactions: BTreeMap<u64, BTreeSet<&'static str>>,
     next_comment: u64,
 }
 
@@ -63,6 +66,7 @@ impl Issues {
                 .collect(),
             statuses: Vec::new(),
             down_until: start,
+            reactions: BTreeMap::new(),
             next_comment: 1,
         }
     }
@@ -134,6 +138,32 @@ impl World {
         };
         let event = Event::repo(&REPO.parse().unwrap(), RepoEvent::Issue { change });
         self.send("issues", Some(&event), now);
+    }
+
+    /// Somebody says something to huskies in a comment; its delivery is sent.
+    pub(super) fn say(
+        &mut self,
+        number: u64,
+        sender: &'static str,
+        (said, now): (Said, Timestamp),
+    ) {
+        let CommentId(id) = self.comment(number, sender, ("/huskies", now));
+        let issue = self.issue(number);
+        let comment = Written {
+            id: id.trim_start_matches('c').parse().unwrap(),
+            number,
+            on_pull_request: false,
+            sender: sender.to_owned(),
+            by_bot: false,
+            title: issue.title.clone(),
+            body: issue.body.clone(),
+            labels: issue.labels.iter().cloned().collect(),
+        };
+        let event = Event::repo(
+            &REPO.parse().unwrap(),
+            RepoEvent::Commented { comment, said },
+        );
+        self.send("issue_comment", Some(&event), now);
     }
 
     /// Whether the forge has a commit.
@@ -265,6 +295,18 @@ impl Forge for FakeForge {
                 what: "the comment".to_owned(),
             })?;
             body.clone_into(&mut known.body);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn react(&self, _: &RepoName, comment: CommentRef, reaction: Reaction) -> Result<()> {
+        self.ask("react", |world, _| {
+            let reactions = &mut world.issues.reactions;
+            reactions
+                .entry(comment.id)
+                .or_default()
+                .insert(reaction.name());
             Ok(())
         })
         .await

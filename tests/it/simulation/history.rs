@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use huskies::domain::delivery::{IssueAction, Push};
+use huskies::domain::delivery::{Command, IssueAction, Push, Said};
 use huskies::domain::event::{Event, RepoEvent, StoryEvent};
 use huskies::domain::id::StoryId;
 use huskies::domain::story::{Actor, Wish};
@@ -20,6 +20,12 @@ pub(super) enum Step {
     Issue {
         number: u64,
         action: IssueAction,
+        by: &'static str,
+    },
+    /// Somebody says something to huskies.
+    Say {
+        number: u64,
+        said: Said,
         by: &'static str,
     },
     /// Somebody writes a comment; its delivery is none that the core has a use for.
@@ -112,7 +118,8 @@ fn steps(seed: u64, dice: &mut Dice) -> Vec<(Duration, Step)> {
 
 fn step(dice: &mut Dice) -> Step {
     let number = dice.between(1, STORIES);
-    match dice.roll(32) {
+    match dice.roll(36) {
+        32..=35 => say(dice, number),
         0..=15 => issue(dice, number),
         16 => Step::Comment { number },
         17 => Step::DeleteSticky { number },
@@ -152,6 +159,23 @@ fn issue(dice: &mut Dice, number: u64) -> Step {
     };
     let by = if dice.luck(5) { READER } else { WRITER };
     Step::Issue { number, action, by }
+}
+
+fn say(dice: &mut Dice, number: u64) -> Step {
+    let text = || "Mind the gap.".to_owned();
+    let said = match dice.roll(3) {
+        0 => Said::ToAgent { text: text() },
+        1 => Said::Unknown {
+            word: "yes".to_owned(),
+            alone: true,
+        },
+        _ => Said::Command {
+            command: Command::ALL[dice.below(Command::ALL.len())],
+            text: dice.luck(4).then(text),
+        },
+    };
+    let by = if dice.luck(4) { READER } else { WRITER };
+    Step::Say { number, said, by }
 }
 
 fn operator(dice: &mut Dice, number: u64) -> Step {
@@ -200,6 +224,7 @@ impl World {
             |seconds: &u64| now + SignedDuration::from_secs(i64::try_from(*seconds).unwrap());
         match step {
             Step::Issue { number, action, by } => self.change(*number, by, (action.clone(), now)),
+            Step::Say { number, said, by } => self.say(*number, by, (said.clone(), now)),
             Step::Comment { number } => {
                 self.comment(
                     *number,

@@ -270,6 +270,7 @@ impl Telling {
             Step::Restart { away } => Some(away),
             Step::Issue { .. }
             | Step::Comment { .. }
+            | Step::Say { .. }
             | Step::DeleteSticky { .. }
             | Step::Push(_)
             | Step::ForgeDown { .. }

@@ -1,29 +1,173 @@
 //! What people say in comments and reviews, and what other checks say about a commit: told to the
 //! story that it is about.
 
+use super::deliveries::{start, task};
 use super::{Refusal, Turn, ignored};
 use crate::domain::delivery::{
-    CheckRequest, CheckResult, Comment, PullRequestChange, Review, Said,
+    CheckOutcome, CheckResult, Command, Comment, CommentRef, PullRequestHead, Review, ReviewKind,
+    Said, Thread, Verdict,
 };
+use crate::domain::event::StoryEvent;
+use crate::domain::id::{Sha, StoryId};
+use crate::domain::story::{Actor, Reply, Wish};
+use crate::domain::work::{Message, Place};
+
+/// How the names of huskies' own checks and statuses begin.
+const OWN_CHECKS: &str = "huskies/";
 
 impl Turn {
-    pub(super) fn commented(&mut self, _: &Comment, _: &Said) -> Result<(), Refusal> {
-        ignored("nothing follows from comments yet")
+    pub(super) fn commented(&mut self, comment: &Comment, said: &Said) -> Result<(), Refusal> {
+        let Some(story) = self.story_of(comment) else {
+            return ignored("it is not known which story that pull request is of");
+        };
+        let wishes = match said {
+            Said::Command {
+                command: Command::Start,
+                text,
+            } => {
+                let task = task(&comment.title, &comment.body);
+                let trigger = self.repo.base.as_ref().map(|base| &base.trigger);
+                let told = text.as_ref().map(|text| tell(&comment.sender, text));
+                start(task, &comment.labels, trigger)
+                    .into_iter()
+                    .chain(told)
+                    .collect()
+            }
+            other => vec![wish(other, &comment.sender, Place::Conversation)],
+        };
+        let by = Actor::account(&comment.sender, comment.by_bot);
+        let id = CommentRef {
+            thread: Thread::Conversation,
+            id: comment.id,
+        };
+        // One of them is acknowledged: it is one comment.
+        let answered = wishes.iter().position(|wish| !matches!(wish, Wish::Hold));
+        for (place, wish) in wishes.into_iter().enumerate() {
+            let comment = (Some(place) == answered).then_some(id);
+            let (by, wish) = (by.clone(), Box::new(wish));
+            self.tell(&story, StoryEvent::Said { wish, by, comment });
+        }
+        Ok(())
     }
 
-    pub(super) fn reviewed(&mut self, _: &Review, _: Option<&Said>) -> Result<(), Refusal> {
-        ignored("nothing follows from reviews yet")
+    /// An issue is its own story. Which story a pull request is of, its comments do not say: that
+    /// is known once huskies opens pull requests itself.
+    fn story_of(&self, comment: &Comment) -> Option<StoryId> {
+        let story = StoryId::new(self.repo.name.clone(), comment.number);
+        (!comment.on_pull_request).then_some(story)
     }
 
-    pub(super) fn checked(&mut self, _: &CheckResult) -> Result<(), Refusal> {
-        ignored("nothing follows from checks yet")
+    /// What is written in a review reaches the agent. An approval calls nobody back, whatever kind
+    /// words come with it; what follows from it is for landing by pull request to say.
+    pub(super) fn reviewed(&mut self, review: &Review, said: Option<&Said>) -> Result<(), Refusal> {
+        let Some(story) = self.story_of_head(&review.head) else {
+            return ignored("it is about no story's branch");
+        };
+        let (place, comment) = match &review.kind {
+            ReviewKind::Dismissed => return ignored("nothing follows from a dismissed review"),
+            ReviewKind::Submitted {
+                verdict: Verdict::Approved,
+                ..
+            } if !matches!(said, Some(Said::Command { .. })) => {
+                return ignored("nothing follows from an approval yet");
+            }
+            ReviewKind::Submitted { .. } => (Place::Review, None),
+            ReviewKind::Comment { id, path, line } => {
+                let (path, line) = (path.clone(), *line);
+                let thread = Thread::Changes;
+                let comment = CommentRef { thread, id: *id };
+                (Place::Line { path, line }, Some(comment))
+            }
+        };
+        let Some(said) = said else {
+            return ignored("it says nothing");
+        };
+        let wish = Box::new(wish(said, &review.sender, place));
+        let by = Actor::account(&review.sender, review.by_bot);
+        self.tell(&story, StoryEvent::Said { wish, by, comment });
+        Ok(())
     }
 
-    pub(super) fn pull_request(&mut self, _: &PullRequestChange) -> Result<(), Refusal> {
-        ignored("nothing follows from pull requests yet")
+    /// A branch of a fork is nobody's here, whatever its name.
+    fn story_of_head(&self, head: &PullRequestHead) -> Option<StoryId> {
+        let number = head.branch.as_ref()?.story_number()?;
+        let story = StoryId::new(self.repo.name.clone(), number);
+        let is_ours = head.repo.as_ref() == Some(&self.repo.name);
+        (is_ours && self.repo.heads.contains_key(&story)).then_some(story)
     }
 
-    pub(super) fn check_requested(&mut self, _: &CheckRequest) -> Result<(), Refusal> {
-        ignored("nothing follows from requests for checks yet")
+    /// Failures on a story's newest commit are told to it.
+    pub(super) fn checked(&mut self, result: &CheckResult) -> Result<(), Refusal> {
+        if result.name.starts_with(OWN_CHECKS) {
+            return ignored("a check of huskies' own");
+        }
+        match result.outcome {
+            CheckOutcome::Failure => {}
+            CheckOutcome::Success | CheckOutcome::Neutral => {
+                return ignored("nothing follows from a check that did not fail");
+            }
+        }
+        let Some(story) = self.story_at(&result.commit) else {
+            return ignored("no story is at that commit");
+        };
+        let (commit, name) = (result.commit.clone(), result.name.clone());
+        let summary = result.summary.clone();
+        self.tell(
+            &story,
+            StoryEvent::CheckFailed {
+                commit,
+                name,
+                summary,
+            },
+        );
+        Ok(())
+    }
+
+    fn story_at(&self, commit: &Sha) -> Option<StoryId> {
+        let mut heads = self.repo.heads.iter();
+        let found = heads.find(|(_, head)| *head == commit);
+        found.map(|(story, _)| story.clone())
+    }
+}
+
+fn message(author: &str, text: &str, place: Place) -> Message {
+    Message {
+        author: author.to_owned(),
+        place,
+        text: text.to_owned(),
+    }
+}
+
+fn tell(author: &str, text: &str) -> Wish {
+    Wish::Tell {
+        message: message(author, text, Place::Conversation),
+    }
+}
+
+fn say(reply: Reply) -> Wish {
+    let answer = None;
+    Wish::Say { reply, answer }
+}
+
+/// What is asked for, where that does not depend on the issue. A retry with words behind it is
+/// those words, which a blocked story goes on with; behind other commands words say nothing.
+fn wish(said: &Said, author: &str, place: Place) -> Wish {
+    match said {
+        Said::ToAgent { text } => Wish::Tell {
+            message: message(author, text, place),
+        },
+        Said::Unknown { word, alone } => Wish::Say {
+            reply: Reply::Unknown { word: word.clone() },
+            answer: alone.then(|| message(author, word, place)),
+        },
+        Said::Command { command, text } => match (command, text) {
+            (Command::Retry | Command::Unblock, Some(text)) => tell(author, text),
+            (Command::Retry | Command::Unblock, None) => Wish::Retry { label: None },
+            (Command::Stop, _) => Wish::Stop,
+            (Command::Merge, _) => Wish::Merge,
+            (Command::Status, _) => say(Reply::Status),
+            // A review does not know the issue that it would start.
+            (Command::Help | Command::Start, _) => say(Reply::Help),
+        },
     }
 }

@@ -35,9 +35,7 @@ impl Turn {
     fn ask(&mut self, change: &IssueChange, wishes: Vec<Wish>) {
         let story = StoryId::new(self.repo.name.clone(), change.number);
         for wish in wishes {
-            let by = Actor::Account {
-                login: change.sender.clone(),
-            };
+            let by = Actor::account(&change.sender, change.by_bot);
             self.tell(&story, StoryEvent::Asked { wish, by });
         }
     }
@@ -71,9 +69,8 @@ fn labeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
         return Vec::new();
     }
     if label == trigger.start_label {
-        let is_held = change.labels.contains(&trigger.hold_label);
-        let before = is_held.then_some(Wish::Hold);
-        return before.into_iter().chain([start(change)]).collect();
+        let task = task(&change.title, &change.body);
+        return start(task, &change.labels, Some(trigger));
     }
     if label == trigger.hold_label {
         return vec![Wish::Hold];
@@ -103,32 +100,40 @@ fn unlabeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Option<Wis
         return Some(Wish::Release);
     }
     let picked = agent(label).map(|_| Wish::PickAgent {
-        agent: agent_in(change),
+        agent: agent_in(&change.labels),
     });
     let prioritised = priority(label).map(|_| Wish::Prioritise {
-        priority: priority_in(change),
+        priority: priority_in(&change.labels),
     });
     picked.or(prioritised)
 }
 
-fn start(change: &IssueChange) -> Wish {
-    Wish::Start {
-        task: Task {
-            title: change.title.clone(),
-            body: change.body.clone(),
-            comments: Vec::new(),
-        },
-        agent: agent_in(change),
-        priority: priority_in(change),
+pub(super) fn task(title: &str, body: &str) -> Task {
+    Task {
+        title: title.to_owned(),
+        body: body.to_owned(),
+        comments: Vec::new(),
     }
 }
 
-fn agent_in(change: &IssueChange) -> Option<String> {
-    change.labels.iter().find_map(|label| agent(label))
+/// To start it, under the issue's labels. One that is on hold is held before it begins.
+pub(super) fn start(task: Task, labels: &[String], trigger: Option<&Trigger>) -> Vec<Wish> {
+    let is_held = trigger.is_some_and(|trigger| labels.contains(&trigger.hold_label));
+    let start = Wish::Start {
+        task,
+        agent: agent_in(labels),
+        priority: priority_in(labels),
+    };
+    let before = is_held.then_some(Wish::Hold);
+    before.into_iter().chain([start]).collect()
 }
 
-fn priority_in(change: &IssueChange) -> i32 {
-    let mut labels = change.labels.iter();
+fn agent_in(labels: &[String]) -> Option<String> {
+    labels.iter().find_map(|label| agent(label))
+}
+
+fn priority_in(labels: &[String]) -> i32 {
+    let mut labels = labels.iter();
     labels.find_map(|label| priority(label)).unwrap_or_default()
 }
 

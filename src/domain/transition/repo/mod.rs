@@ -50,8 +50,12 @@ impl Turn {
             RepoEvent::Commented { comment, said } => self.commented(comment, said),
             RepoEvent::Reviewed { review, said } => self.reviewed(review, said.as_ref()),
             RepoEvent::Checked { result } => self.checked(result),
-            RepoEvent::PullRequest { change } => self.pull_request(change),
-            RepoEvent::CheckRequested { request } => self.check_requested(request),
+            // Gating the heads of pull requests (spec 2.3) begins here.
+            RepoEvent::PullRequest { .. } => ignored("nothing follows from pull requests yet"),
+            // Running huskies' own checks again (as an App, spec 8.2) begins here.
+            RepoEvent::CheckRequested { .. } => {
+                ignored("nothing follows from requests for checks yet")
+            }
             RepoEvent::SlotWanted { request } => self.slot_wanted(request),
             RepoEvent::SlotReleased { story, attempt } => self.slot_released(story, *attempt),
             RepoEvent::Prioritised { story, priority } => self.prioritised(story, *priority),

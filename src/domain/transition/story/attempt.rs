@@ -257,18 +257,29 @@ impl Turn {
         let brief = self
             .brief(&engagement)
             .ok_or_else(|| self.illegal("worktree_ready"))?;
-        let start = brief.start.clone();
+        let (start, brief_messages) = (brief.start.clone(), brief.messages.len());
         let id = RunId::Agent(self.story.id.clone(), self.story.attempt);
         let brief = Box::new(brief);
         self.effects
             .push(Effect::Run(Run::StartAgent { id, brief }));
-        self.story.recent_sent = self.story.recent.len();
+        self.note_told(brief_messages);
         self.enter(Phase::Starting {
             engagement,
             start,
             from: head.clone(),
         });
         Ok(())
+    }
+
+    /// What the agent that starts has been told. A reviewer is not told what is for the coder.
+    fn note_told(&mut self, messages: usize) {
+        let coder = !matches!(self.story.stage, Stage::Qa(_));
+        self.story.recent_sent = self.story.recent.len();
+        self.story.messages_sent = messages;
+        self.story.was_told = false;
+        if let Some(failed) = self.story.failed_checks.as_mut().filter(|_| coder) {
+            failed.told = true;
+        }
     }
 
     /// What the agent is started with.
@@ -293,6 +304,11 @@ impl Turn {
             base: story.rules.as_ref()?.base.clone(),
             task: story.task.clone(),
             recent: story.recent.clone(),
+            messages: if matches!(story.stage, Stage::Qa(_)) {
+                Vec::new()
+            } else {
+                story.messages.clone()
+            },
             failure: story.failure.clone(),
             first: story.attempt.0 == 1,
         })

@@ -152,8 +152,11 @@ impl Turn {
     /// What the agent was told needs no telling again, unless it cannot have heard it.
     fn note_recent(&mut self, end: &End) {
         let sent = std::mem::take(&mut self.story.recent_sent);
+        let messages = std::mem::take(&mut self.story.messages_sent);
         if !never_ran(end) {
             self.story.recent.drain(..sent);
+            self.story.messages.drain(..messages);
+            self.story.was_told = messages > 0;
         }
     }
 
@@ -307,6 +310,14 @@ impl Turn {
         if (finished || limited) && self.is_news(collected) {
             let retry_used = limited && self.use_retry();
             return self.judge(collected.clone(), retry_used);
+        }
+        if let (true, true, Some(head)) = (
+            finished,
+            self.story.was_told,
+            self.story.accepted_head().cloned(),
+        ) {
+            // It heard what people said, and found nothing to change in what has passed.
+            return self.accept(head);
         }
         if finished {
             self.remember(

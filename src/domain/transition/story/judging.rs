@@ -126,15 +126,18 @@ impl Turn {
         self.story.report = Some(report.clone());
     }
 
-    fn accept(&mut self, head: Sha) {
+    pub(super) fn accept(&mut self, head: Sha) {
         self.story.failure = None;
         self.story.conflicts.clear();
         self.story.fingerprints.clear();
+        if self.is_called_back() {
+            return;
+        }
         let rules = self.story.rules.iter();
         let mut agents = rules.flat_map(|rules| &rules.project.agents);
         let reviewed = agents.any(|agent| agent.role == Role::Qa);
         let repair = matches!(self.purpose(), Some(Purpose::FixUp { .. }));
-        if reviewed && !repair {
+        if reviewed && !repair && !self.story.wishes.skip_review {
             self.begin_review();
         } else {
             self.enter_merge(head);

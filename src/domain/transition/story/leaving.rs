@@ -66,7 +66,7 @@ impl Turn {
         }
     }
 
-    fn withdraw(&mut self) {
+    pub(super) fn withdraw(&mut self) {
         if let Stage::Merge(Merge { head, phase }) = self.story.stage.clone() {
             if phase != MergePhase::Held {
                 self.leave_queue();
@@ -114,6 +114,10 @@ impl Turn {
                 self.retire();
             }
             Then::Again => self.begin_again(),
+            Then::Merge => match self.story.head.clone() {
+                Some(head) => self.enter_merge(head.commit),
+                None => self.begin_again(),
+            },
             Then::Done { commit, receipt } => {
                 self.done(commit, receipt);
                 self.retire();
@@ -166,7 +170,12 @@ impl Turn {
     }
 
     /// Stops here until a person acts, says why on the forge, and where a retry will go on.
+    /// Not where somebody has said meanwhile what may help.
     pub(super) fn block(&mut self, reason: BlockReason) {
+        if self.is_answered(&reason) {
+            self.forgive();
+            return self.begin_coding();
+        }
         let from = match &self.story.stage {
             Stage::Coding(Work {
                 purpose: Purpose::FixUp { failure },
@@ -242,6 +251,6 @@ fn on_the_way_out(phase: Phase, then: &Then) -> Option<Phase> {
 fn weightier(earlier: Then, later: Then) -> Then {
     match (&earlier, &later) {
         (Then::Done { .. }, _) | (Then::Cancelled, Then::Backlog) => earlier,
-        (Then::Backlog | Then::Cancelled | Then::Again, _) => later,
+        (Then::Backlog | Then::Cancelled | Then::Again | Then::Merge, _) => later,
     }
 }

@@ -19,6 +19,9 @@ const MAX_FIX_UPS: u32 = 1;
 impl Turn {
     /// Takes a place in the queue, unless a person holds the story.
     pub(super) fn enter_merge(&mut self, head: Sha) {
+        if self.is_called_back() {
+            return;
+        }
         if self.story.wishes.held {
             return self.hold_merge(head);
         }

@@ -1,8 +1,9 @@
-//! A story's transitions, by theme: what people ask ([`requests`]), an attempt up to its agent
+//! A story's transitions, by theme: what people ask ([`requests`]) and say ([`conversation`]), an attempt up to its agent
 //! ([`attempt`]), how it ends ([`ending`]), the gates ([`judging`]), the merge ([`merging`]), and
 //! the ways out of all of them ([`leaving`]).
 
 mod attempt;
+mod conversation;
 mod ending;
 mod judging;
 mod leaving;
@@ -65,6 +66,12 @@ impl Turn {
         }
         match event {
             StoryEvent::Asked { wish, by } => self.asked(wish, by),
+            StoryEvent::Said { wish, by, comment } => self.said(wish, by, *comment),
+            StoryEvent::CheckFailed {
+                commit,
+                name,
+                summary,
+            } => self.check_failed(commit, name, summary),
             StoryEvent::Admitted { request, answer } => self.admitted(*request, answer),
             StoryEvent::ProjectRead { .. }
             | StoryEvent::ProjectUnusable { .. }

@@ -1,8 +1,10 @@
 //! What people ask of a story: who may is asked of the forge, and what they asked for takes effect
 //! in the order in which they asked.
 
+use super::conversation::acknowledgement;
 use super::{Refusal, Turn, ignored};
-use crate::domain::effect::{Act, MergeNews};
+use crate::domain::delivery::CommentRef;
+use crate::domain::effect::{Act, MergeNews, Reaction};
 use crate::domain::event::{AccountEvent, RepoEvent};
 use crate::domain::id::{BranchName, Sha, Slug};
 use crate::domain::story::{
@@ -16,17 +18,33 @@ impl Turn {
         let wish = &self.with_commit(wish);
         match by {
             Actor::Operator => self.ordered(wish),
-            Actor::Account { login } => {
+            Actor::Account { .. } | Actor::Bot { .. } => {
                 // While others wait for an answer, nobody knows yet what will be moot.
                 if self.story.requests.is_empty()
                     && let Some(because) = self.moot(wish)
                 {
                     return ignored(because);
                 }
-                self.ask_the_forge(wish, login);
+                self.ask_the_forge(wish, by, None);
                 Ok(())
             }
         }
+    }
+
+    /// Who writes a comment wants an answer, so that even what would change nothing is asked for.
+    pub(super) fn said(
+        &mut self,
+        wish: &Wish,
+        by: &Actor,
+        comment: Option<CommentRef>,
+    ) -> Result<(), Refusal> {
+        if wish.is_quiet(by)
+            && let Some(because) = self.moot(wish)
+        {
+            return ignored(because);
+        }
+        self.ask_the_forge(wish, by, comment);
+        Ok(())
     }
 
     /// An approval is of the commit that waited for it when it was asked, whatever waits when the
@@ -61,21 +79,21 @@ impl Turn {
         }
     }
 
-    fn ask_the_forge(&mut self, wish: &Wish, login: &str) {
+    fn ask_the_forge(&mut self, wish: &Wish, by: &Actor, comment: Option<CommentRef>) {
         self.story.requests_seen += 1;
         let id = self.story.requests_seen;
         self.act(Act::Admit {
             request: id,
-            login: login.to_owned(),
+            login: by.login().unwrap_or_default().to_owned(),
+            bot: matches!(by, Actor::Bot { .. }),
             pin: matches!(wish, Wish::Start { .. }).then_some(self.now),
         });
         self.story.requests.push(Request {
             id,
             wish: wish.clone(),
-            by: Actor::Account {
-                login: login.to_owned(),
-            },
+            by: by.clone(),
             at: self.now,
+            comment,
             answer: None,
         });
     }
@@ -101,23 +119,33 @@ impl Turn {
     }
 
     fn conclude(&mut self, request: Request, answer: Admission) {
-        match (answer, request.by) {
-            (Admission::Denied, Actor::Account { login }) => {
-                self.story.refused.insert(login);
+        let Request {
+            wish, by, comment, ..
+        } = request;
+        let wish = self.as_an_answer(wish);
+        match answer {
+            Admission::Denied if wish.is_quiet(&by) => {}
+            Admission::Denied => {
+                self.story.refused.extend(by.login().map(str::to_owned));
+                self.react(comment, Reaction::Confused);
             }
-            (Admission::Denied, Actor::Operator) => {}
-            (Admission::Allowed { comments }, Actor::Account { .. } | Actor::Operator) => {
-                // The story may have moved on while the forge was asked.
-                if self.moot(&request.wish).is_none() {
-                    self.grant(request.wish, comments);
+            // The story may have moved on while the forge was asked.
+            Admission::Allowed { comments } => match self.moot(&wish) {
+                None => {
+                    self.react(comment, acknowledgement(&wish));
+                    self.grant(wish, comments);
                 }
-            }
+                Some(because) => self.say_why_not(comment, because),
+            },
         }
     }
 
     /// Why a wish would change nothing, if it would not.
     fn moot(&self, wish: &Wish) -> Option<&'static str> {
         let story = &self.story;
+        if matches!(wish, Wish::Say { .. }) {
+            return None;
+        }
         if let (true, Wish::Retry { label: Some(_) } | Wish::Approve { label: Some(_), .. }) =
             (story.was_started(), wish)
         {
@@ -160,6 +188,9 @@ impl Turn {
                 story.wishes.priority == *priority,
                 "it has that priority already",
             ),
+            Wish::Tell { .. } => (resting, "nobody works on it"),
+            Wish::Merge => return self.why_not_merge(),
+            Wish::Say { .. } => return None,
         };
         moot.then_some(because)
     }
@@ -184,6 +215,7 @@ impl Turn {
             } => {
                 self.story.wishes.agent = agent;
                 self.story.wishes.priority = priority;
+                self.story.wishes.skip_review = false;
                 self.start(Task { comments, ..task });
             }
             Wish::Stop => self.wind_down(Then::Backlog),
@@ -204,6 +236,9 @@ impl Turn {
             Wish::Release => self.release(),
             Wish::PickAgent { agent } => self.pick(agent),
             Wish::Prioritise { priority } => self.prioritise(priority),
+            Wish::Merge => self.merge_without_review(),
+            Wish::Tell { message } => self.tell_agent(message),
+            Wish::Say { reply, .. } => self.act(Act::Reply { reply }),
         }
     }
 
@@ -233,12 +268,12 @@ impl Turn {
         self.begin_coding();
     }
 
-    fn begin_coding(&mut self) {
+    pub(super) fn begin_coding(&mut self) {
         self.enter_stage(Stage::Coding, Purpose::Task);
     }
 
     /// Clears all counters, for a person has looked at it.
-    fn forgive(&mut self) {
+    pub(super) fn forgive(&mut self) {
         self.story.counters = Counters::default();
         self.story.fingerprints.clear();
         self.story.judged_tree = None;
@@ -275,7 +310,7 @@ impl Turn {
     }
 
     /// Somebody mended the account: the providers that the project's agents use are tried again.
-    fn lift_pauses(&mut self) {
+    pub(super) fn lift_pauses(&mut self) {
         let agents = self
             .story
             .rules

@@ -114,6 +114,8 @@ impl World {
             | Act::PublishWip { .. }
             | Act::Announce { .. }
             | Act::RemoveLabel { .. }
+            | Act::Reply { .. }
+            | Act::React { .. }
             | Act::SyncBase { .. }
             | Act::BuildCandidate { .. }
             | Act::Land { .. } => None,

@@ -148,6 +148,10 @@ impl World {
 
     /// What landed is, byte for byte, a tree that passed the merge gates.
     fn check_receipt(&self, story: &Story) {
+        if let Stage::Merge(_) = &story.stage {
+            assert!(story.messages.is_empty(), "unheard: {:?}", story.messages);
+            assert!(story.untold_checks().is_none(), "{:?}", story.failed_checks);
+        }
         if let Stage::Done {
             commit,
             receipt: Some(receipt),

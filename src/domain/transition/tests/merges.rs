@@ -29,6 +29,8 @@ impl World {
             | Act::PublishBranch { .. }
             | Act::PublishWip { .. }
             | Act::Announce { .. }
+            | Act::Reply { .. }
+            | Act::React { .. }
             | Act::RemoveLabel { .. } => None,
         }
     }

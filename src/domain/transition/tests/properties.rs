@@ -7,7 +7,10 @@ use super::answers::{Dice, is_fenced, pushed};
 use super::world::World;
 use super::{agent, project, repo_name, story_id};
 use crate::domain::account::Limits;
-use crate::domain::delivery::{IssueAction, IssueChange};
+use crate::domain::delivery::{
+    CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
+    PullRequestHead, Review, ReviewKind, Said, Verdict,
+};
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::money::Usd;
 use crate::domain::project::{Project, Role, Runtime};
@@ -59,7 +62,7 @@ fn world(dice: &mut Dice) -> World {
 /// Something that a person does.
 fn outside(world: &mut World, dice: &mut Dice) -> Event {
     let number = 1 + dice.roll(3) as u64;
-    let action = match dice.roll(15) {
+    let action = match dice.roll(18) {
         0..=3 => IssueAction::Labeled("huskies".to_owned()),
         4 => IssueAction::Unlabeled("huskies".to_owned()),
         5 => IssueAction::Closed,
@@ -75,6 +78,8 @@ fn outside(world: &mut World, dice: &mut Dice) -> Event {
         }
         12 => return operator(number, Wish::Stop),
         13 => IssueAction::Labeled("huskies:approve".to_owned()),
+        14 | 15 => return commented(number, dice),
+        16 => return reviewed_or_checked(world, number, dice),
         _ => return operator(number, Wish::Retry { label: None }),
     };
     let change = IssueChange {
@@ -88,6 +93,81 @@ fn outside(world: &mut World, dice: &mut Dice) -> Event {
         at: world.now,
     };
     Event::repo(&repo_name(), RepoEvent::Issue { change })
+}
+
+/// A comment, by a person or a program.
+fn commented(number: u64, dice: &mut Dice) -> Event {
+    let text = || dice_text(number);
+    let said = match dice.roll(10) {
+        0..=3 => Said::ToAgent { text: text() },
+        4 => Said::Unknown {
+            word: text(),
+            alone: true,
+        },
+        _ => Said::Command {
+            command: Command::ALL[dice.roll(Command::ALL.len())],
+            text: dice.luck(3).then(text),
+        },
+    };
+    let comment = Comment {
+        id: 7,
+        number,
+        on_pull_request: dice.luck(10),
+        sender: ["ann", "renovate[bot]"][usize::from(dice.luck(6))].to_owned(),
+        by_bot: false,
+        title: format!("Story {number}"),
+        body: String::new(),
+        labels: Vec::new(),
+    };
+    Event::repo(&repo_name(), RepoEvent::Commented { comment, said })
+}
+
+fn dice_text(number: u64) -> String {
+    format!("Mind story {number}.")
+}
+
+/// A word at the story's changes, or a failed check on its newest commit.
+fn reviewed_or_checked(world: &World, number: u64, dice: &mut Dice) -> Event {
+    let heads = world.repo().heads;
+    let head = heads.get(&story_id(number));
+    let commit = head.cloned().unwrap_or_else(|| world.tip.clone());
+    if dice.luck(2) {
+        let result = CheckResult {
+            kind: CheckKind::CheckRun,
+            id: Some(7),
+            name: ["ci", "docs"][dice.roll(2)].to_owned(),
+            commit,
+            branch: None,
+            outcome: CheckOutcome::Failure,
+            summary: "2 failed".to_owned(),
+            url: None,
+        };
+        return Event::repo(&repo_name(), RepoEvent::Checked { result });
+    }
+    let text = dice_text(number);
+    let said = Some(Said::ToAgent { text: text.clone() });
+    let review = Review {
+        number: 100 + number,
+        head: PullRequestHead {
+            repo: Some(repo_name()),
+            branch: format!("feature/story-{number}-x").parse().ok(),
+            commit,
+        },
+        kind: ReviewKind::Submitted {
+            verdict: [Verdict::ChangesRequested, Verdict::Approved][dice.roll(2)],
+            commit: None,
+        },
+        sender: "bob".to_owned(),
+        by_bot: false,
+        text,
+    };
+    Event::repo(
+        &repo_name(),
+        RepoEvent::Reviewed {
+            review: Box::new(review),
+            said,
+        },
+    )
 }
 
 fn operator(number: u64, wish: Wish) -> Event {

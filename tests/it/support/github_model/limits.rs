@@ -122,6 +122,21 @@ pub(super) fn check_comment(body: &Value) -> Result<&str, Refusal> {
     Ok(text)
 }
 
+/// What a comment can be reacted with ("Create reaction for an issue comment").
+const REACTIONS: [&str; 8] = [
+    "+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes",
+];
+
+pub(super) fn check_reaction(body: &Value) -> Result<&str, Refusal> {
+    let content = required(body, "content")?;
+    if REACTIONS.contains(&content) {
+        return Ok(content);
+    }
+    Err(Refusal::invalid(json!([{
+        "resource": "Reaction", "field": "content", "code": "invalid",
+    }])))
+}
+
 pub(super) fn check_label(name: &str) -> Result<(), Refusal> {
     if name.is_empty() || name.chars().count() > LONGEST_LABEL {
         return Err(Refusal::invalid(

@@ -23,7 +23,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use tokio::sync::watch;
 
 pub(crate) use app::{APP_ID, APP_LOGIN, FIRST_KEY, SECOND_KEY};
@@ -195,6 +194,14 @@ impl GithubModel {
         self.change(|state| state.add_comment(number, body, by))
     }
 
+    /// Writes a comment; its id, and what GitHub sends for it.
+    pub(crate) fn say(&self, number: u64, body: &str, by: &str) -> (u64, Delivery) {
+        self.change(|state| {
+            let id = state.add_comment(number, body, by);
+            (id, state.comment_event("created", id))
+        })
+    }
+
     /// Rewrites a comment, whoever wrote it.
     pub(crate) fn edit_comment(&self, id: u64, body: &str) {
         self.change(|state| state.edit_comment(id, body));
@@ -317,6 +324,16 @@ impl GithubModel {
             .collect()
     }
 
+    /// What huskies reacted with to a comment of a conversation.
+    pub(crate) fn reactions(&self, comment: u64) -> Vec<String> {
+        let state = self.shared.lock();
+        let to_it = state
+            .reactions
+            .iter()
+            .filter(|(place, id, _)| (*place, *id) == ("issues", comment));
+        to_it.map(|(_, _, content)| content.clone()).collect()
+    }
+
     /// A commit's statuses, oldest first: the last one of a context is the one that counts.
     pub(crate) fn statuses(&self, sha: &str) -> Vec<Status> {
         self.shared
@@ -427,38 +444,9 @@ impl GithubModel {
     }
 }
 
-/// Leaves what the program sent for `.ci/contract`, which holds it against GitHub's own description
-/// of its API, in the folder that `HUSKIES_RECORD_REQUESTS` names.
-fn leave_recorded(requests: &[RecordedRequest]) {
-    let Some(folder) = std::env::var_os("HUSKIES_RECORD_REQUESTS") else {
-        return;
-    };
-    std::fs::create_dir_all(&folder).expect("the folder for recorded requests can be made");
-    let lines: Vec<String> = requests
-        .iter()
-        .filter(|request| request.by_program)
-        .map(|request| {
-            json!({
-                "method": request.method,
-                "path": request.path,
-                "query": request.query,
-                "body": request.body,
-            })
-            .to_string()
-        })
-        .collect();
-    let file = tempfile::Builder::new()
-        .suffix(".jsonl")
-        .tempfile_in(folder)
-        .expect("the folder for recorded requests can be written to");
-    std::fs::write(file.path(), lines.join("\n")).expect("it can be written to");
-    file.keep().expect("it can stay");
-}
-
 impl Drop for GithubModel {
     fn drop(&mut self) {
         self.server.stop();
-        leave_recorded(&self.shared.lock().requests);
         if !std::thread::panicking() {
             self.assert_clean();
         }

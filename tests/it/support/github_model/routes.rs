@@ -11,7 +11,7 @@ use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::limits::{Refusal, check_comment, check_label, check_status, required};
+use super::limits::{Refusal, check_comment, check_label, check_reaction, check_status, required};
 use super::state::{Label, State, Status};
 use super::{OWN_LOGIN, Shared, app, hooks, json};
 
@@ -34,6 +34,14 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route(
             "/repos/{owner}/{repo}/issues/comments/{id}",
             patch(update_comment),
+        )
+        .route(
+            "/repos/{owner}/{repo}/issues/comments/{id}/reactions",
+            post(react_in_conversation),
+        )
+        .route(
+            "/repos/{owner}/{repo}/pulls/comments/{id}/reactions",
+            post(react_in_changes),
         )
         .route(
             "/repos/{owner}/{repo}/issues/{number}/labels",
@@ -205,6 +213,45 @@ async fn update_comment(
     let delivery = state.comment_event("edited", id);
     state.own_deliveries.push(delivery);
     Ok(Json(json::comment(&state, &state.comments[&id])).into_response())
+}
+
+async fn react_in_conversation(
+    Extracted(shared): Model,
+    Path(path): Path<(String, String, u64)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    if !shared.lock().comments.contains_key(&path.2) {
+        return Err(Refusal::not_found());
+    }
+    react(&shared, ("issues", path), &body)
+}
+
+/// The model holds no comments of changes: tests send what is said in them.
+async fn react_in_changes(
+    Extracted(shared): Model,
+    Path(path): Path<(String, String, u64)>,
+    Json(body): Json<Value>,
+) -> Answer {
+    react(&shared, ("pulls", path), &body)
+}
+
+/// 201 for a new reaction, 200 for one that this account has there already.
+fn react(
+    shared: &Shared,
+    (place, (owner, repo, id)): (&'static str, (String, String, u64)),
+    body: &Value,
+) -> Answer {
+    let mut state = shared.lock();
+    check_repo(&state, &owner, &repo)?;
+    let content = check_reaction(body)?.to_owned();
+    let is_new = state.reactions.insert((place, id, content.clone()));
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let reaction = json!({ "id": id, "content": content, "user": json::account(OWN_LOGIN) });
+    Ok((status, Json(reaction)).into_response())
 }
 
 async fn issue_labels(Extracted(shared): Model, Path(path): Path<(String, String, u64)>) -> Answer {

@@ -1,6 +1,6 @@
 //! What the modelled GitHub remembers, and how it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,8 +54,6 @@ pub(crate) struct RecordedRequest {
     /// Without the query, percent-encoding kept.
     pub(crate) path: String,
     pub(crate) query: Option<String>,
-    /// Sent by the program, not by a test of the model itself.
-    pub(crate) by_program: bool,
     /// `None` when there was no body or it was no JSON.
     pub(crate) body: Option<Value>,
     /// The answer's status, once there is one.
@@ -90,6 +88,8 @@ pub(super) struct State {
     pub(super) now: Timestamp,
     pub(super) issues: BTreeMap<u64, Issue>,
     pub(super) comments: BTreeMap<u64, Comment>,
+    /// To comments of conversations (`issues`) and of changes (`pulls`): the comment, and what.
+    pub(super) reactions: BTreeSet<(&'static str, u64, String)>,
     pub(super) labels: Vec<Label>,
     pub(super) roles: BTreeMap<String, String>,
     pub(super) statuses: Vec<Status>,
@@ -121,6 +121,7 @@ impl State {
             now: "2026-01-01T00:00:00Z".parse().expect("a constant"),
             issues: BTreeMap::new(),
             comments: BTreeMap::new(),
+            reactions: BTreeSet::new(),
             labels: Vec::new(),
             roles: BTreeMap::from([(OWN_LOGIN.to_owned(), "write".to_owned())]),
             statuses: Vec::new(),

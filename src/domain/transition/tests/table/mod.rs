@@ -12,6 +12,7 @@ mod people;
 mod queue;
 mod road;
 mod scene;
+mod talk;
 mod words;
 
 use jiff::Timestamp;

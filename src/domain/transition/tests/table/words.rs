@@ -10,7 +10,7 @@ use crate::domain::event::{AccountEvent, Event, RepoEvent, StoryEvent};
 use crate::domain::repo::{Merging, MergingPhase, Repo};
 use crate::domain::story::{
     BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
-    Purpose, Stage, Story, Then, Work,
+    Purpose, Reply, Stage, Story, Then, Work,
 };
 use crate::domain::transition::Subject;
 use crate::domain::work::Start;
@@ -107,6 +107,7 @@ fn then_words(then: &Then) -> &'static str {
         Then::Backlog => "backlog",
         Then::Cancelled => "cancelled",
         Then::Again => "again",
+        Then::Merge => "merge",
         Then::Done { .. } => "done",
     }
 }
@@ -140,6 +141,7 @@ fn reason_words(reason: &BlockReason) -> String {
                 LastTry::MarkersLeft { .. } => "markers left",
                 LastTry::Ended { .. } => "broke off",
                 LastTry::ReviewFailed { .. } => "not accepted",
+                LastTry::ChecksFailed { .. } => "checks failed",
             };
             format!("{attempts} attempts, the last: {last}")
         }
@@ -279,6 +281,13 @@ fn act_words(act: &Act) -> String {
             Announcement::Done { .. } => "announce done".to_owned(),
         },
         Act::RemoveLabel { label } => format!("remove label {label}"),
+        Act::React { comment, reaction } => format!("{} at {}", reaction.name(), comment.id),
+        Act::Reply { reply } => match reply {
+            Reply::Status => "say how it is".to_owned(),
+            Reply::Help => "say the commands".to_owned(),
+            Reply::Unknown { word } => format!("say that {word} is no command"),
+            Reply::Moot { because } => format!("say: {because}"),
+        },
         Act::BuildCandidate { base, .. } => format!("{name} on {}", tail(base.as_str())),
         Act::Admit { request, login, .. } => format!("{name} {login} ({request})"),
         Act::ReadProject { .. }
@@ -301,6 +310,10 @@ fn start_words(brief: &AgentBrief) -> String {
         0 => String::new(),
         count => format!(", {count} told"),
     };
+    let messages = match brief.messages.len() {
+        0 => String::new(),
+        count => format!(", {count} said"),
+    };
     let failure = if brief.failure.is_some() {
         ", with the failure"
     } else {
@@ -312,7 +325,7 @@ fn start_words(brief: &AgentBrief) -> String {
         .map_or_else(String::new, |most| format!(", {most} turns"));
     let amount = brief.reservation.amount();
     format!(
-        "start {} {how} for {amount}{turns}{told}{failure}",
+        "start {} {how} for {amount}{turns}{told}{messages}{failure}",
         brief.agent.name
     )
 }
@@ -328,6 +341,7 @@ fn told(event: &Event) -> String {
             StoryEvent::MoneyRefused { reason, .. } => format!("#{} {name}: {reason}", id.number),
             StoryEvent::SlotGranted { agent, .. } => format!("#{} {name} {agent}", id.number),
             StoryEvent::Asked { wish, .. } => format!("#{} {name} {wish:?}", id.number),
+            StoryEvent::Said { wish, .. } => format!("#{} {name} {wish:?}", id.number),
             _ => format!("#{} {name}", id.number),
         },
         Event::Repo { event, .. } => match event {

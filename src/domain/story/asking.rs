@@ -1,0 +1,147 @@
+//! What can be asked of a story, and by whom.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::delivery::CommentRef;
+use crate::domain::id::Sha;
+use crate::domain::work::{Message, Place, Task, TaskComment};
+
+/// Something a person asks of a story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub id: u64,
+    pub wish: Wish,
+    pub by: Actor,
+    pub at: Timestamp,
+    /// The comment that it was asked in, which is reacted to.
+    #[serde(default)]
+    pub comment: Option<CommentRef>,
+    /// The forge's answer, kept until all earlier requests are answered: what people asked for
+    /// takes effect in the order in which they asked.
+    #[serde(default)]
+    pub answer: Option<Admission>,
+}
+
+/// The forge's answer to whether a sender may do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Admission {
+    /// Allowed; for a start, the comments that were there when it was asked.
+    Allowed {
+        comments: Vec<TaskComment>,
+    },
+    Denied,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "wish")]
+pub enum Wish {
+    Start {
+        task: Task,
+        agent: Option<String>,
+        priority: i32,
+    },
+    /// Back to Backlog, the work kept.
+    Stop,
+    /// To Cancelled, the work kept.
+    Cancel,
+    /// Go on from where it was blocked. `label` is taken off again when a label asked for it.
+    Retry {
+        label: Option<String>,
+    },
+    /// Let a commit land that touches protected paths. Without `commit`: the one that waits for it
+    /// when it is asked. `label` as above.
+    Approve {
+        commit: Option<Sha>,
+        label: Option<String>,
+    },
+    Hold,
+    Release,
+    PickAgent {
+        agent: Option<String>,
+    },
+    Prioritise {
+        priority: i32,
+    },
+    /// Let it land without an agent's review, once the gates pass.
+    Merge,
+    /// Tell the agent something at its next turn.
+    Tell {
+        message: Message,
+    },
+    /// Say something, and do nothing. Where the agent has asked something, `answer` is told to it
+    /// instead.
+    Say {
+        reply: Reply,
+        answer: Option<Message>,
+    },
+}
+
+impl Wish {
+    /// Whether nobody expects an answer when it comes to nothing: a review is for its author first.
+    pub fn is_quiet(&self, by: &Actor) -> bool {
+        match self {
+            Self::Tell { message } => {
+                message.place != Place::Conversation || matches!(by, Actor::Bot { .. })
+            }
+            Self::Start { .. }
+            | Self::Stop
+            | Self::Cancel
+            | Self::Retry { .. }
+            | Self::Approve { .. }
+            | Self::Hold
+            | Self::Release
+            | Self::PickAgent { .. }
+            | Self::Prioritise { .. }
+            | Self::Merge
+            | Self::Say { .. } => false,
+        }
+    }
+}
+
+/// What a comment is answered with that asks for an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reply")]
+pub enum Reply {
+    /// How the story is.
+    Status,
+    /// The commands.
+    Help,
+    /// That word is no command.
+    Unknown { word: String },
+    /// Nothing was done, because.
+    Moot { because: String },
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "actor")]
+pub enum Actor {
+    /// Whoever may run commands on the server.
+    Operator,
+    /// An account of the forge; its permission is asked for.
+    Account { login: String },
+    /// An account of the forge that is a program. It may what its name in the configuration says.
+    Bot { login: String },
+}
+
+impl Actor {
+    /// An account of the forge, as a delivery names it.
+    pub fn account(login: &str, is_bot: bool) -> Self {
+        let login = login.to_owned();
+        if is_bot {
+            Self::Bot { login }
+        } else {
+            Self::Account { login }
+        }
+    }
+
+    pub fn login(&self) -> Option<&str> {
+        match self {
+            Self::Operator => None,
+            Self::Account { login } | Self::Bot { login } => Some(login),
+        }
+    }
+}
