@@ -212,6 +212,10 @@ fn what_comes_late_is_ignored_and_what_comes_early_is_a_fault() {
     table.given("configuring");
     table.story(&begun, "agent ended", begun.agent_ended(End::Finished));
     table.story(&begun, "slot granted", begun.slot_granted());
+    let attempt = begun.attempt_number();
+    let message = "disk full".to_owned();
+    let failed = StoryEvent::WorktreeFailed { attempt, message };
+    table.story(&begun, "worktree failed", failed);
     let mut future = begun.clone();
     future.story.attempt = Attempt(2);
     table.story(
@@ -239,6 +243,7 @@ fn what_comes_late_is_ignored_and_what_comes_early_is_a_fault() {
     configuring
       agent ended -> `agent_ended` cannot happen while coding, Configuring
       slot granted -> `slot_granted` cannot happen while coding, Configuring
+      worktree failed -> `worktree_failed` cannot happen while coding, Configuring
       project read for an attempt to come -> `project_read` cannot happen while coding, Configuring
     ");
 }
