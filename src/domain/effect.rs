@@ -352,3 +352,82 @@ pub struct Timer {
     pub at: Timestamp,
     pub event: Event,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::work::{GateOutcome, GateVerdict};
+
+    fn sha() -> Sha {
+        "a".repeat(40).parse().unwrap()
+    }
+
+    /// What the status says when so many gates passed, failed and did not apply.
+    fn judged(passed: usize, failed: usize, skipped: usize) -> StatusNews {
+        let outcome = |verdict| GateOutcome {
+            gate: "unit".parse().unwrap(),
+            verdict,
+            duration: Duration::ZERO,
+            tail: String::new(),
+        };
+        let mut outcomes = vec![outcome(GateVerdict::Passed); passed];
+        outcomes.extend(vec![outcome(GateVerdict::Failed { status: 1 }); failed]);
+        outcomes.extend(vec![outcome(GateVerdict::Skipped); skipped]);
+        StatusNews::Gates(GatesNews::judged(&GateReport {
+            commit: sha(),
+            tree: sha(),
+            outcomes,
+        }))
+    }
+
+    #[test]
+    fn gates_are_counted_by_what_became_of_them() {
+        let StatusNews::Gates(GatesNews::Judged {
+            passed,
+            skipped,
+            failed,
+        }) = judged(4, 2, 3)
+        else {
+            panic!("not judged");
+        };
+        assert_eq!((passed, failed.len(), skipped), (4, 2, 3));
+    }
+
+    #[test]
+    fn a_status_is_green_only_where_something_passed_and_nothing_failed() {
+        for (passed, failed, skipped, state) in [
+            (2, 0, 1, StatusState::Success),
+            (1, 1, 0, StatusState::Failure),
+            (0, 1, 1, StatusState::Failure),
+            (0, 0, 2, StatusState::Error),
+        ] {
+            let status = judged(passed, failed, skipped);
+            assert_eq!(status.state(), state, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn what_replaces_each_other_on_the_forge_has_one_key() {
+        let status = |news| {
+            Surface::Status(CommitStatus {
+                commit: sha(),
+                news,
+            })
+        };
+        let running = status(StatusNews::Gates(GatesNews::Running));
+        let keys = [
+            Surface::StickyComment,
+            Surface::StageLabel,
+            running,
+            status(judged(1, 0, 0)),
+            status(StatusNews::Merge(MergeNews::Held)),
+        ]
+        .map(|surface| surface.key());
+        let commit = sha();
+        let gates = format!("status:huskies/gates:{commit}");
+        let merge = format!("status:huskies/merge:{commit}");
+        assert_eq!(keys, ["comment", "label", &gates, &gates, &merge]);
+    }
+}

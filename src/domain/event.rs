@@ -494,3 +494,44 @@ pub enum AccountEvent {
         priority: i32,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subject_has_a_name_that_no_other_has() {
+        let repo: RepoName = "octo/app".parse().unwrap();
+        let sha = "a".repeat(40).parse().unwrap();
+        let head = HeadId {
+            repo: repo.clone(),
+            sha,
+        };
+        let names = [
+            SubjectId::Story(StoryId::new(repo.clone(), 42)),
+            SubjectId::Repo(repo),
+            SubjectId::Head(head),
+            SubjectId::Account,
+        ]
+        .map(|subject| format!("{} {subject}", subject.kind()));
+        let expected = [
+            "story octo/app#42",
+            "repo octo/app",
+            "head octo/app@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "account ledger",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn an_event_says_which_attempt_it_is_about() {
+        let id = StoryId::new("octo/app".parse().unwrap(), 42);
+        let seen = StoryEvent::SessionSeen {
+            attempt: Attempt(3),
+            session: SessionId("a".to_owned()),
+        };
+        assert_eq!(Event::story(&id, seen).attempt(), Some(3));
+        assert_eq!(Event::story(&id, StoryEvent::LongAtRest).attempt(), None);
+        assert_eq!(Event::repo(&id.repo, RepoEvent::Opened).attempt(), None);
+    }
+}

@@ -423,6 +423,8 @@ mod tests {
             "o cto/app",
             "octo/a.lock",
             "octo/\n",
+            "/app",
+            "octo/",
         ] {
             assert!(bad.parse::<RepoName>().is_err(), "{bad:?}");
         }
@@ -434,6 +436,40 @@ mod tests {
         for good in ["main", "release/1.0", "feature/story-1-x", "é1234", "中文"] {
             assert!(good.parse::<BranchName>().is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn a_name_may_be_so_long_and_no_longer() {
+        for (length, is_good) in [(1, true), (60, true), (61, false)] {
+            let name = "n".repeat(length);
+            assert_eq!(name.parse::<ItemName>().is_ok(), is_good, "{length}");
+        }
+        for (length, is_good) in [(1, true), (200, true), (201, false)] {
+            let id = "i".repeat(length);
+            assert_eq!(id.parse::<DeliveryId>().is_ok(), is_good, "{length}");
+        }
+        for (length, is_good) in [(1, true), (240, true), (241, false)] {
+            let branch = "b".repeat(length);
+            assert_eq!(branch.parse::<BranchName>().is_ok(), is_good, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_another_program_gave_is_taken_as_it_is_or_not_at_all() {
+        for bad in ["", "a b", "a\n", "é"] {
+            assert!(bad.parse::<DeliveryId>().is_err(), "{bad:?}");
+        }
+        let sha = "0123456789abcdef0123456789abcdef01234567";
+        for bad in [&sha[1..], &sha.to_uppercase(), &sha.replace('0', "g"), ""] {
+            assert!(bad.parse::<Sha>().is_err(), "{bad:?}");
+        }
+        assert_eq!(sha.parse::<Sha>().unwrap().short(), "0123456789");
+    }
+
+    #[test]
+    fn a_branch_has_a_ref_of_its_own() {
+        let branch: BranchName = "release/1.0".parse().unwrap();
+        assert_eq!(branch.full(), "refs/heads/release/1.0");
     }
 
     #[test]
@@ -492,6 +528,7 @@ mod tests {
             Slug::from_title("../../etc/passwd; rm -rf /").as_str(),
             "etc-passwd-rm-rf"
         );
+        assert_eq!(Slug::from_title("Écran").as_str(), "ecran");
         assert_eq!(Slug::from_title("修复").as_str(), "untitled");
         assert_eq!(Slug::from_title("a\nb").as_str(), "a-b");
     }

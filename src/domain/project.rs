@@ -184,3 +184,63 @@ pub struct Agent {
     /// Silence after which an attempt counts as stalled.
     pub inactivity: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(gates: &[(&str, &[Moment])]) -> Project {
+        let gate = |&(name, on): &(&str, &[Moment])| Gate {
+            name: name.parse().unwrap(),
+            command: "true".to_owned(),
+            timeout: Duration::from_mins(1),
+            on: on.to_vec(),
+            paths: Vec::new(),
+        };
+        Project {
+            land: Land::Push,
+            trigger: Trigger::default(),
+            max_retries: 3,
+            push_wip: false,
+            components: Vec::new(),
+            gates: gates.iter().map(gate).collect(),
+            agents: Vec::new(),
+        }
+    }
+
+    fn names(project: &Project, moment: Moment) -> Vec<String> {
+        let gates = project.gates_on(moment);
+        gates.iter().map(|gate| gate.name.to_string()).collect()
+    }
+
+    #[test]
+    fn gates_run_when_they_say_so_and_nothing_lands_untested() {
+        use Moment::{Accept, Commit, Merge};
+        let both = project(&[("lint", &[Commit]), ("unit", &[Accept]), ("slow", &[Merge])]);
+        assert_eq!(names(&both, Commit), ["lint"]);
+        assert_eq!(names(&both, Accept), ["unit"]);
+        assert_eq!(names(&both, Merge), ["slow"]);
+        let accept = project(&[("lint", &[Commit]), ("unit", &[Accept])]);
+        assert_eq!(names(&accept, Merge), ["unit"]);
+        let merge = project(&[("slow", &[Merge])]);
+        assert_eq!(names(&merge, Accept), ["slow"]);
+        assert!(names(&merge, Commit).is_empty());
+    }
+
+    #[test]
+    fn a_runtime_is_called_what_the_file_calls_it() {
+        for runtime in Runtime::ALL {
+            let written = serde_json::to_value(runtime).unwrap();
+            assert_eq!(written, runtime.name());
+        }
+        assert!(Runtime::ClaudeCode.is_metered());
+        assert!(!Runtime::Command.is_metered());
+    }
+
+    #[test]
+    fn a_trigger_that_was_stored_before_approvals_were_has_the_usual_label() {
+        let stored = r#"{"start_label": "a", "hold_label": "b", "retry_label": "c"}"#;
+        let trigger: Trigger = serde_json::from_str(stored).unwrap();
+        assert_eq!(trigger.approve_label, "huskies:approve");
+    }
+}

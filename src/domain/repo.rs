@@ -135,3 +135,35 @@ impl MergingPhase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_land_is_known_once_it_is_built() {
+        let sha = || -> Sha { "a".repeat(40).parse().unwrap() };
+        let candidate = Candidate {
+            base: sha(),
+            head: sha(),
+            commit: sha(),
+            tree: sha(),
+        };
+        let building = MergingPhase::Building { base: sha() };
+        assert_eq!(building.candidate(), None);
+        let built = || candidate.clone();
+        for phase in [
+            MergingPhase::Gating { candidate: built() },
+            MergingPhase::Landing {
+                candidate: built(),
+                gates: Vec::new(),
+            },
+            MergingPhase::Waiting {
+                candidate: built(),
+                gates: Vec::new(),
+            },
+        ] {
+            assert_eq!(phase.candidate(), Some(&candidate));
+        }
+    }
+}

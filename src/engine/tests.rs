@@ -94,6 +94,41 @@ async fn a_delivery_that_cannot_be_read_any_more_does_not_hold_up_those_behind_i
     engine.await.unwrap();
 }
 
+#[tokio::test]
+async fn who_is_sent_away_is_counted() {
+    let world = World::new().await;
+    assert!(!world.handle.is_overloaded());
+    world.handle.limit_inbox(0);
+    assert!(world.handle.is_overloaded());
+    for count in 1..=2 {
+        let sent = world.handle.deliver(opened("1")).await;
+        assert!(matches!(sent, Err(DeliveryError::Overloaded)));
+        assert_eq!(world.handle.sent_away(), count);
+    }
+}
+
+#[tokio::test]
+async fn a_timer_that_fired_is_not_armed_any_more() {
+    let mut world = World::new().await;
+    let repo = "octo/app".parse().unwrap();
+    let timer = TimerWrite {
+        subject: SubjectId::Repo(repo),
+        name: "sync".to_owned(),
+        at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        event: Event::repo(&"octo/app".parse().unwrap(), RepoEvent::SyncDue),
+    };
+    let armed = Commit {
+        timers: vec![timer.clone()],
+        ..Commit::default()
+    };
+    world.store.commit(armed).await.unwrap();
+    let engine = world.start();
+    world.handle.fire(timer).await.unwrap();
+    assert!(world.store.timers().await.unwrap().is_empty());
+    drop(world.handle);
+    engine.await.unwrap();
+}
+
 /// Whether the engine wants deliveries some day, if nothing else happens.
 async fn wants_deliveries(desk: &Desk, inbox: &mut Inbox) -> bool {
     // Time passes when nobody has anything to do but wait. A store at work would not be seen.

@@ -111,6 +111,8 @@ mod tests {
             ("@\u{200b}ada #\u{2060}2", "@ ada # 2"),
             ("a\n\nSigned-off-by: x", "a Signed-off-by: x"),
             ("# 2 and C# and @ada@x", "# 2 and C# and @ ada@x"),
+            ("2026-03-02: gh-pages!", "2026-03-02: gh-pages!"),
+            ("stop! an fixup! amend", "stop! an fixup! amend"),
         ] {
             assert_eq!(inert_line(text, 100), inert);
         }

@@ -15,7 +15,6 @@ pub fn visible(text: &str) -> String {
         let c = match c {
             '\r' if next == Some('\n') => continue,
             '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
-            '\n' | '\t' => c,
             c if !is_hidden(c) => c,
             // Emoji, and scripts in which a joiner changes how its neighbours are written.
             c if belongs_to_script(before, c, next) => c,
@@ -166,6 +165,12 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_nothing_but_escapes_is_empty_without_them() {
+        assert_eq!(without_escapes("\u{1b}\u{1b}"), "");
+        assert_eq!(without_escapes("é"), "é");
+    }
+
+    #[test]
     fn a_sequence_that_is_not_closed_hides_nothing() {
         assert_eq!(
             visible("\u{1b}]0;title\nsecond line"),
@@ -187,6 +192,8 @@ mod tests {
             visible("pass\u{200b}\u{202e}word\u{e0041}\u{feff}\u{ad}"),
             "password"
         );
+        assert_eq!(visible("non\u{fffe}\u{1ffff}character"), "noncharacter");
+        assert_eq!(visible("❤\u{fe0f}\u{200d}🔥"), "❤\u{fe0f}\u{200d}🔥");
         assert_eq!(
             visible("👩\u{200d}💻 ❤\u{fe0f} می\u{200c}خواهم"),
             "👩\u{200d}💻 ❤\u{fe0f} می\u{200c}خواهم"

@@ -45,6 +45,14 @@ fn a_start_that_cannot_be_says_why() {
     );
     table.story(&scene, "retry", operator(Wish::Retry { label: None }));
 
+    let again = scene.after(operator(Wish::Retry { label: None }));
+    let coderless = again.with(|project| project.agents.clear());
+    table.story(
+        &coderless,
+        "project read, without a coder",
+        coderless.project_read(),
+    );
+
     table.given("preparing");
     let scene = Scene::new().preparing();
     let attempt = scene.attempt_number();
@@ -65,6 +73,7 @@ fn a_start_that_cannot_be_says_why() {
       its label removed -> backlog: no agent nobody, only claude
       another agent picked -> coding 2: configuring | read_project; label
       retry -> coding 2: configuring | read_project; label
+      project read, without a coder -> blocked: project unusable (from coding) | announce blocked; label
 
     preparing
       worktree failed -> blocked: no end after 120 s (from coding) | tell repo slot_released; tell account released; announce blocked; label
@@ -202,6 +211,11 @@ fn what_comes_late_is_ignored_and_what_comes_early_is_a_fault() {
 
     table.given("configuring");
     table.story(&begun, "agent ended", begun.agent_ended(End::Finished));
+    table.story(&begun, "slot granted", begun.slot_granted());
+    let attempt = begun.attempt_number();
+    let message = "disk full".to_owned();
+    let failed = StoryEvent::WorktreeFailed { attempt, message };
+    table.story(&begun, "worktree failed", failed);
     let mut future = begun.clone();
     future.story.attempt = Attempt(2);
     table.story(
@@ -228,6 +242,8 @@ fn what_comes_late_is_ignored_and_what_comes_early_is_a_fault() {
 
     configuring
       agent ended -> `agent_ended` cannot happen while coding, Configuring
+      slot granted -> `slot_granted` cannot happen while coding, Configuring
+      worktree failed -> `worktree_failed` cannot happen while coding, Configuring
       project read for an attempt to come -> `project_read` cannot happen while coding, Configuring
     ");
 }

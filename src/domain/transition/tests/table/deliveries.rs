@@ -3,11 +3,11 @@
 use jiff::SignedDuration;
 
 use super::queue::{Rows, synced};
-use crate::domain::delivery::{IssueAction, IssueChange};
+use crate::domain::delivery::{IssueAction, IssueChange, Push};
 use crate::domain::event::RepoEvent;
 use crate::domain::id::Attempt;
 use crate::domain::repo::SlotRequest;
-use crate::domain::transition::tests::{item, noon, story_id};
+use crate::domain::transition::tests::{item, noon, sha, story_id};
 
 fn wanted(number: u64, priority: i32, after: i64, agents: &[&str]) -> RepoEvent {
     RepoEvent::SlotWanted {
@@ -97,6 +97,38 @@ fn labels_become_wishes() {
 }
 
 #[test]
+fn a_push_is_looked_at_where_it_may_have_moved_the_base() {
+    let pushed = |branch: &str, after: Option<u64>| RepoEvent::Pushed {
+        push: Push {
+            branch: branch.parse().unwrap(),
+            before: None,
+            after: after.map(sha),
+            sender: "ann".to_owned(),
+        },
+    };
+    let mut rows = Rows::new();
+    rows.given("the base branch is not known yet");
+    rows.when("main pushed", pushed("main", Some(1)));
+    rows.given("the base is main, at 1");
+    rows.when("synced", synced(1, &[]));
+    rows.when("main pushed, as known", pushed("main", Some(1)));
+    rows.when("main pushed", pushed("main", Some(2)));
+    rows.when("main deleted", pushed("main", None));
+    rows.when("another pushed", pushed("side", Some(2)));
+    insta::assert_snapshot!(rows.table, @r"
+    the base branch is not known yet
+      main pushed -> idle | sync_base
+
+    the base is main, at 1
+      synced -> idle
+      main pushed, as known -> ignored: this tip is known already
+      main pushed -> idle | sync_base
+      main deleted -> idle | sync_base
+      another pushed -> ignored: not the base branch
+    ");
+}
+
+#[test]
 fn agents_go_by_priority_then_age_in_the_order_of_the_file() {
     let mut rows = Rows::synced();
     rows.given("two agents");
@@ -111,8 +143,9 @@ fn agents_go_by_priority_then_age_in_the_order_of_the_file() {
         story: story_id(5),
         priority: 9,
     };
-    rows.when("#5 is raised", raised);
+    rows.when("#5 is raised", raised.clone());
     rows.when("#5 gives up", released(5));
+    rows.when("#5 is raised, though it does not wait", raised);
     rows.when("#5 gives up again", released(5));
     rows.when("#4 asks once more", wanted(4, 5, 4, &["a"]));
     insta::assert_snapshot!(rows.table, @r"
@@ -126,6 +159,7 @@ fn agents_go_by_priority_then_age_in_the_order_of_the_file() {
       #1 is done -> a for #4, b for #3, #5 waits for an agent | tell #4 slot_granted a
       #5 is raised -> a for #4, b for #3, #5 waits for an agent
       #5 gives up -> a for #4, b for #3
+      #5 is raised, though it does not wait -> ignored: it does not wait here
       #5 gives up again -> ignored: this attempt holds no slot
       #4 asks once more -> ignored: this attempt has its agent
     ");

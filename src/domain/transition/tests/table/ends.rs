@@ -294,6 +294,11 @@ fn the_next_attempt_resumes_what_it_can() {
     let scene = prepared(&finished);
     let warm = table.story(&scene, "worktree ready", scene.worktree_ready());
 
+    table.given("finished without a commit again: what it heard is not told again");
+    let scene = warm.after(warm.agent_ended(End::Finished));
+    let scene = prepared(&nothing(&scene));
+    table.story(&scene, "worktree ready", scene.worktree_ready());
+
     table.given("the warm start was refused");
     let refused = End::ResumeRefused { message: message() };
     let scene = table.story(&warm, "resume refused", warm.agent_ended(refused));
@@ -332,6 +337,9 @@ fn the_next_attempt_resumes_what_it_can() {
     insta::assert_snapshot!(table, @r"
     finished without a commit, its session known
       worktree ready -> coding 2: starting, retry 1 | start claude warm for 1.00 USD, 1 told
+
+    finished without a commit again: what it heard is not told again
+      worktree ready -> coding 3: starting, retry 2 | start claude warm for 1.00 USD, 1 told
 
     the warm start was refused
       resume refused -> coding 2: collecting, retry 1 | tell repo slot_released; tell account settled 0.50 USD; collect

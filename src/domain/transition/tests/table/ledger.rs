@@ -421,3 +421,84 @@ fn a_full_disk_starts_nobody_and_says_why() {
     );
     assert!(says(&text, "there still is room ->", "ignored"), "{text}");
 }
+
+#[test]
+fn a_place_among_those_who_wait_belongs_to_one_attempt() {
+    let mut rows = Rows::new(500, 1);
+    let gone = |number, attempt| AccountEvent::Released {
+        story: story_id(number),
+        attempt: Attempt(attempt),
+    };
+    rows.when("#1 wants", wanted(1, 100));
+    rows.when("#2 wants", wanted(2, 100));
+    rows.when("#3 wants", wanted(3, 100));
+    rows.when("#2 wants twice", wanted(2, 100));
+    rows.when("#2 gives another attempt up", gone(2, 2));
+    rows.when("#2 gives up", gone(2, 1));
+    rows.when("#2 gives up twice", gone(2, 1));
+    insta::assert_snapshot!(rows.table, @r"
+    5.00 USD a day, 1 places
+      configured -> spent 0.00 USD, held 0.00 USD
+      #1 wants -> spent 0.00 USD, held 1.00 USD | tell #1 reserved 1.00 USD
+      #2 wants -> spent 0.00 USD, held 1.00 USD, #2 waits | tell #2 money_delayed: all 1 places for agents on this server are taken
+      #3 wants -> spent 0.00 USD, held 1.00 USD, #2 waits, #3 waits | tell #3 money_delayed: all 1 places for agents on this server are taken
+      #2 wants twice -> ignored: this attempt has asked already
+      #2 gives another attempt up -> ignored: nothing is reserved for this attempt
+      #2 gives up -> spent 0.00 USD, held 1.00 USD, #3 waits
+      #2 gives up twice -> ignored: nothing is reserved for this attempt
+    ");
+}
+
+#[test]
+fn a_story_holds_no_more_than_its_ceiling_leaves_however_many_attempts_ask() {
+    let mut rows = Rows::new(5_000, 4);
+    let mut next = wanted_from(1, "anthropic", Budget::Rest, 0);
+    rows.when("#1 wants the rest", next.clone());
+    if let AccountEvent::Wanted { wanted } = &mut next {
+        wanted.attempt = Attempt(2);
+    }
+    rows.when("its next attempt wants the rest", next);
+    rows.when("#1 settles 2", settled(1, Some(200)));
+    insta::assert_snapshot!(rows.table, @r"
+    50.00 USD a day, 4 places
+      configured -> spent 0.00 USD, held 0.00 USD
+      #1 wants the rest -> spent 0.00 USD, held 5.00 USD | tell #1 reserved 5.00 USD
+      its next attempt wants the rest -> spent 0.00 USD, held 5.00 USD, #1 waits | tell #1 money_delayed: the rest of today's money is held for agents that run; wake day-turned in 43200 s
+      #1 settles 2 -> spent 2.00 USD, held 3.00 USD | tell #1 reserved 3.00 USD
+    ");
+}
+
+#[test]
+fn a_wake_up_that_comes_too_early_ends_no_pause() {
+    let mut rows = Rows::new(5_000, 4);
+    let tomorrow = rows.table.now + SignedDuration::from_hours(24);
+    rows.when(
+        "overloaded until tomorrow",
+        paused("openai", Some(tomorrow)),
+    );
+    rows.when("over at once", over("openai"));
+    rows.when("out of credit", paused("anthropic", None));
+    rows.when("over at once", over("anthropic"));
+    rows.later(29);
+    rows.when("a minute too early", over("anthropic"));
+    insta::assert_snapshot!(rows.table, @r"
+    50.00 USD a day, 4 places
+      configured -> spent 0.00 USD, held 0.00 USD
+      overloaded until tomorrow -> spent 0.00 USD, held 0.00 USD, openai paused | wake pause-over:openai in 86400 s
+      over at once -> spent 0.00 USD, held 0.00 USD, openai paused | wake pause-over:openai in 86400 s
+      out of credit -> spent 0.00 USD, held 0.00 USD, anthropic paused, openai paused | wake pause-over:anthropic in 1800 s
+      over at once -> spent 0.00 USD, held 0.00 USD, anthropic paused, openai paused | wake pause-over:anthropic in 1800 s
+      a minute too early -> spent 0.00 USD, held 0.00 USD, anthropic paused, openai paused | wake pause-over:anthropic in 60 s
+    ");
+}
+
+#[test]
+fn a_story_that_cost_nothing_is_not_kept_in_the_ledger() {
+    let mut rows = Rows::new(500, 4);
+    rows.when("#1 wants", wanted(1, 100));
+    rows.when("#1 settles nothing", settled(1, Some(0)));
+    let Subject::Account(account) = rows.account else {
+        panic!("not a ledger");
+    };
+    assert!(account.stories.is_empty());
+}

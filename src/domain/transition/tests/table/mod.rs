@@ -12,6 +12,7 @@ mod people;
 mod queue;
 mod road;
 mod scene;
+mod sessions;
 mod talk;
 mod words;
 

@@ -2,7 +2,11 @@
 
 use super::Table;
 use super::scene::{Scene, admitted, contained, denied, landed, operator, person, start};
+use crate::domain::effect::Effect;
+use crate::domain::event::{Event, StoryEvent};
 use crate::domain::story::Wish;
+use crate::domain::transition::step;
+use crate::domain::transition::tests::noon;
 use crate::domain::work::End;
 
 fn situations() -> Vec<(&'static str, Scene)> {
@@ -293,4 +297,26 @@ fn wishes_that_change_nothing_are_refused_by_name() {
       for the merge -> merge: queued | tell repo prioritised 5
       for nothing -> coding 1: running
     ");
+}
+
+#[test]
+fn a_story_has_a_comment_once_it_was_started_or_refused_and_a_label_once_it_was_started() {
+    let surfaces = |scene: &Scene, event: StoryEvent| {
+        let event = Event::story(&scene.story.id, event);
+        let effects = step(&scene.subject(), &event, noon()).unwrap().effects;
+        let surfaces = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Surface(surface) => Some(surface.key()),
+            Effect::Act(_) | Effect::Run(_) | Effect::Tell(_) | Effect::Timer(_) => None,
+        });
+        surfaces.collect::<Vec<_>>()
+    };
+    let new = Scene::new();
+    assert!(surfaces(&new, person(start(), "ann")).is_empty());
+    assert_eq!(surfaces(&new, operator(start())), ["comment", "label"]);
+    let asked = new.after(person(start(), "ann"));
+    assert_eq!(surfaces(&asked, denied(1)), ["comment"]);
+    let refused = asked.after(denied(1));
+    assert_eq!(surfaces(&refused, operator(Wish::Hold)), ["comment"]);
+    let started = new.configuring();
+    assert_eq!(surfaces(&started, operator(Wish::Hold)), ["comment"]);
 }

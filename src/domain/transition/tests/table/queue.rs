@@ -172,6 +172,11 @@ fn the_queue_lands_one_tested_story_after_the_other() {
     rows.when("synced", synced(1, &[]));
     rows.when("#8 enqueued", enqueued(8, 0, 1));
     rows.when("#9 enqueued, more urgent", enqueued(9, 5, 2));
+    let priority = 9;
+    let story = story_id(8);
+    rows.when("#8 is raised", RepoEvent::Prioritised { story, priority });
+    let (story, priority) = (story_id(8), 0);
+    rows.when("#8 is lowered", RepoEvent::Prioritised { story, priority });
     rows.when("built", rows.built(1));
     rows.when("built, told twice", rows.built(1));
     rows.when("gates passed", rows.gates(None));
@@ -184,6 +189,8 @@ fn the_queue_lands_one_tested_story_after_the_other() {
       synced -> merge 1: #7 building on 01 | build_candidate on 01
       #8 enqueued -> merge 1: #7 building on 01, #8 queued
       #9 enqueued, more urgent -> merge 1: #7 building on 01, #9 queued, #8 queued
+      #8 is raised -> merge 1: #7 building on 01, #8 queued, #9 queued
+      #8 is lowered -> merge 1: #7 building on 01, #9 queued, #8 queued
       built -> merge 1: #7 gating, #9 queued, #8 queued | start merge-1; tell #7 merge_began
       built, told twice -> ignored: it is built already
       gates passed -> merge 1: #7 landing, #9 queued, #8 queued | land
@@ -417,6 +424,15 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
         let message = "git broke off".to_owned();
         rows.when("failed", RepoEvent::CandidateFailed { number, message });
     }
+    rows.given("building");
+    rows.after(enqueued(7, 0, 0));
+    rows.when("built on another base", rows.built(2));
+    let mut another = rows.built(1);
+    if let RepoEvent::CandidateBuilt { candidate, .. } = &mut another {
+        candidate.head = sha(26);
+    }
+    rows.when("another head built", another);
+    rows.after(withdrawn(7));
     rows.given("gating");
     rows.after(enqueued(7, 0, 0));
     rows.after(rows.built(1));
@@ -446,7 +462,7 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
     let number = rows.merge_number();
     let reason = "protected branch".to_owned();
     rows.when("rejected", RepoEvent::LandRejected { number, reason });
-    insta::assert_snapshot!(rows.table, @"
+    insta::assert_snapshot!(rows.table, @r"
     building
       conflict -> idle | tell #7 merge_conflicted
       nothing to merge -> idle | tell #7 contained
@@ -454,8 +470,12 @@ fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
       failed -> merge 5: #7 building on 01 | build_candidate on 01
       failed -> idle | tell #7 merge_rejected
 
+    building
+      built on another base -> merge 7: #7 building on 01 | build_candidate on 01
+      another head built -> merge 8: #7 building on 01 | build_candidate on 01
+
     gating
-      gates passed on another tree -> merge 7: #7 building on 01 | build_candidate on 01
+      gates passed on another tree -> merge 10: #7 building on 01 | build_candidate on 01
       gates failed -> idle | tell #7 merge_gates_failed
       no gate applied -> idle | tell #7 merge_rejected
 
