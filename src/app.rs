@@ -71,12 +71,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let repos = open::repositories(&config, environment, &pool, &clock, store.as_ref()).await?;
         masker.learn(open::tokens(&repos));
-        let listener = TcpListener::bind(config.listen).await.with_context(|| {
-            format!(
-                "cannot listen on {}: choose another `listen` address",
-                config.listen
-            )
-        })?;
+        let listener = bind(config.listen).await?;
         let address = listener.local_addr()?;
         let token = data_dir.announce(address)?;
         masker.learn([Secret::from(token.clone())]);
@@ -220,6 +215,12 @@ pub fn could_not_begin(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(<dyn std::error::Error + 'static>::is::<StoreError>)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: choose another `listen` address"))
 }
 
 /// What the server tells its subjects at each start.

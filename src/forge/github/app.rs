@@ -132,7 +132,7 @@ impl Client {
         let early = EARLY.min(lifetime / 2);
         Ok(Token {
             value: issued.token,
-            renew_at: Instant::now() + (lifetime - early),
+            renew_at: Instant::now() + lifetime.saturating_sub(early),
         })
     }
 
@@ -213,7 +213,7 @@ impl Client {
 }
 
 fn sign(app_id: u64, key: &SecretString) -> Result<SecretString, ForgeError> {
-    let unusable = |_| ForgeError::Unauthorized {
+    let unusable = |()| ForgeError::Unauthorized {
         message:
             "`private_key_file` holds no RSA key in PEM form that could sign: put the file there \
                   that GitHub gave for the App"

@@ -92,7 +92,7 @@ pub(super) struct Request<'a> {
 
 enum Identity {
     Token(Secret),
-    App(App),
+    App(Box<App>),
 }
 
 /// The way to one API.
@@ -167,7 +167,7 @@ impl Client {
             .map_or("", |start| &address[start..])
             .to_owned();
         let (identity, session) = match settings.credentials.clone() {
-            Credentials::App(app) => (Identity::App(App::new(app)), None),
+            Credentials::App(app) => (Identity::App(Box::new(App::new(app))), None),
             Credentials::Token(token) => {
                 let session = Session::new(api_url, token.current())?;
                 (Identity::Token(token), Some(session))

@@ -75,9 +75,7 @@ impl Hook {
                 .iter()
                 .any(|heard| heard == event || heard == "*")
         };
-        self.active
-            && self.config.content_type == "json"
-            && EVENTS.iter().all(|event| hears(&event))
+        self.active && self.config.content_type == "json" && EVENTS.iter().all(hears)
     }
 }
 
@@ -157,6 +155,10 @@ impl Github {
         };
         let api_url = api_url.trim_end_matches('/');
         let octocrab = octocrab::Octocrab::builder().base_uri(api_url);
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the builder has two methods of this name, told apart by its type"
+        )]
         let octocrab = octocrab.and_then(|builder| builder.build());
         let octocrab = octocrab.map_err(unavailable)?;
         let uri = format!("{api_url}/app-manifests/{}/conversions", segment(code));

@@ -397,6 +397,10 @@ fn a_story_hears_once_that_the_base_conflicts_with_it_and_once_that_it_does_not(
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table is read from its top to its end"
+)]
 fn a_merge_that_cannot_be_made_is_told_with_its_reason() {
     let mut rows = Rows::synced();
     rows.given("building");
