@@ -170,6 +170,7 @@ fn every_variable_of_the_table_overrides_its_key_and_no_key_is_left_out() {
         "app_id",
         "private_key_file",
         "installation_id",
+        "webhook",
     ];
     let reference = optional.iter().fold(reference, |reference, key| {
         reference.replace(&format!("# {key} ="), &format!("{key} ="))
