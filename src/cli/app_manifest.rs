@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 /// Print the manifest of a GitHub App with the least permissions, and how to make it
 #[derive(Debug, Args)]
 pub struct AppManifestArgs {
-    /// Where GitHub reaches the server, such as https://huskies.example.com
+    /// Where GitHub reaches the server, such as <https://huskies.example.com>
     #[arg(long, value_name = "URL", required_unless_present = "code")]
     url: Option<String>,
     /// The App's name, which nobody else on GitHub may have

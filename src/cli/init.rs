@@ -29,7 +29,7 @@ pub struct InitArgs {
     /// Set up the repositories on GitHub that the server's configuration names
     #[arg(long, conflicts_with = "force")]
     github: bool,
-    /// Where GitHub reaches the server, such as https://huskies.example.com
+    /// Where GitHub reaches the server, such as <https://huskies.example.com>
     #[arg(long, value_name = "URL", requires = "github")]
     url: Option<String>,
     #[command(flatten)]
