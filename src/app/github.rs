@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::server::{ForgeKind, GitHubConfig, GitHubIdentity, ServerConfig};
+use crate::config::server::{GitHubConfig, GitHubIdentity, ServerConfig};
 use crate::domain::id::RepoName;
 use crate::forge::{AppSettings, Credentials, Github, GithubSettings};
 
@@ -15,13 +15,7 @@ pub(super) type Ways = BTreeMap<RepoName, Arc<Github>>;
 pub(super) fn ways(config: &ServerConfig) -> anyhow::Result<Ways> {
     let mut made: BTreeMap<String, Arc<Github>> = BTreeMap::new();
     let mut ways = Ways::new();
-    let Some(github) = &config.github else {
-        return Ok(ways);
-    };
-    for repo in &config.repos {
-        if repo.forge != ForgeKind::GitHub {
-            continue;
-        }
+    for (github, repo) in config.on_github() {
         let installation = installation_of(github, &repo.name);
         let way = match made.get(&installation) {
             Some(way) => Arc::clone(way),

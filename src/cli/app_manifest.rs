@@ -104,10 +104,7 @@ async fn second_step(
         return Err(CliError::usage(error).hint("name another folder with --into"));
     }
     let app = Github::convert_manifest(&args.api_url, code).await;
-    let app = app.map_err(|error| CliError {
-        status: ExitStatus::Failure,
-        ..CliError::from(anyhow::Error::new(error))
-    })?;
+    let app = app.map_err(CliError::failure)?;
     write_private(&key, app.key.expose_secret())?;
     if let Some(value) = &app.webhook_secret {
         write_private(&secret, value.expose_secret())?;

@@ -1,4 +1,5 @@
-//! The log of a server or a supervisor: lines on stderr, and panics among them, all without the secrets that are known.
+//! The log of a server or a supervisor: lines on stderr, and panics among them, all without the
+//! secrets that are known.
 
 use std::io::{self, Stderr, Write};
 

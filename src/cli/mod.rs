@@ -82,6 +82,14 @@ impl CliError {
         }
     }
 
+    /// It was tried, and the answer is no.
+    pub fn failure(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            status: ExitStatus::Failure,
+            ..Self::from(error.into())
+        }
+    }
+
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self {

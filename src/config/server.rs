@@ -241,6 +241,13 @@ impl ServerConfig {
         }
     }
 
+    /// The repositories that are on GitHub, and how it is used for them.
+    pub fn on_github(&self) -> impl Iterator<Item = (&GitHubConfig, &RepoConfig)> {
+        let on_github = |repo: &&RepoConfig| repo.forge == ForgeKind::GitHub;
+        let repos = self.repos.iter().filter(on_github);
+        repos.filter_map(|repo| Some((self.github.as_ref()?, repo)))
+    }
+
     /// The first file for webhook secrets that a configuration names, whether it is there or not.
     pub fn webhook_secret_file(
         path: &Path,
@@ -528,7 +535,7 @@ mod tests {
         insta::assert_snapshot!(error("listen = 'x'\ndata_dir = '/d'"), @"listen is not valid: `x` is not an address and port such as `127.0.0.1:8377`");
         insta::assert_snapshot!(error("data_dir = '/d'"), @"repo is not valid: it is missing: add a [[repo]] with `name`, `path` and `forge`");
         let unset = ServerConfig::parse(FILE, "huskies.toml", &Environment::default()).unwrap_err();
-        insta::assert_snapshot!(unset, @"the environment variable HUSKIES_WEBHOOK_SECRET is not set: set it to the secret that you gave the webhook on GitHub");
+        insta::assert_snapshot!(unset, @"the environment variable HUSKIES_GITHUB_TOKEN is not set: set it to a token that may write issues, statuses and contents");
         insta::assert_snapshot!(error(&format!("{FILE}\nfree_paths = ['[']")), @"repo.free_paths is not valid: `[` is no glob: unclosed character class; missing ']'");
         assert!(error(&format!("colour = 1\n{FILE}")).contains("unknown field `colour`"));
         assert!(

@@ -39,11 +39,18 @@ fn write(stage: &Stage, config: &Config) -> PathBuf {
 
 /// A configuration whose secret file is not there yet.
 fn prepared() -> (Stage, TestRemote, PathBuf, PathBuf) {
+    prepared_with(|config, _| config)
+}
+
+fn prepared_with(
+    change: impl FnOnce(Config, &Path) -> Config,
+) -> (Stage, TestRemote, PathBuf, PathBuf) {
     let stage = Stage::new();
     let (remote, config) = stage.prepare(&greeting::project(&stage));
     let (token, secret) = (stage.folder().join("token"), stage.folder().join("secret"));
     std::fs::write(&token, TOKEN).unwrap();
-    let file = write(&stage, &config.secret_files(&token, &secret));
+    let config = change(config.secret_files(&token, &secret), stage.folder());
+    let file = write(&stage, &config);
     (stage, remote, file, secret)
 }
 
@@ -94,6 +101,21 @@ async fn init_makes_labels_and_the_webhook_once() {
     assert_eq!(said["repositories"][0]["webhook"], "changed", "{said}");
     let value = std::fs::read_to_string(&secret).unwrap();
     assert_eq!(stage.github.hooks()[0].secret, value.trim());
+}
+
+#[tokio::test]
+async fn of_several_secret_files_the_webhook_gets_the_secret_of_the_first() {
+    let (stage, _remote, file, secret) = prepared_with(|config, folder| {
+        let former = folder.join("former");
+        std::fs::write(&former, "the secret before this one").unwrap();
+        config.also_webhook_secrets(&former)
+    });
+    let (url, file) = ("https://huskies.example.com", file.to_str().unwrap());
+    let arguments = ["init", "--github", "--url", url, "--config", file];
+    let made = huskies(stage.folder(), &arguments).await;
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let fresh = std::fs::read_to_string(&secret).unwrap();
+    assert_eq!(stage.github.hooks()[0].secret, fresh.trim());
 }
 
 #[tokio::test]

@@ -2,20 +2,13 @@
 
 use super::Finding;
 use crate::app::way_to_github;
-use crate::config::server::{ForgeKind, GitHubConfig, ServerConfig};
+use crate::config::server::{GitHubConfig, ServerConfig};
 use crate::domain::id::RepoName;
 use crate::forge::{Grant, TokenKind};
 
 pub(super) async fn all(config: &ServerConfig) -> Vec<Finding> {
-    let Some(github) = &config.github else {
-        return Vec::new();
-    };
     let mut findings = Vec::new();
-    for repo in config
-        .repos
-        .iter()
-        .filter(|repo| repo.forge == ForgeKind::GitHub)
-    {
+    for (github, repo) in config.on_github() {
         findings.extend(of_repo(github, &repo.name).await);
     }
     findings

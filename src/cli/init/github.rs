@@ -3,9 +3,10 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::InitArgs;
@@ -13,12 +14,11 @@ use crate::app::way_to_github;
 use crate::cli::{CliError, ExitStatus, Output};
 use crate::config::environment::Environment;
 use crate::config::project::{self, PROJECT_FILE};
-use crate::config::server::{
-    ForgeKind, GitHubConfig, GitHubIdentity, RepoConfig, RepoSource, ServerConfig,
-};
+use crate::config::server::{GitHubConfig, GitHubIdentity, RepoConfig, RepoSource, ServerConfig};
 use crate::domain::project::{Land, Trigger};
 use crate::domain::story::Stage;
 use crate::forge::{Github, Made, NewHook, NewLabel};
+use crate::secret::Secret;
 
 /// Of the labels that people set.
 const COLOR: &str = "1d76db";
@@ -33,46 +33,40 @@ pub(super) async fn run(
             anyhow::anyhow!("which repositories are meant is in the server's configuration");
         return Err(CliError::usage(error).hint("name it with --config FILE"));
     };
-    let fresh = fresh_secret(file, environment)?;
-    if let Some(written) = &fresh {
+    let secret_file =
+        ServerConfig::webhook_secret_file(file, environment).map_err(CliError::usage)?;
+    let fresh = secret_file.as_ref().filter(|file| !file.exists());
+    if let Some(file) = fresh {
+        write_fresh_secret(file)?;
         out.line(format_args!(
             "wrote a fresh webhook secret to {}",
-            written.display()
+            file.display()
         ))?;
     }
     let config = ServerConfig::load(file, environment).map_err(CliError::usage)?;
-    let Some(github) = &config.github else {
-        let error = anyhow::anyhow!("the configuration names no repository on GitHub");
-        return Err(CliError::usage(error).hint("add a [[repo]] with forge = \"github\""));
-    };
     let mut done = Vec::new();
-    for repo in config
-        .repos
-        .iter()
-        .filter(|repo| repo.forge == ForgeKind::GitHub)
-    {
+    for (github, repo) in config.on_github() {
         let order = Order {
             github,
             repo,
             url: args.url.as_deref(),
+            secret_file: secret_file.as_deref(),
             is_secret_new: fresh.is_some(),
         };
         done.push(order.carry_out(out).await?);
+    }
+    if done.is_empty() {
+        let error = anyhow::anyhow!("the configuration names no repository on GitHub");
+        return Err(CliError::usage(error).hint("add a [[repo]] with forge = \"github\""));
     }
     out.value(&json!({ "secret_file": fresh, "repositories": done }))?;
     Ok(ExitStatus::Success)
 }
 
-/// A secret in the first file that the configuration names for them, if that is not there yet.
-fn fresh_secret(config: &Path, environment: &Environment) -> Result<Option<PathBuf>, CliError> {
-    let file = ServerConfig::webhook_secret_file(config, environment).map_err(CliError::usage)?;
-    let Some(file) = file.filter(|file| !file.exists()) else {
-        return Ok(None);
-    };
+fn write_fresh_secret(file: &Path) -> Result<(), CliError> {
     let mut secret = [0_u8; 32];
     getrandom::fill(&mut secret).context("the system has no random numbers")?;
-    write_private(&file, &format!("{}\n", hex::encode(secret)))?;
-    Ok(Some(file))
+    write_private(file, &format!("{}\n", hex::encode(secret)))
 }
 
 /// Writes a file that nobody else may read, and none over one that is there.
@@ -92,6 +86,8 @@ struct Order<'a> {
     github: &'a GitHubConfig,
     repo: &'a RepoConfig,
     url: Option<&'a str>,
+    /// The first file with webhook secrets, where there is one.
+    secret_file: Option<&'a Path>,
     is_secret_new: bool,
 }
 
@@ -133,12 +129,9 @@ impl Order<'_> {
             return Ok(None);
         };
         let url = format!("{}/webhooks/github", url.trim_end_matches('/'));
-        // The first one of a file where there is one: that is the one which was just made.
-        let secrets = &self.github.webhook_secrets;
-        let secret = secrets.last().map(crate::secret::Secret::current);
         let hook = NewHook {
             url,
-            secret: secret.unwrap_or_default(),
+            secret: self.secret()?,
             is_secret_new: self.is_secret_new,
         };
         let made = way.ensure_hook(name, &hook).await.map_err(refused)?;
@@ -150,15 +143,20 @@ impl Order<'_> {
         out.line(format_args!("{name}: the webhook {} {said}", hook.url))?;
         Ok(Some(made))
     }
+
+    /// Of several that are valid, the one that may just have been made.
+    fn secret(&self) -> Result<SecretString, CliError> {
+        if let Some(file) = self.secret_file {
+            return Ok(Secret::file(file).map_err(CliError::usage)?.current());
+        }
+        let of_variables = self.github.webhook_secrets.last().map(Secret::current);
+        Ok(of_variables.unwrap_or_default())
+    }
 }
 
 /// What GitHub refuses can be mended and tried again: nothing is made twice.
 fn refused(error: crate::forge::ForgeError) -> CliError {
-    CliError {
-        status: ExitStatus::Failure,
-        ..CliError::from(anyhow::Error::new(error))
-    }
-    .hint("`huskies doctor --config FILE` tells what the token lacks; then try again, nothing is made twice")
+    CliError::failure(error).hint("`huskies doctor --config FILE` tells what the token lacks; then try again, nothing is made twice")
 }
 
 /// The names in the clone's project file, as far as there is one.

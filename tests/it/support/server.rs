@@ -213,6 +213,14 @@ impl Config {
         self
     }
 
+    /// One more file with webhook secrets, behind those that there are.
+    pub(crate) fn also_webhook_secrets(mut self, file: &Path) -> Self {
+        if let Some(Forges { github }) = &mut self.forge {
+            github.webhook_secret_files.push(file.to_owned());
+        }
+        self
+    }
+
     /// Secrets from these files and from nowhere else.
     pub(crate) fn secret_files(mut self, token: &Path, webhook_secrets: &Path) -> Self {
         if let Some(Forges { github }) = &mut self.forge {
