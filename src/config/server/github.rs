@@ -66,8 +66,8 @@ impl RawGitHub {
         folder: &Path,
     ) -> Result<GitHubConfig, ConfigError> {
         Ok(GitHubConfig {
-            webhook_secrets: self.webhook_secrets(environment, folder)?,
             identity: self.identity(environment, folder)?,
+            webhook_secrets: self.webhook_secrets(environment, folder)?,
             api_url: self.api_url.unwrap_or_else(|| GITHUB_API.to_owned()),
             write_spacing: self
                 .write_spacing_ms
