@@ -1,6 +1,7 @@
 //! Looking after the ways to GitHub: a change of how one is gets told once, one that does not work
 //! is tried until it does, and deliveries that were missed are asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::core::Roots;
 use super::github::Ways;
 use crate::domain::id::RepoName;
-use crate::forge::{ForgeError, Github, Health};
+use crate::forge::{ForgeError, Github, Health, TokenKind};
 use crate::notify::{News, Notifier};
 use crate::report::Masker;
 
@@ -105,12 +106,12 @@ impl Care {
         let Some(every) = self.redeliver else {
             return std::future::pending().await;
         };
-        let mut may = true;
+        let mut refused = BTreeSet::new();
         loop {
             for repo in &cared.repos {
-                may = ask_for_missed(&cared.github, repo, may).await;
+                ask_for_missed(&cared.github, repo, &mut refused).await;
                 // The App's own webhook is that of all of them.
-                if cared.github.token_kind() == crate::forge::TokenKind::App {
+                if cared.github.token_kind() == TokenKind::App {
                     break;
                 }
             }
@@ -119,24 +120,23 @@ impl Care {
     }
 }
 
-/// False once it was said that the token may not.
-async fn ask_for_missed(github: &Github, repo: &RepoName, say: bool) -> bool {
+/// `refused` has the repositories of which it was said that the token may not.
+async fn ask_for_missed(github: &Github, repo: &RepoName, refused: &mut BTreeSet<RepoName>) {
     match github.ask_for_missed(repo).await {
-        Ok(found) if found.asked + found.given_up > 0 => {
+        Ok(found) => {
+            refused.remove(repo);
             let (asked, given_up) = (found.asked, found.given_up);
-            tracing::info!(%repo, asked, given_up, "asked GitHub for missed deliveries");
-            true
+            if asked + given_up > 0 {
+                tracing::info!(%repo, asked, given_up, "asked GitHub for missed deliveries");
+            }
         }
-        Ok(_) => true,
         Err(error @ (ForgeError::Forbidden { .. } | ForgeError::NotFound { .. })) => {
-            if say {
+            if refused.insert(repo.clone()) {
                 tracing::info!(%repo, %error, "missed deliveries cannot be asked for");
             }
-            false
         }
         Err(error) => {
             tracing::warn!(%repo, %error, "missed deliveries could not be asked for; later again");
-            say
         }
     }
 }
