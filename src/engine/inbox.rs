@@ -288,7 +288,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::domain::event::{Event, RepoEvent};
+    use crate::engine::tests::opened as delivery;
     use crate::store::{Commit, SqliteStore};
 
     struct World {
@@ -327,16 +327,6 @@ mod tests {
             self.store.commit(commit).await.unwrap();
             self.inbox.took(taken.len(), limit);
             taken.iter().map(ToString::to_string).collect()
-        }
-    }
-
-    fn delivery(id: &str) -> NewDelivery {
-        NewDelivery {
-            id: id.parse().unwrap(),
-            received_at: "2026-01-01T00:00:00Z".parse().unwrap(),
-            event: "issues".to_owned(),
-            content: Some(Event::repo(&"octo/app".parse().unwrap(), RepoEvent::Opened)),
-            reason: None,
         }
     }
 

@@ -46,7 +46,7 @@ impl World {
     }
 }
 
-fn opened(id: &str) -> NewDelivery {
+pub(super) fn opened(id: &str) -> NewDelivery {
     NewDelivery {
         id: id.parse().unwrap(),
         received_at: "2026-01-01T00:00:00Z".parse().unwrap(),

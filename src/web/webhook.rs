@@ -94,6 +94,7 @@ fn content(
     repo: Option<RepoName>,
     content: Content,
 ) -> Result<Option<Event>, String> {
+    let served = served(state, repo);
     let event = match content {
         Content::Ping => return Ok(None),
         Content::Ignored { reason } => return Err(reason),
@@ -101,27 +102,9 @@ fn content(
             // The repositories that an App reaches are asked for when one is used.
             return Err("huskies serves the repositories that its configuration names".to_owned());
         }
-        event @ (Content::Issue(_)
-        | Content::Comment { .. }
-        | Content::Push(_)
-        | Content::PullRequest(_)
-        | Content::Review(_)
-        | Content::Check(_)
-        | Content::CheckRequest(_)) => event,
-    };
-    let name = repo.ok_or_else(|| "it names no repository".to_owned())?;
-    // A repository of the built-in forge is nobody's on GitHub, whatever a payload calls itself.
-    let known = state.repos.get(&name).filter(|repo| repo.local.is_none());
-    let repo = known
-        .ok_or_else(|| format!("{name} is not configured on this server as a GitHub repository"))?;
-    Ok(Some(Event::repo(&name, repo_event(repo, event)?)))
-}
-
-fn repo_event(repo: &WebRepo, content: Content) -> Result<RepoEvent, String> {
-    Ok(match content {
         Content::Issue(change) => RepoEvent::Issue { change },
         Content::Comment { comment, text } => RepoEvent::Commented {
-            said: command::read(&text, &repo.mentions)
+            said: command::read(&text, &served.clone()?.1.mentions)
                 .ok_or_else(|| "the comment says nothing to huskies".to_owned())?,
             comment,
         },
@@ -130,13 +113,24 @@ fn repo_event(repo: &WebRepo, content: Content) -> Result<RepoEvent, String> {
             change: Box::new(change),
         },
         Content::Review(review) => RepoEvent::Reviewed {
-            said: command::read_review(&review.text, &repo.mentions),
+            said: command::read_review(&review.text, &served.clone()?.1.mentions),
             review: Box::new(review),
         },
         Content::Check(result) => RepoEvent::Checked { result },
         Content::CheckRequest(request) => RepoEvent::CheckRequested { request },
-        Content::Installation(_) | Content::Ping | Content::Ignored { .. } => {
-            return Err("it is about no repository".to_owned());
-        }
-    })
+    };
+    let (name, _) = served?;
+    Ok(Some(Event::repo(&name, event)))
+}
+
+/// A repository that is served from GitHub. One of the built-in forge is nobody's there, whatever a
+/// payload calls itself.
+fn served(state: &WebState, repo: Option<RepoName>) -> Result<(RepoName, &WebRepo), String> {
+    let name = repo.ok_or_else(|| "it names no repository".to_owned())?;
+    match state.repos.get(&name).filter(|repo| repo.local.is_none()) {
+        Some(repo) => Ok((name, repo)),
+        None => Err(format!(
+            "{name} is not configured on this server as a GitHub repository"
+        )),
+    }
 }

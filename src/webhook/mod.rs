@@ -18,6 +18,23 @@ use crate::domain::delivery::{
 use crate::domain::id::{DeliveryId, RepoName};
 use crate::domain::text::visible_line;
 
+/// The events whose payloads are read; all others are ignored.
+pub const EVENTS: [&str; 13] = [
+    "issues",
+    "issue_comment",
+    "push",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "check_suite",
+    "check_run",
+    "workflow_run",
+    "status",
+    "installation",
+    "installation_repositories",
+    "ping",
+];
+
 /// The headers of a delivery that matter for reading it, as they arrived.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DeliveryHeaders<'a> {

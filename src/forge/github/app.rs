@@ -213,17 +213,17 @@ impl Client {
 }
 
 fn sign(app_id: u64, key: &SecretString) -> Result<SecretString, ForgeError> {
-    let unusable = |()| ForgeError::Unauthorized {
+    let unusable = || ForgeError::Unauthorized {
         message:
             "`private_key_file` holds no RSA key in PEM form that could sign: put the file there \
                   that GitHub gave for the App"
                 .to_owned(),
     };
     let key = EncodingKey::from_rsa_pem(key.expose_secret().as_bytes());
-    let key = key.map_err(|_| unusable(()))?;
+    let key = key.map_err(|_| unusable())?;
     let app_id = AppId(app_id);
     let signed = AppAuth { app_id, key }.generate_bearer_token();
-    signed.map(SecretString::from).map_err(|_| unusable(()))
+    signed.map(SecretString::from).map_err(|_| unusable())
 }
 
 fn not_installed(app: &App) -> ForgeError {

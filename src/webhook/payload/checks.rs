@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Document, action, branch, commit, not_acted_on, or_default, read, sender};
 use crate::domain::delivery::{CheckKind, CheckOutcome, CheckRequest, CheckResult, WantedCheck};
-use crate::webhook::{Content, DecodeError, ignored, printable};
+use crate::webhook::{Content, DecodeError};
 
 #[derive(Deserialize)]
 struct App {
@@ -205,12 +205,7 @@ pub(super) fn status(payload: &Document<'_>) -> Result<Content, DecodeError> {
     let outcome = match status.state.as_str() {
         "success" => CheckOutcome::Success,
         "failure" | "error" => CheckOutcome::Failure,
-        other => {
-            return Ok(ignored(format!(
-                "huskies does not act on statuses that are `{}`",
-                printable(other)
-            )));
-        }
+        other => return Ok(not_acted_on("statuses", other)),
     };
     // Every branch that has the commit at its tip; of several, none is the one that it is about.
     let branch = match &status.branches[..] {

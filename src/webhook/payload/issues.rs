@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Document, Label, action, names, or_default, read, sender};
+use super::{Document, Label, action, names, or_default, read, sender, unacted};
 use crate::domain::delivery::{IssueAction, IssueChange};
-use crate::webhook::{Content, DecodeError, ignored, printable};
+use crate::webhook::{Content, DecodeError, ignored};
 
 #[derive(Deserialize)]
 struct Issue {
@@ -55,10 +55,7 @@ fn issue_action(action: &str, label: Option<String>) -> Result<IssueAction, Stri
         "closed" => Ok(IssueAction::Closed),
         "reopened" => Ok(IssueAction::Reopened),
         "edited" => Ok(IssueAction::Edited),
-        other => Err(format!(
-            "huskies does not act on issues that are `{}`",
-            printable(other)
-        )),
+        other => Err(unacted("issues", other)),
     }
 }
 

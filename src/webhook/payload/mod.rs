@@ -150,10 +150,12 @@ fn action<'a>(payload: &'a Document<'_>) -> Result<&'a str, DecodeError> {
 
 /// Something happened to `what` that huskies has no use for.
 fn not_acted_on(what: &str, action: &str) -> Content {
-    ignored(format!(
-        "huskies does not act on {what} that are `{}`",
-        printable(action)
-    ))
+    ignored(unacted(what, action))
+}
+
+fn unacted(what: &str, action: &str) -> String {
+    let action = printable(action);
+    format!("huskies does not act on {what} that are `{action}`")
 }
 
 /// What one event has beside the envelope.

@@ -25,7 +25,7 @@ use huskies::domain::work::{Message, Place, Session, Start, Task, TaskComment};
 use huskies::gate::output::Collector;
 use huskies::process::protocol::{ServerEnd, SupervisorEnd, ToServer};
 use huskies::report::{self, Masker};
-use huskies::webhook::{Content, DeliveryHeaders, decode, verify};
+use huskies::webhook::{Content, DeliveryHeaders, EVENTS, decode, verify};
 use secrecy::SecretString;
 use sha2::Sha256;
 
@@ -57,27 +57,12 @@ fn must(answer: Answer, about: &str) {
     }
 }
 
-/// The events that are read, and one that is not.
-const EVENTS: [&str; 14] = [
-    "issues",
-    "issue_comment",
-    "push",
-    "pull_request",
-    "pull_request_review",
-    "pull_request_review_comment",
-    "check_suite",
-    "check_run",
-    "workflow_run",
-    "status",
-    "installation",
-    "installation_repositories",
-    "ping",
-    "star",
-];
+/// One that is not read.
+const UNREAD_EVENT: &str = "star";
 
 /// A delivery that was signed, as one of each event.
 pub fn webhook(data: &[u8]) {
-    for event in EVENTS {
+    for event in EVENTS.into_iter().chain([UNREAD_EVENT]) {
         delivery(event, data);
     }
 }
