@@ -11,7 +11,9 @@ use huskies::forge::{
 use huskies::secret::Secret;
 
 use crate::greeting;
-use crate::support::github_model::{APP_ID, APP_LOGIN, FIRST_KEY, GithubModel, SECOND_KEY};
+use crate::support::github_model::{
+    APP_ID, APP_LOGIN, Answer, FIRST_KEY, Fault, GithubModel, SECOND_KEY,
+};
 use crate::support::scene::Stage;
 
 struct Bench {
@@ -81,6 +83,22 @@ async fn a_token_is_used_until_it_is_about_to_end() {
         drop(bench.github.issue(&bench.story).await);
     }
     assert!(bench.asked(TOKENS) > 3, "{:#?}", bench.model.requests());
+}
+
+#[tokio::test]
+async fn a_limit_that_the_app_itself_meets_holds_for_everything() {
+    let bench = Bench::new();
+    let limit = Answer::new(403, "You have exceeded a secondary rate limit.");
+    let fault = Fault::Instead(limit.header("retry-after", "17"));
+    bench.model.fail_next("POST", TOKENS, fault);
+    for _ in 0..2 {
+        let refused = bench.github.issue(&bench.story).await.unwrap_err();
+        assert!(
+            matches!(refused, ForgeError::RetryAfter { wait, .. } if wait.as_secs() > 15),
+            "{refused}"
+        );
+    }
+    assert_eq!(bench.asked(TOKENS), 1, "the second one is not sent");
 }
 
 #[tokio::test]

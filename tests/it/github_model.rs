@@ -75,6 +75,7 @@ async fn a_wrong_token_is_refused_and_a_missing_user_agent_too() {
 #[tokio::test]
 async fn statuses_obey_the_documented_limits() {
     let model = GithubModel::start("octo/app");
+    model.lift_limits_on_pace();
     let path = format!("/repos/octo/app/statuses/{SHA}");
     let post = async |status: Value| {
         ask(&model, Method::POST, &path, Some(status))
@@ -327,6 +328,20 @@ async fn a_role_is_told_in_both_of_githubs_words() {
     );
     let stranger = "/repos/octo/app/collaborators/stranger/permission";
     assert_eq!(ask(&model, Method::GET, stranger, None).await.0, 404);
+}
+
+#[tokio::test]
+async fn too_many_changes_within_a_minute_meet_the_secondary_limit() {
+    let model = GithubModel::start("octo/app");
+    let path = format!("/repos/octo/app/statuses/{SHA}");
+    let post = async || {
+        let status = json!({ "state": "pending", "context": "huskies/gates" });
+        ask(&model, Method::POST, &path, Some(status)).await.0
+    };
+    for _ in 0..180 {
+        assert_eq!(post().await.as_u16(), 201);
+    }
+    assert_eq!(post().await.as_u16(), 403, "900 points are used up");
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ impl Client {
             path,
             what: &what,
         };
-        let answer = self.send_as_app(app, &request).await?;
+        let answer = self.send_signed(app, &request).await?;
         if answer.status == 404 {
             *app.installation.lock().await = app.settings.installation_id;
             return Err(not_installed(app));
@@ -148,7 +148,7 @@ impl Client {
             path: format!("/repos/{}/installation", app.settings.repo),
             what: &what,
         };
-        let answer = self.send_as_app(app, &request).await?;
+        let answer = self.send_signed(app, &request).await?;
         if answer.status == 404 {
             return Err(not_installed(app));
         }
@@ -179,8 +179,16 @@ impl Client {
         app: &App,
         request: &Request<'_>,
     ) -> Result<Answer, ForgeError> {
+        let _turn = self.turn(request).await?;
+        self.send_signed(app, request).await
+    }
+
+    /// For tokens: who needs one has its turn already, and asking for one changes nothing that
+    /// GitHub wants spaced.
+    async fn send_signed(&self, app: &App, request: &Request<'_>) -> Result<Answer, ForgeError> {
         let session = self.signed(app).await?;
         let answer = self.send_in(&session, request).await?;
+        let answer = self.obey(request, answer)?;
         if answer.status == 401 {
             return Err(ForgeError::Unauthorized {
                 message: format!(

@@ -18,7 +18,7 @@ use tokio::sync::{OnceCell, watch};
 use super::answer::{Answer, Headers};
 use super::app::{App, AppSettings};
 use super::cache::{Cache, Kept};
-use super::manners::{Kind, Manners};
+use super::manners::{Kind, Manners, Turn};
 use crate::forge::{ForgeError, Health, calls};
 use crate::secret::Secret;
 
@@ -69,6 +69,10 @@ pub enum InvalidSettings {
 pub(super) enum Method {
     Get,
     Post(Value),
+    /// A POST without a body, where GitHub's description has none.
+    BarePost,
+    /// A POST that goes before other changes, because a person waits to see it.
+    Reply(Value),
     Patch(Value),
     Delete,
 }
@@ -77,7 +81,8 @@ impl Method {
     fn kind(&self) -> Kind {
         match self {
             Self::Get => Kind::Read,
-            Self::Post(_) | Self::Patch(_) | Self::Delete => Kind::Write,
+            Self::Post(_) | Self::BarePost | Self::Patch(_) | Self::Delete => Kind::Write,
+            Self::Reply(_) => Kind::Reply,
         }
     }
 }
@@ -281,11 +286,18 @@ impl Client {
     }
 
     async fn send_in_turn(&self, request: &Request<'_>) -> Result<Answer, ForgeError> {
+        let _turn = self.turn(request).await?;
+        let answer = self.send_with_newest(request).await?;
+        self.obey(request, answer)
+    }
+
+    pub(super) async fn turn(&self, request: &Request<'_>) -> Result<Turn<'_>, ForgeError> {
+        self.manners.turn(request.method.kind()).await
+    }
+
+    /// What an answer says about limits holds for all requests.
+    pub(super) fn obey(&self, request: &Request<'_>, answer: Answer) -> Result<Answer, ForgeError> {
         let kind = request.method.kind();
-        let turn = self.manners.turn(kind).await?;
-        let answer = self.send_with_newest(request).await;
-        drop(turn);
-        let answer = answer?;
         if let Some(limit) = answer.limit() {
             return Err(self.manners.limited(limit, kind));
         }
@@ -334,9 +346,9 @@ impl Client {
     }
 
     async fn exchange(&self, session: &Session, request: &Request<'_>) -> octocrab::Result<Answer> {
-        let kept = match request.method {
-            Method::Get => session.cache().get(&request.path),
-            Method::Post(_) | Method::Patch(_) | Method::Delete => None,
+        let kept = match request.method.kind() {
+            Kind::Read => session.cache().get(&request.path),
+            Kind::Write | Kind::Reply => None,
         };
         let response = self.put(session, request, kept.as_ref()).await;
         let is_unchanged = response.as_ref().is_ok_and(|found| found.status() == 304);
@@ -375,7 +387,8 @@ impl Client {
                 let headers = kept.and_then(only_if_changed);
                 octocrab._get_with_headers(uri, headers).await
             }
-            Method::Post(body) => octocrab._post(uri, Some(body)).await,
+            Method::Post(body) | Method::Reply(body) => octocrab._post(uri, Some(body)).await,
+            Method::BarePost => octocrab._post(uri, None::<&()>).await,
             Method::Patch(body) => octocrab._patch(uri, Some(body)).await,
             Method::Delete => octocrab._delete(uri, None::<&()>).await,
         }

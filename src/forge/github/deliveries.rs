@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::answer::{Answer, date};
 use super::client::{Method, Request};
@@ -69,7 +68,7 @@ impl Github {
         let (missed, given_up) = missed(&deliveries, now);
         for id in &missed {
             let request = Request {
-                method: Method::Post(json!({})),
+                method: Method::BarePost,
                 path: format!("{list}/{id}/attempts"),
                 what: "a missed delivery",
             };

@@ -2,7 +2,8 @@
 //! call, so that what one call is told counts for all of them ("Rate limits for the REST API",
 //! "Best practices for using the REST API").
 //!
-//! Writes go one after the other, with a pause between them. A limit shuts the door for everybody
+//! Writes go one after the other, with a pause between them; those that a person waits to see go
+//! before the others. A limit shuts the door for everybody
 //! until the time that GitHub names, else for a minute, doubled each time that happens again; who
 //! comes meanwhile is told when to come again and sends nothing.
 
@@ -27,6 +28,8 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
 pub(super) enum Kind {
     Read,
     Write,
+    /// A write that somebody waits to see.
+    Reply,
 }
 
 /// A limit as GitHub told it.
@@ -41,8 +44,12 @@ pub(super) struct Limit {
 #[derive(Debug)]
 pub(super) struct Manners {
     turns: Semaphore,
-    /// When the last write was over. Held while one is under way.
+    /// When the last write was over. Held while one is under way; who waits for it is served in
+    /// order.
     writes: tokio::sync::Mutex<Option<Instant>>,
+    /// Of the writes that nobody waits for, only the first waits for `writes`, so that a reply
+    /// stands behind two others at most, and those after it are never left waiting for ever.
+    line: tokio::sync::Mutex<()>,
     /// Between the end of a write and the next one.
     spacing: Duration,
     door: Mutex<Door>,
@@ -66,8 +73,10 @@ struct Shut {
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     _place: SemaphorePermit<'a>,
-    write: Option<tokio::sync::MutexGuard<'a, Option<Instant>>>,
+    write: Option<Writing<'a>>,
 }
+
+type Writing<'a> = tokio::sync::MutexGuard<'a, Option<Instant>>;
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
@@ -82,6 +91,7 @@ impl Manners {
         Self {
             turns: Semaphore::new(AT_ONCE),
             writes: tokio::sync::Mutex::default(),
+            line: tokio::sync::Mutex::default(),
             spacing,
             door: Mutex::default(),
         }
@@ -96,12 +106,12 @@ impl Manners {
         let write = match kind {
             Kind::Read => None,
             Kind::Write => {
+                let first = self.line.lock().await;
                 let last = self.writes.lock().await;
-                if let Some(last) = *last {
-                    tokio::time::sleep_until(last + self.spacing).await;
-                }
-                Some(last)
+                drop(first);
+                Some(self.spaced(last).await)
             }
+            Kind::Reply => Some(self.spaced(self.writes.lock().await).await),
         };
         // Nobody closes it.
         let Ok(place) = self.turns.acquire().await else {
@@ -118,7 +128,16 @@ impl Manners {
         })
     }
 
-    fn check_door(&self) -> Result<(), ForgeError> {
+    async fn spaced<'a>(&self, last: Writing<'a>) -> Writing<'a> {
+        if let Some(last) = *last {
+            tokio::time::sleep_until(last + self.spacing).await;
+        }
+        last
+    }
+
+    /// # Errors
+    /// [`ForgeError::RetryAfter`] while the door is shut.
+    pub(super) fn check_door(&self) -> Result<(), ForgeError> {
         let mut door = self.door();
         let Some(shut) = &door.shut else {
             return Ok(());
@@ -155,7 +174,7 @@ impl Manners {
     /// A request went through. A read says nothing about a limit on writing.
     pub(super) fn passed(&self, kind: Kind) {
         let mut door = self.door();
-        if kind == Kind::Write || door.met_by != Some(Kind::Write) {
+        if kind != Kind::Read || matches!(door.met_by, None | Some(Kind::Read)) {
             door.unsaid = 0;
         }
     }
@@ -209,6 +228,36 @@ mod tests {
         });
         assert_eq!(begun.elapsed(), Duration::from_secs(4));
         drop(second.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_goes_before_the_writes_that_nobody_waits_for() {
+        let manners = Manners::new(Duration::from_secs(1));
+        let order = Mutex::new(Vec::new());
+        let write = async |kind, name: &'static str| {
+            drop(manners.turn(kind).await.unwrap());
+            order.lock().unwrap().push(name);
+        };
+        tokio::join!(
+            biased;
+            write(Kind::Write, "1st label"),
+            write(Kind::Write, "2nd label"),
+            write(Kind::Write, "3rd label"),
+            write(Kind::Write, "4th label"),
+            write(Kind::Reply, "1st reply"),
+            write(Kind::Reply, "2nd reply"),
+        );
+        assert_eq!(
+            *order.lock().unwrap(),
+            [
+                "1st label",
+                "2nd label",
+                "3rd label",
+                "1st reply",
+                "2nd reply",
+                "4th label"
+            ]
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -271,7 +271,7 @@ impl Forge for Github {
     async fn create_comment(&self, story: &StoryId, body: &str) -> Result<CommentId, ForgeError> {
         let what = story.to_string();
         let path = format!("{}/comments", issue_path(story));
-        let method = Method::Post(json!({ "body": body }));
+        let method = Method::Reply(json!({ "body": body }));
         let created: payload::Created = self
             .client
             .ask(Request {
@@ -323,7 +323,7 @@ impl Forge for Github {
             repo_path(repo),
             comment.id
         );
-        let method = Method::Post(json!({ "content": reaction.name() }));
+        let method = Method::Reply(json!({ "content": reaction.name() }));
         self.client
             .tell(Request {
                 method,

@@ -21,14 +21,20 @@ const LONGEST_LABEL: usize = 50;
 
 /// Requests at the same time, of everybody together ("Rate limits for the REST API", secondary).
 const MOST_AT_ONCE: u32 = 100;
-/// Comments and the like within a minute.
-const MOST_CREATED: usize = 80;
+/// Comments and the like within a minute, and within an hour.
+const MOST_CREATED: [(Duration, usize); 2] =
+    [(Duration::from_mins(1), 80), (Duration::from_hours(1), 500)];
+/// Points within a minute: a read costs one, a change five.
+const MOST_POINTS: u32 = 900;
 
 /// What is counted for the limits that no header tells of.
 #[derive(Default)]
 pub(super) struct Secondary {
     under_way: u32,
     created: VecDeque<Instant>,
+    points: VecDeque<(Instant, u32)>,
+    /// As on an Enterprise Server, where an administrator switches them on.
+    pub(super) are_off: bool,
 }
 
 impl Secondary {
@@ -40,15 +46,31 @@ impl Secondary {
         if self.under_way > MOST_AT_ONCE {
             return Some(refusal);
         }
+        let now = Instant::now();
+        let is_over = self.spends(method, now) || self.creates(method, path, now);
+        (is_over && !self.are_off).then_some(refusal)
+    }
+
+    /// Counts a request's points; whether they are too many.
+    fn spends(&mut self, method: &str, now: Instant) -> bool {
+        let cost = if method == "GET" { 1 } else { 5 };
+        let a_minute = Duration::from_mins(1);
+        (self.points).retain(|(at, _)| now.duration_since(*at) < a_minute);
+        self.points.push_back((now, cost));
+        self.points.iter().map(|(_, cost)| cost).sum::<u32>() > MOST_POINTS
+    }
+
+    /// Counts what creates something that people are told of; whether that is too much.
+    fn creates(&mut self, method: &str, path: &str, now: Instant) -> bool {
         let creates = ["/comments", "/issues", "/pulls", "/reviews"];
         if method != "POST" || !creates.iter().any(|end| path.ends_with(end)) {
-            return None;
+            return false;
         }
-        let now = Instant::now();
-        let a_minute = Duration::from_mins(1);
-        self.created.retain(|at| now.duration_since(*at) < a_minute);
         self.created.push_back(now);
-        (self.created.len() > MOST_CREATED).then_some(refusal)
+        MOST_CREATED.iter().any(|(within, most)| {
+            let recent = |at: &&Instant| now.duration_since(**at) < *within;
+            self.created.iter().filter(recent).count() > *most
+        })
     }
 
     pub(super) fn end(&mut self) {

@@ -174,6 +174,7 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
         method: method.to_owned(),
         path: path.to_owned(),
         query: parts.uri.query().map(str::to_owned),
+        by_program: (parts.headers.get("user-agent")).is_some_and(|agent| agent == "octocrab"),
         body: serde_json::from_slice(body).ok(),
         answered: None,
     });

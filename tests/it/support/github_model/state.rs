@@ -54,6 +54,8 @@ pub(crate) struct RecordedRequest {
     /// Without the query, percent-encoding kept.
     pub(crate) path: String,
     pub(crate) query: Option<String>,
+    /// Sent by the program, not by a test of the model itself.
+    pub(crate) by_program: bool,
     /// `None` when there was no body or it was no JSON.
     pub(crate) body: Option<Value>,
     /// The answer's status, once there is one.
