@@ -90,6 +90,7 @@ mod tests {
         );
         assert_eq!(Usd::from_cents(105).to_string(), "1.05 USD");
         assert_eq!(Usd::from_micros(1_500).to_string(), "0.0015 USD");
+        assert_eq!(Usd::from_micros(1_500).micros(), 1_500);
         assert_eq!(Usd::from_dollars(-1.0), None);
         assert_eq!(Usd::from_dollars(f64::NAN), None);
     }

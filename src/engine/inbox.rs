@@ -390,6 +390,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_store_that_failed_is_left_alone_for_a_while() {
+        let mut world = World::new().await;
+        tokio::time::pause();
+        let began = Instant::now();
+        world.inbox.since = Some(began);
+        world.inbox.postpone();
+        world.inbox.due().await;
+        assert!(began.elapsed() >= AFTER_FAILURE);
+    }
+
+    #[tokio::test]
     async fn a_delivery_without_content_fills_nothing() {
         let world = World::new().await;
         world.slot.gauge.limit(1);

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::clock::SystemClock;
 use crate::domain::effect::Act;
-use crate::domain::event::RepoEvent;
+use crate::domain::event::{RepoEvent, StoryEvent};
 use crate::store::SqliteStore;
 
 struct World {
@@ -125,6 +125,33 @@ async fn a_timer_that_fired_is_not_armed_any_more() {
     let engine = world.start();
     world.handle.fire(timer).await.unwrap();
     assert!(world.store.timers().await.unwrap().is_empty());
+    drop(world.handle);
+    engine.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_refused_first_hears_it_and_only_a_subject_that_is_there_keeps_it() {
+    let mut world = World::new().await;
+    let engine = world.start();
+    let story = "octo/app#7".parse().unwrap();
+    let refused = Event::story(&story, StoryEvent::LongAtRest);
+    let answer = world.handle.report(Report::event(refused)).await.unwrap();
+    assert!(
+        matches!(answer, Some(Refusal::Ignored { .. })),
+        "{answer:?}"
+    );
+    let subject = SubjectId::Story(story);
+    assert!(world.store.subject(&subject).await.unwrap().is_none());
+    let log = world.store.events(&subject, 0).await.unwrap();
+    assert_eq!(log, [], "a stranger leaves no trace");
+
+    let repo = SubjectId::Repo("octo/app".parse().unwrap());
+    let opened = opened("1").content.unwrap();
+    let answer = world.handle.report(Report::event(opened)).await.unwrap();
+    assert_eq!(answer, None);
+    let log = world.store.events(&repo, 0).await.unwrap();
+    let versions: Vec<u64> = log.iter().map(|(_, record)| record.version).collect();
+    assert_eq!(versions, [1]);
     drop(world.handle);
     engine.await.unwrap();
 }

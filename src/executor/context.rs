@@ -198,3 +198,32 @@ impl Try {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_up_to_a_minute_and_end_when_the_server_leaves() {
+        let shutdown = CancellationToken::new();
+        let mut backoff = Backoff::default();
+        let mut pauses = Vec::new();
+        for _ in 0..11 {
+            let began = Instant::now();
+            assert!(backoff.wait(&shutdown).await.is_ok());
+            pauses.push(began.elapsed().as_millis());
+        }
+        assert_eq!(pauses[..4], [200, 400, 800, 1_600]);
+        assert_eq!(pauses[9..], [60_000, 60_000]);
+
+        shutdown.cancel();
+        let began = Instant::now();
+        assert!(backoff.wait(&shutdown).await.is_err());
+        assert!(backoff.wait_for(GIVEN, &shutdown).await.is_err());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    const GIVEN: Duration = Duration::from_hours(1);
+}

@@ -365,13 +365,20 @@ impl Account {
                 self.spent_today, limits.per_day
             ));
         }
-        let its_own = self.reserved_for(|held| *held.story() == wanted.story);
-        let story_rest = limits.per_story.saturating_sub(spent + its_own);
+        let story_rest = self.rest_of(&wanted.story);
+        if story_rest == Usd::ZERO {
+            return Answer::Wait(Delay {
+                because: "all that the ceiling of this story leaves is held for another attempt \
+                          of it"
+                    .to_owned(),
+                until: None,
+            });
+        }
         let amount = story_rest.min(most.unwrap_or(story_rest));
         let free_today = limits
             .per_day
             .saturating_sub(self.spent_today + self.reserved());
-        if amount <= free_today && story_rest > Usd::ZERO {
+        if amount <= free_today {
             return Answer::Grant(amount);
         }
         if self.reserved() == Usd::ZERO {
@@ -383,6 +390,13 @@ impl Account {
         })
     }
 
+    /// What the ceiling of a story leaves, beside what it spent and what is held for it.
+    fn rest_of(&self, story: &StoryId) -> Usd {
+        let spent = self.stories.get(story).copied().unwrap_or_default();
+        let held = self.reserved_for(|held| held.story() == story);
+        self.limits.per_story.saturating_sub(spent + held)
+    }
+
     fn reserved_for(&self, counts: impl Fn(&Reservation) -> bool) -> Usd {
         let held = self.reservations.iter().filter(|held| counts(held));
         held.map(Reservation::amount).sum()
@@ -390,6 +404,9 @@ impl Account {
 
     /// Nothing but the day's money stands in its way.
     fn waits_for_tomorrow(&self, wanted: &Wanted) -> bool {
-        self.paused(&wanted.provider).is_none() && self.full().is_none() && self.crowded().is_none()
+        self.paused(&wanted.provider).is_none()
+            && self.full().is_none()
+            && self.crowded().is_none()
+            && self.rest_of(&wanted.story) > Usd::ZERO
     }
 }

@@ -264,6 +264,49 @@ fn gates_that_keep_failing_block() {
 }
 
 #[test]
+fn two_failures_by_turns_are_counted_from_the_first_of_them() {
+    let mut table = Table::new();
+    table.given("another failure, then two by turns");
+    let mut scene = Scene::new()
+        .with(|project| project.max_retries = 9)
+        .configuring();
+    for (commit, tail) in [(20, "c"), (21, "b"), (22, "a")] {
+        let judging = next(&scene, End::Finished, commit);
+        scene = judging.after(judging.gates(Some(tail)));
+    }
+    let judging = next(&scene, End::Finished, 23);
+    let scene = table.story(&judging, "b again", judging.gates(Some("b")));
+    let judging = next(&scene, End::Finished, 24);
+    table.story(&judging, "a again", judging.gates(Some("a")));
+    insta::assert_snapshot!(table, @r"
+    another failure, then two by turns
+      b again -> coding 5: configuring, retry 4 | huskies/gates failure; read_project
+      a again -> blocked: the same failure 4 times, alternating (from coding) | huskies/gates failure; huskies/merge failure; announce blocked; label
+    ");
+}
+
+#[test]
+fn the_next_agent_reads_which_gates_failed_and_what_they_printed() {
+    let judging = Scene::new().judging();
+    let mut gates = judging.gates(Some("no door"));
+    if let StoryEvent::GatesEnded { report, .. } = &mut gates {
+        let unit = report.outcomes[0].verdict.clone();
+        report.outcomes[1].verdict = unit;
+    }
+    let failed = judging.after(gates);
+    assert_eq!(
+        failed.newest_memory(),
+        "The gates failed on your commit 0000000000: unit, lint."
+    );
+    let brief = failed.next_preparing().brief();
+    let failure = brief.failure.expect("a failure");
+    assert!(failure.contains("gate `unit`"), "{failure}");
+    assert!(failure.contains("no door"), "{failure}");
+    assert!(!brief.first);
+    assert!(Scene::new().preparing().brief().first);
+}
+
+#[test]
 fn gates_that_break_down_are_run_again_and_then_block() {
     let mut table = Table::new();
     table.given("judged without a verdict");

@@ -463,7 +463,7 @@ fn a_story_holds_no_more_than_its_ceiling_leaves_however_many_attempts_ask() {
     50.00 USD a day, 4 places
       configured -> spent 0.00 USD, held 0.00 USD
       #1 wants the rest -> spent 0.00 USD, held 5.00 USD | tell #1 reserved 5.00 USD
-      its next attempt wants the rest -> spent 0.00 USD, held 5.00 USD, #1 waits | tell #1 money_delayed: the rest of today's money is held for agents that run; wake day-turned in 43200 s
+      its next attempt wants the rest -> spent 0.00 USD, held 5.00 USD, #1 waits | tell #1 money_delayed: all that the ceiling of this story leaves is held for another attempt of it
       #1 settles 2 -> spent 2.00 USD, held 3.00 USD | tell #1 reserved 3.00 USD
     ");
 }

@@ -2,10 +2,11 @@
 
 use super::Table;
 use super::scene::{Scene, admitted, contained, denied, landed, operator, person, start};
-use crate::domain::event::StoryEvent;
+use crate::domain::effect::Effect;
+use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::story::Wish;
 use crate::domain::transition::tests::sha;
-use crate::domain::work::{Collected, End};
+use crate::domain::work::{Collected, End, GateVerdict};
 
 fn retry() -> StoryEvent {
     operator(Wish::Retry { label: None })
@@ -108,6 +109,54 @@ fn markers_are_never_judged_whatever_comes_between() {
       they are gone -> coding 4: judging | publish_branch; tell repo head_known; start accept-7-4-1; huskies/gates pending
       gates passed -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; label
     ");
+}
+
+/// The message of the commit that a story with this title lands with.
+fn message_of(title: &str) -> String {
+    let mut judging = Scene::new().judging();
+    title.clone_into(&mut judging.story.task.title);
+    let effects = judging.effects_of(judging.gates_passed());
+    let message = effects.into_iter().find_map(|effect| match effect {
+        Effect::Tell(Event::Repo {
+            event: RepoEvent::Enqueued { entry },
+            ..
+        }) => Some(entry.message),
+        _ => None,
+    });
+    message.expect("it is queued")
+}
+
+#[test]
+fn a_commit_says_what_it_does_and_which_story_it_is_and_orders_nothing() {
+    let rows = [
+        ("Mend the door", "Mend the door (#7)"),
+        ("", "Untitled (#7)"),
+        ("What this fixes", "What this fixes. (#7)"),
+    ];
+    for (title, subject) in rows {
+        assert_eq!(
+            message_of(title),
+            format!("{subject}\n\nStory: octo/app#7\n")
+        );
+    }
+}
+
+#[test]
+fn every_gate_that_ran_for_a_story_is_counted() {
+    let judging = Scene::new().judging();
+    let failed = judging.after(judging.gates(Some("a")));
+    assert_eq!(failed.story.gate_runs, 2);
+    let queued = judging.after(judging.gates_passed());
+    assert_eq!(queued.story.gate_runs, 2);
+    let report = queued.story.report.as_ref().expect("a report");
+    assert!(report.passed());
+    assert_eq!(queued.after(landed()).story.gate_runs, 4);
+    let mut skipped = landed();
+    if let StoryEvent::Landed { receipt } = &mut skipped {
+        receipt.gates[0].verdict = GateVerdict::Skipped;
+    }
+    assert_eq!(queued.after(skipped).story.gate_runs, 3);
+    assert_eq!(queued.after(contained()).story.gate_runs, 2);
 }
 
 #[test]

@@ -4,10 +4,10 @@ use super::Table;
 use super::scene::{Scene, admitted, contained, denied, landed, operator, person, start};
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, StoryEvent};
-use crate::domain::story::Wish;
+use crate::domain::story::{Admission, Wish};
 use crate::domain::transition::step;
 use crate::domain::transition::tests::noon;
-use crate::domain::work::End;
+use crate::domain::work::{End, TaskComment};
 
 fn situations() -> Vec<(&'static str, Scene)> {
     let new = Scene::new();
@@ -183,6 +183,79 @@ fn a_held_story_waits_at_the_door_of_the_next_stage() {
     blocked and held
       retry -> merge: held | huskies/merge held; label
       release -> merge: queued | huskies/merge pending; tell repo enqueued
+    ");
+}
+
+#[test]
+fn a_release_disturbs_nobody_who_works() {
+    let mut table = Table::new();
+    for (name, scene) in [
+        ("running", Scene::new().running()),
+        ("judging", Scene::new().judging()),
+    ] {
+        table.given(name);
+        let held = table.story(&scene, "hold", operator(Wish::Hold));
+        table.story(&held, "release", operator(Wish::Release));
+    }
+    insta::assert_snapshot!(table, @r"
+    running
+      hold -> coding 1: running
+      release -> coding 1: running
+
+    judging
+      hold -> coding 1: judging
+      release -> coding 1: judging
+    ");
+}
+
+#[test]
+fn what_was_said_when_the_label_was_set_is_part_of_the_task() {
+    let comments = vec![TaskComment {
+        author: "ann".to_owned(),
+        body: "The red one.".to_owned(),
+    }];
+    let asked = Scene::new().after(person(start(), "ann"));
+    let started = asked.after(StoryEvent::Admitted {
+        request: 1,
+        answer: Admission::Allowed {
+            comments: comments.clone(),
+        },
+    });
+    assert_eq!(started.story.task.comments, comments);
+    let brief = started.next_preparing().brief();
+    assert_eq!(brief.task.comments, comments);
+}
+
+#[test]
+fn an_agent_is_told_that_its_story_was_started_again() {
+    let first = Scene::new().configuring();
+    assert_eq!(first.newest_memory(), "");
+    let stopped = first.after(operator(Wish::Stop));
+    let again = stopped.after(operator(start()));
+    assert_eq!(
+        again.newest_memory(),
+        "The story was started again; the work kept from before is in the worktree."
+    );
+}
+
+#[test]
+fn a_worktree_is_given_back_where_nobody_works() {
+    let mut table = Table::new();
+    let rested = || StoryEvent::LongAtRest;
+    table.given("long at rest");
+    table.story(&Scene::new(), "never started", rested());
+    table.story(&Scene::new().running(), "running", rested());
+    table.story(&Scene::new().queued(), "queued", rested());
+    let stopped = Scene::new().configuring().after(operator(Wish::Stop));
+    table.story(&stopped, "stopped", rested());
+    table.story(&Scene::new().queued().after(contained()), "done", rested());
+    insta::assert_snapshot!(table, @r"
+    long at rest
+      never started -> ignored: it never had a worktree
+      running -> ignored: it is not at rest
+      queued -> ignored: it is not at rest
+      stopped -> backlog: stopped | retire_worktree
+      done -> done | retire_worktree
     ");
 }
 

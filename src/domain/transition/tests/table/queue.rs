@@ -216,6 +216,26 @@ fn a_clock_that_is_put_back_makes_nobody_older() {
 }
 
 #[test]
+fn who_was_more_urgent_for_a_while_goes_back_behind_those_that_waited_longer() {
+    let mut rows = Rows::synced();
+    rows.given("#7 is building");
+    rows.after(enqueued(7, 0, 0));
+    rows.when("#8 enqueued", enqueued(8, 0, 1));
+    rows.when("#9 enqueued", enqueued(9, 0, 2));
+    for (what, priority) in [("#9 is raised", 5), ("#9 is lowered", 0)] {
+        let story = story_id(9);
+        rows.when(what, RepoEvent::Prioritised { story, priority });
+    }
+    insta::assert_snapshot!(rows.table, @r"
+    #7 is building
+      #8 enqueued -> merge 1: #7 building on 01, #8 queued
+      #9 enqueued -> merge 1: #7 building on 01, #8 queued, #9 queued
+      #9 is raised -> merge 1: #7 building on 01, #9 queued, #8 queued
+      #9 is lowered -> merge 1: #7 building on 01, #8 queued, #9 queued
+    ");
+}
+
+#[test]
 fn a_base_that_moves_starts_the_merge_over() {
     let mut rows = Rows::synced();
     rows.given("building");

@@ -1,7 +1,7 @@
 //! The situations that stories get into, each reached from nothing by real steps.
 
 use crate::domain::account::{Budget, Reservation, Wanted};
-use crate::domain::effect::Effect;
+use crate::domain::effect::{AgentBrief, Effect, Run};
 use crate::domain::event::{AccountEvent, Event, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, SessionId, Sha};
 use crate::domain::money::Usd;
@@ -52,6 +52,34 @@ impl Scene {
             Ok(step) => self.of(step.subject),
             Err(refusal) => panic!("{} was refused: {refusal}", event.name()),
         }
+    }
+
+    /// What follows from `event`, which must be taken.
+    pub(super) fn effects_of(&self, event: StoryEvent) -> Vec<Effect> {
+        let event = Event::story(&self.story.id, event);
+        let stepped = step(&self.subject(), &event, noon());
+        stepped.expect("it is taken").effects
+    }
+
+    /// What the agent is started with once its worktree is ready, as it is here.
+    pub(super) fn brief(&self) -> AgentBrief {
+        let effects = self.effects_of(self.worktree_ready());
+        let brief = effects.into_iter().find_map(|effect| match effect {
+            Effect::Run(Run::StartAgent { brief, .. }) => Some(*brief),
+            _ => None,
+        });
+        brief.expect("an agent is started")
+    }
+
+    /// The next attempt, up to where its worktree is prepared.
+    pub(super) fn next_preparing(&self) -> Self {
+        let scene = self.after(self.project_read());
+        scene.go_on_to_money().go_on_to_worktree()
+    }
+
+    /// The newest of what the next agent is told.
+    pub(super) fn newest_memory(&self) -> &str {
+        self.story.recent.last().map_or("", |recent| &recent.text)
     }
 
     // The situations, in the order of a story's way.

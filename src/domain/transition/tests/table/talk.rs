@@ -1,16 +1,18 @@
 //! What people say in comments and reviews, and what other checks say (spec 2.4, 2.5).
 
 use super::Table;
-use super::queue::Rows;
+use super::queue::{Rows, synced};
 use super::scene::{Scene, admitted, contained, denied, operator, start};
 use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckRequest, CheckResult, Command, Comment, CommentRef,
     PullRequestHead, Review, ReviewKind, Said, Thread, Verdict, WantedCheck,
 };
-use crate::domain::event::{RepoEvent, StoryEvent};
-use crate::domain::project::{Role, Runtime};
+use crate::domain::effect::Effect;
+use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
+use crate::domain::project::{Project, Role, Runtime};
 use crate::domain::story::{Actor, Reply, Wish};
-use crate::domain::transition::tests::{agent, repo_name, sha, story_id};
+use crate::domain::transition::tests::{agent, noon, repo_name, sha, story_id};
+use crate::domain::transition::{Subject, step};
 use crate::domain::work::{End, Message, Place};
 
 fn message(place: Place) -> Message {
@@ -381,6 +383,71 @@ fn merge_skips_a_review_and_never_a_gate() {
 }
 
 #[test]
+fn a_blocked_change_is_merged_on_demand_only_where_its_newest_commit_has_passed() {
+    let mut table = Table::new();
+    let none = |project: &mut Project| project.max_retries = 0;
+    table.given("blocked");
+    let judging = Scene::new().with(none).judging();
+    let failed = judging.after(judging.gates(Some("a")));
+    granted(&mut table, &failed, "its gates failed", Wish::Merge);
+    let running = {
+        let queued = Scene::new().queued().after(operator(Wish::Stop));
+        let again = queued.after(operator(start())).next_preparing();
+        again.go_on_to_start()
+    };
+    let ended = running.after(running.agent_started());
+    let ended = ended.after(ended.agent_ended(asks()));
+    let newer = ended.after(ended.committed(21));
+    granted(&mut table, &newer, "an older commit passed", Wish::Merge);
+    let protected = Scene::new()
+        .testing()
+        .after(StoryEvent::MergeNeedsApproval {
+            head: sha(20),
+            paths: vec!["CODEOWNERS".to_owned()],
+        });
+    granted(&mut table, &protected, "nobody has approved", Wish::Merge);
+    insta::assert_snapshot!(table, @r"
+    blocked
+      its gates failed -> blocked: 1 attempts, the last: gates failed (from coding) | confused at 5; say: its newest commit has not passed the gates
+      an older commit passed -> blocked: asks: Red or blue? (from coding) | confused at 5; say: its newest commit has not passed the gates
+      nobody has approved -> blocked: touches CODEOWNERS (from merge) | confused at 5; say: it waits for somebody to approve its commit
+    ");
+}
+
+#[test]
+fn a_failed_check_is_told_to_the_coder_once_and_never_to_a_reviewer() {
+    let failed = Scene::new().queued().after(failed(20, "ci"));
+    assert_eq!(
+        failed.newest_memory(),
+        "The check ci failed on your commit 0000000000: 2 failed"
+    );
+    assert!(failed.story.untold_checks().is_some());
+    let told = failed.next_preparing().go_on_to_start();
+    assert!(told.story.untold_checks().is_none());
+
+    let scene = reviewed().after(check_failed_quietly());
+    assert_eq!(
+        scene.newest_memory(),
+        "The check ci failed on your commit 0000000000"
+    );
+    let scene = scene.after(scene.project_read());
+    let slot = StoryEvent::SlotGranted {
+        attempt: scene.attempt_number(),
+        agent: "critic".parse().unwrap(),
+    };
+    let reviewing = scene.after(slot).go_on_to_worktree().go_on_to_start();
+    assert!(reviewing.story.untold_checks().is_some());
+}
+
+fn check_failed_quietly() -> StoryEvent {
+    StoryEvent::CheckFailed {
+        commit: sha(20),
+        name: "ci".to_owned(),
+        summary: String::new(),
+    }
+}
+
+#[test]
 fn a_failed_check_calls_the_story_back_once_a_commit_as_a_retry() {
     let mut table = Table::new();
     table.given("in the merge queue");
@@ -519,6 +586,50 @@ fn comments_become_wishes() {
       a word -> idle | tell #7 said Say { reply: Unknown { word: "red" }, answer: Some(Message { author: "ann", place: Conversation, text: "red" }) }
       nearly a command -> idle | tell #7 said Say { reply: Unknown { word: "red" }, answer: None }
     "#);
+}
+
+/// The wishes that one comment becomes, and which of them is acknowledged.
+fn acknowledged(comment: RepoEvent) -> Vec<(Wish, bool)> {
+    let take = |repo: &Subject, event| {
+        let event = Event::repo(&repo_name(), event);
+        step(repo, &event, noon()).expect("it is taken")
+    };
+    let repo = Subject::new(&SubjectId::Repo(repo_name()));
+    let repo = take(&repo, synced(1, &[])).subject;
+    let effects = take(&repo, comment).effects;
+    let said = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Tell(Event::Story {
+            event: StoryEvent::Said { wish, comment, .. },
+            ..
+        }) => Some((*wish, comment.is_some())),
+        _ => None,
+    });
+    said.collect()
+}
+
+#[test]
+fn one_of_the_wishes_of_a_comment_is_acknowledged() {
+    let start = |labels: &[&str]| comment(command(Command::Start, Some("now")), labels);
+    let wishes = acknowledged(start(&["huskies:hold"]));
+    assert!(
+        matches!(
+            wishes[..],
+            [
+                (Wish::Hold, false),
+                (Wish::Start { .. }, true),
+                (Wish::Tell { .. }, false)
+            ]
+        ),
+        "{wishes:?}"
+    );
+    let wishes = acknowledged(start(&[]));
+    assert!(
+        matches!(
+            wishes[..],
+            [(Wish::Start { .. }, true), (Wish::Tell { .. }, false)]
+        ),
+        "{wishes:?}"
+    );
 }
 
 fn review(kind: ReviewKind, said: Option<Said>) -> RepoEvent {
