@@ -4,6 +4,7 @@
 //! an issue or break out of its fence, and is cut to size. What leaves is a [`Markdown`] or a
 //! [`StatusNews`], and a [`Masker`] alone makes text of those. Not for: the command line's output.
 
+mod checks;
 mod log;
 mod quote;
 mod replies;
@@ -20,6 +21,7 @@ use crate::domain::story::{
 use crate::domain::text::{tail_at_char_boundary, visible, visible_line};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
 
+pub use checks::{check_summary, check_text, head_answer};
 pub use log::event_line;
 pub use quote::{Markdown, Masker};
 use quote::{code, fence};
@@ -336,6 +338,11 @@ fn status_words(news: &StatusNews) -> String {
 
 fn gates_description(news: &GatesNews) -> String {
     match news {
+        GatesNews::AwaitsApproval { commit } => format!(
+            "From a fork: somebody who may write has to comment /huskies approve {} first.",
+            commit.short()
+        ),
+        GatesNews::Queued => "Others are gated first.".to_owned(),
         GatesNews::Running => "The gates are running.".to_owned(),
         GatesNews::Judged {
             passed: 0, failed, ..
@@ -364,6 +371,7 @@ fn gates_description(news: &GatesNews) -> String {
         }
         GatesNews::Unavailable { message } => format!("The gates could not run: {message}"),
         GatesNews::Superseded => "Stopped before a verdict.".to_owned(),
+        GatesNews::SupersededBy { commit } => format!("superseded by {commit}"),
     }
 }
 

@@ -258,6 +258,7 @@ pub(super) fn web_repos(repos: &BTreeMap<RepoName, OpenRepo>) -> BTreeMap<RepoNa
         forge: Arc::clone(&repo.forge),
         local: repo.local.clone(),
         mentions: repo.config.mentions.clone(),
+        app: repo.github.as_ref().and_then(|github| github.app_id()),
     };
     repos
         .iter()

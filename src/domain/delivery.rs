@@ -86,17 +86,19 @@ pub enum Command {
     Retry,
     Unblock,
     Merge,
+    Approve,
     Status,
     Help,
 }
 
 impl Command {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Start,
         Self::Stop,
         Self::Retry,
         Self::Unblock,
         Self::Merge,
+        Self::Approve,
         Self::Status,
         Self::Help,
     ];
@@ -108,6 +110,7 @@ impl Command {
             Self::Retry => "retry",
             Self::Unblock => "unblock",
             Self::Merge => "merge",
+            Self::Approve => "approve",
             Self::Status => "status",
             Self::Help => "help",
         }

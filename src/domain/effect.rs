@@ -12,6 +12,7 @@ use super::delivery::CommentRef;
 use super::event::{Event, SubjectId};
 use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
 use super::project::{Agent, Component, Moment};
+use super::proposal::HeadAnswer;
 use super::story::{BlockReason, MergeFailure, Purpose, Recent, Reply};
 use super::work::{Candidate, GateReport, Message, Receipt, Start, Task};
 
@@ -101,7 +102,17 @@ pub enum Act {
     RemoveLabel {
         label: String,
     },
-    // Of a repository.
+    // Of a commit without a story.
+    /// Bring it in from the forge.
+    FetchHead {
+        run: u32,
+    },
+    // Of a repository, which asks with [`Act::Admit`] and [`Act::React`] too.
+    /// Say in a pull request why nothing was approved.
+    Answer {
+        number: u64,
+        answer: HeadAnswer,
+    },
     /// Look where the base branch is, and which of these tips it contains.
     SyncBase {
         heads: Vec<(StoryId, Sha)>,
@@ -208,6 +219,8 @@ pub enum Surface {
     /// The one `stage:<name>` label, likewise.
     StageLabel,
     Status(CommitStatus),
+    /// What the gates found on a commit at length, where the forge has check runs.
+    CheckRun(CommitCheck),
 }
 
 impl Surface {
@@ -217,7 +230,22 @@ impl Surface {
             Self::StickyComment => "comment".to_owned(),
             Self::StageLabel => "label".to_owned(),
             Self::Status(status) => format!("status:{}:{}", status.news.context(), status.commit),
+            Self::CheckRun(check) => format!("check:{}", check.commit),
         }
+    }
+
+    /// All that is shown of the gates on a commit. `run` counts the gate runs of whose commit it is.
+    pub fn of_gates(commit: &Sha, run: u32, news: GatesNews) -> [Effect; 2] {
+        let check = CommitCheck {
+            commit: commit.clone(),
+            run,
+            news: news.clone(),
+        };
+        let status = CommitStatus {
+            commit: commit.clone(),
+            news: StatusNews::Gates(news),
+        };
+        [Self::Status(status), Self::CheckRun(check)].map(Effect::Surface)
     }
 }
 
@@ -226,6 +254,15 @@ impl Surface {
 pub struct CommitStatus {
     pub commit: Sha,
     pub news: StatusNews,
+}
+
+/// A check run as it should be, one for each run of the gates on a commit. Its words are made of the
+/// subject's newest report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitCheck {
+    pub commit: Sha,
+    pub run: u32,
+    pub news: GatesNews,
 }
 
 /// What a status tells, one context each.
@@ -240,6 +277,12 @@ pub enum StatusNews {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "gates")]
 pub enum GatesNews {
+    /// A fork's commit, which somebody with write permission has to approve.
+    AwaitsApproval {
+        commit: Sha,
+    },
+    /// Others come first.
+    Queued,
     Running,
     Judged {
         passed: usize,
@@ -251,6 +294,10 @@ pub enum GatesNews {
     },
     /// Somebody stopped the story, or a newer commit took this one's place.
     Superseded,
+    /// This newer commit took its place.
+    SupersededBy {
+        commit: Sha,
+    },
 }
 
 impl GatesNews {
@@ -301,7 +348,9 @@ impl StatusNews {
 
     pub fn state(&self) -> StatusState {
         match self {
-            Self::Gates(GatesNews::Running)
+            Self::Gates(
+                GatesNews::AwaitsApproval { .. } | GatesNews::Queued | GatesNews::Running,
+            )
             | Self::Merge(
                 MergeNews::Queued
                 | MergeNews::Held
@@ -317,7 +366,11 @@ impl StatusNews {
             Self::Merge(MergeNews::Landed { .. }) => StatusState::Success,
             Self::Gates(GatesNews::Judged { .. })
             | Self::Merge(MergeNews::Failed { .. } | MergeNews::Blocked) => StatusState::Failure,
-            Self::Gates(GatesNews::Unavailable { .. } | GatesNews::Superseded)
+            Self::Gates(
+                GatesNews::Unavailable { .. }
+                | GatesNews::Superseded
+                | GatesNews::SupersededBy { .. },
+            )
             | Self::Merge(MergeNews::Withdrawn) => StatusState::Error,
         }
     }

@@ -319,6 +319,15 @@ pub enum RepoEvent {
     CheckRequested {
         request: CheckRequest,
     },
+    /// The forge's answer to who asked something about a pull request's head.
+    Admitted {
+        request: u64,
+        answer: Admission,
+    },
+    /// A head was judged, or cannot be.
+    HeadSettled {
+        commit: Sha,
+    },
     BaseSynced {
         branch: BranchName,
         tip: Sha,
@@ -429,9 +438,24 @@ fn contained<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(StoryId, 
 #[serde(rename_all = "snake_case", tag = "event")]
 #[strum(serialize_all = "snake_case")]
 pub enum HeadEvent {
-    /// `rules` is the base commit whose gate definitions apply.
+    /// It is a fork's: it is not gated before somebody approved it.
+    Withheld,
+    /// It is gated once its turn comes.
+    Queued,
+    /// `rules` is the base commit whose gate definitions apply. `again`: a verdict that is there does
+    /// not count.
     GatesAsked {
         rules: Sha,
+        #[serde(default)]
+        again: bool,
+    },
+    /// The commit is here.
+    Fetched {
+        run: u32,
+    },
+    NotFetched {
+        run: u32,
+        message: String,
     },
     GatesEnded {
         run: u32,
@@ -441,7 +465,11 @@ pub enum HeadEvent {
         run: u32,
         message: String,
     },
-    Superseded,
+    /// Nobody wants a verdict any more; `by` took its place.
+    Superseded {
+        #[serde(default)]
+        by: Option<Sha>,
+    },
 }
 
 /// What can happen to the ledger.

@@ -12,6 +12,12 @@ pub struct Head {
     pub state: HeadState,
     /// Counts gate runs; it fences late messages of an older one.
     pub run: u32,
+    /// The base commit whose gate definitions apply.
+    #[serde(default)]
+    pub rules: Option<Sha>,
+    /// Runs in a row that came to no verdict.
+    #[serde(default)]
+    pub lost: u32,
 }
 
 impl Head {
@@ -20,6 +26,8 @@ impl Head {
             id,
             state: HeadState::Unknown,
             run: 0,
+            rules: None,
+            lost: 0,
         }
     }
 }
@@ -34,6 +42,12 @@ pub struct HeadId {
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum HeadState {
     Unknown,
+    /// It is a fork's, and nobody approved it yet.
+    Withheld,
+    /// Others come first.
+    Queued,
+    /// It is being brought in from the forge.
+    Fetching,
     Gating,
     Judged {
         report: GateReport,
@@ -42,6 +56,6 @@ pub enum HeadState {
     Unjudged {
         message: String,
     },
-    /// A newer head took its place before it was judged.
+    /// A newer head took its place before it was judged, or nobody wants it any more.
     Superseded,
 }

@@ -12,6 +12,7 @@ pub mod id;
 pub mod money;
 pub mod policy;
 pub mod project;
+pub mod proposal;
 pub mod repo;
 pub mod sandbox;
 pub mod story;

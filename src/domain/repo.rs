@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::delivery::IssueChange;
 use super::id::{Attempt, BranchName, ItemName, RepoName, Sha, StoryId};
 use super::project::Trigger;
+use super::proposal::Proposals;
 use super::work::Candidate;
 
 /// Everything that is known about a repository.
@@ -30,6 +31,9 @@ pub struct Repo {
     /// Of these, the ones that conflict with the base's tip, and in which files.
     #[serde(default)]
     pub conflicts: BTreeMap<StoryId, Vec<String>>,
+    /// Pull requests of people.
+    #[serde(default)]
+    pub proposals: Proposals,
 }
 
 impl Repo {
@@ -45,6 +49,7 @@ impl Repo {
             merge_number: 0,
             heads: BTreeMap::new(),
             conflicts: BTreeMap::new(),
+            proposals: Proposals::default(),
         }
     }
 }

@@ -236,6 +236,26 @@ impl GateVerdict {
     }
 }
 
+/// What a tool says about a line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// From the root of the tree.
+    pub path: String,
+    /// From 1, as the column.
+    pub line: u32,
+    pub column: Option<u32>,
+    pub severity: Severity,
+    pub message: String,
+}
+
+/// How grave a finding is, by the tool's own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    Warning,
+    Note,
+}
+
 /// Proof of what landed: byte for byte the tree that passed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {

@@ -10,8 +10,10 @@ use super::base::{read_project, sync_base};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
 use super::worktree;
 use crate::domain::effect::{Act, Announcement, EffectId};
-use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
+use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
+use crate::domain::head::HeadId;
 use crate::domain::id::{Attempt, BranchName, RepoName, Sha, StoryId};
+use crate::domain::proposal::HeadAnswer;
 use crate::domain::story::{Admission, Reply, Story};
 use crate::domain::work::Candidate;
 use crate::engine::Report;
@@ -62,8 +64,9 @@ pub(super) async fn carry_out(
 async fn try_once(context: &Arc<Context>, pending: &PendingAct) -> Try {
     match &pending.subject {
         SubjectId::Story(story) => of_story(context, story, pending).await,
-        SubjectId::Repo(repo) => of_repo(context, repo, &pending.act).await,
-        SubjectId::Head(_) | SubjectId::Account => misrouted(&pending.act),
+        SubjectId::Repo(repo) => of_repo(context, repo, pending).await,
+        SubjectId::Head(head) => of_head(context, head, &pending.act).await,
+        SubjectId::Account => misrouted(&pending.act),
     }
 }
 
@@ -98,7 +101,11 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             pin,
         } => {
             let who = (login.as_str(), *bot);
-            admit(repo, story, (*request, *pin), who).await
+            let answer = admission(repo, &story.repo, who, pin.map(|pin| (story, pin))).await;
+            let request = *request;
+            answered(answer, |answer| {
+                Event::story(story, StoryEvent::Admitted { request, answer })
+            })
         }
         Act::ReadProject { attempt } => read_project(repo, story, *attempt).await,
         Act::PrepareWorktree {
@@ -142,17 +149,20 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             settle(repo.forge.react(&story.repo, *comment, *reaction).await)
         }
         Act::RemoveLabel { label } => settle(repo.forge.remove_label(story, label).await),
-        Act::SyncBase { .. } | Act::BuildCandidate { .. } | Act::Land { .. } => {
-            misrouted(&pending.act)
-        }
+        Act::FetchHead { .. }
+        | Act::Answer { .. }
+        | Act::SyncBase { .. }
+        | Act::BuildCandidate { .. }
+        | Act::Land { .. } => misrouted(&pending.act),
     }
 }
 
-async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
+async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) -> Try {
     let repo = match context.repo(name) {
         Ok(repo) => repo,
         Err(error) => return not_configured(&error),
     };
+    let act = &pending.act;
     let event = match act {
         Act::SyncBase { heads } => sync_base(repo, heads).await,
         Act::BuildCandidate {
@@ -173,7 +183,28 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
             branch,
             candidate,
         } => land(repo, *number, branch, candidate).await,
-        Act::Admit { .. }
+        Act::Admit {
+            request,
+            login,
+            bot,
+            ..
+        } => {
+            let answer = admission(repo, name, (login, *bot), None).await;
+            let request = *request;
+            return answered(answer, |answer| {
+                Event::repo(name, RepoEvent::Admitted { request, answer })
+            });
+        }
+        Act::React { comment, reaction } => {
+            return settle(repo.forge.react(name, *comment, *reaction).await);
+        }
+        Act::Answer { number, answer } => {
+            // Forges count issues and pull requests together.
+            let thread = StoryId::new(name.clone(), *number);
+            let comment = OwnComment::new(context, repo, &thread, &pending.id);
+            return settle(comment.answer(answer).await);
+        }
+        Act::FetchHead { .. }
         | Act::ReadProject { .. }
         | Act::PrepareWorktree { .. }
         | Act::Collect { .. }
@@ -182,10 +213,32 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
         | Act::PublishWip { .. }
         | Act::Announce { .. }
         | Act::Reply { .. }
-        | Act::React { .. }
         | Act::RemoveLabel { .. } => return misrouted(act),
     };
     Try::news(Event::repo(name, event))
+}
+
+async fn of_head(context: &Arc<Context>, head: &HeadId, act: &Act) -> Try {
+    let repo = match context.repo(&head.repo) {
+        Ok(repo) => repo,
+        Err(error) => return not_configured(&error),
+    };
+    let Act::FetchHead { run } = act else {
+        return misrouted(act);
+    };
+    let run = *run;
+    let event = match repo.git.fetch_head(&head.sha).await {
+        Ok(()) => HeadEvent::Fetched { run },
+        Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => {
+            return Try::again(&error);
+        }
+        Err(error) => HeadEvent::NotFetched {
+            run,
+            message: error.to_string(),
+        },
+    };
+    let id = head.clone();
+    Try::news(Event::Head { id, event })
 }
 
 /// A write to the forge is tried until it is taken, or is given up with a word in the log: a
@@ -211,33 +264,29 @@ pub(super) fn settle(outcome: Result<(), ForgeError>) -> Try {
     }
 }
 
-async fn admit(
+/// Whether somebody may; for a start, the comments as they were then.
+async fn admission(
     repo: &RepoContext,
-    story: &StoryId,
-    (request, pin): (u64, Option<jiff::Timestamp>),
+    name: &RepoName,
     who: (&str, bool),
-) -> Try {
-    let answered = |answer| {
-        Try::news(Event::story(
-            story,
-            StoryEvent::Admitted { request, answer },
-        ))
+    pin: Option<(&StoryId, jiff::Timestamp)>,
+) -> Result<Admission, ForgeError> {
+    if !may_write(repo, name, who).await? {
+        return Ok(Admission::Denied);
+    }
+    let comments = match pin {
+        Some((story, until)) => repo.forge.comments(story, until).await?,
+        None => Vec::new(),
     };
-    let answer = async {
-        if !may_write(repo, story, who).await? {
-            return Ok(Admission::Denied);
-        }
-        let comments = match pin {
-            Some(until) => repo.forge.comments(story, until).await?,
-            None => Vec::new(),
-        };
-        Ok(Admission::Allowed { comments })
-    };
-    match answer.await {
-        Ok(answer) => answered(answer),
+    Ok(Admission::Allowed { comments })
+}
+
+fn answered(answer: Result<Admission, ForgeError>, event: impl FnOnce(Admission) -> Event) -> Try {
+    match answer {
+        Ok(answer) => Try::news(event(answer)),
         Err(error) => match settle(Err(error)) {
             // Who cannot be asked about is not let in.
-            Try::Done(_) => answered(Admission::Denied),
+            Try::Done(_) => Try::news(event(Admission::Denied)),
             again @ Try::Again { .. } => again,
         },
     }
@@ -247,14 +296,14 @@ async fn admit(
 /// permission.
 async fn may_write(
     repo: &RepoContext,
-    story: &StoryId,
+    name: &RepoName,
     (login, is_bot): (&str, bool),
 ) -> Result<bool, ForgeError> {
     if is_bot {
         let named = |bot: &String| bot.eq_ignore_ascii_case(login);
         return Ok(repo.bots.iter().any(named));
     }
-    Ok(repo.forge.permission(&story.repo, login).await?.can_write())
+    Ok(repo.forge.permission(name, login).await?.can_write())
 }
 
 async fn publish_branch(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
@@ -337,6 +386,13 @@ impl<'a> OwnComment<'a> {
             self.post(&report::reply(self.id, &known, reply)).await
         };
         settle(posted.await)
+    }
+
+    async fn answer(&self, answer: &HeadAnswer) -> Result<(), ForgeError> {
+        if self.is_posted().await? {
+            return Ok(());
+        }
+        self.post(&report::head_answer(self.id, answer)).await
     }
 
     async fn is_posted(&self) -> Result<bool, ForgeError> {

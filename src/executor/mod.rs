@@ -7,6 +7,7 @@
 
 mod acts;
 mod base;
+mod checks;
 mod context;
 mod lanes;
 mod rooms;
@@ -201,6 +202,7 @@ fn lane_of(act: &Act) -> Lane {
     match act {
         Act::Admit { .. } => Lane::Admissions,
         Act::ReadProject { .. }
+        | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }
         | Act::Collect { .. }
         | Act::RetireWorktree { .. }
@@ -210,6 +212,7 @@ fn lane_of(act: &Act) -> Lane {
         Act::PublishBranch { .. }
         | Act::PublishWip { .. }
         | Act::Announce { .. }
+        | Act::Answer { .. }
         | Act::Reply { .. }
         | Act::React { .. }
         | Act::RemoveLabel { .. } => Lane::Reports,

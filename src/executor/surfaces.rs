@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::acts::settle;
+use super::checks::{check_run, repo_of};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
 use crate::domain::effect::{CommitStatus, Surface};
 use crate::domain::event::SubjectId;
@@ -78,7 +79,7 @@ async fn try_once(context: &Arc<Context>, subject: &SubjectId, key: &str) -> Try
     }
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     Forge(ForgeError),
     Here(anyhow::Error),
 }
@@ -110,14 +111,18 @@ async fn write(context: &Context, pending: &PendingSurface) -> Result<Written, T
         (SubjectId::Head(head), Surface::Status(status)) => {
             commit_status(context, &head.repo, status, pending).await
         }
-        (SubjectId::Repo(_) | SubjectId::Head(_) | SubjectId::Account, _) => Err(Trouble::Here(
+        (subject, Surface::CheckRun(check)) if let Some(repo) = repo_of(subject) => {
+            check_run(context, repo, (check, pending)).await
+        }
+        (_, Surface::CheckRun(_))
+        | (SubjectId::Repo(_) | SubjectId::Head(_) | SubjectId::Account, _) => Err(Trouble::Here(
             anyhow::anyhow!("{} has no such surface", pending.subject),
         )),
     }
 }
 
 /// What was written last, when it is the same as what would be written now.
-fn unchanged(pending: &PendingSurface, digest: &str) -> Option<Written> {
+pub(super) fn unchanged(pending: &PendingSurface, digest: &str) -> Option<Written> {
     pending
         .written
         .clone()
@@ -126,7 +131,7 @@ fn unchanged(pending: &PendingSurface, digest: &str) -> Option<Written> {
 
 /// Before something is written: should nobody hear how that went, what was written before must not
 /// pass for what is there. Without this a state that came back to what it was would stay unwritten.
-async fn forget(context: &Context, pending: &PendingSurface) -> anyhow::Result<()> {
+pub(super) async fn forget(context: &Context, pending: &PendingSurface) -> anyhow::Result<()> {
     let Some(written) = pending.written.as_ref() else {
         return Ok(());
     };

@@ -23,6 +23,8 @@ type Result<T> = std::result::Result<T, GitError>;
 pub trait Workshop: Send + Sync {
     /// Brings in the base branch and says where it is; `None`: whichever the project has as such.
     async fn sync_base(&self, configured: Option<&BranchName>) -> Result<BaseTip>;
+    /// Brings in a commit that is no story's.
+    async fn fetch_head(&self, commit: &Sha) -> Result<()>;
     /// The content of a file as of `commit`, if it is there.
     async fn read_file(&self, commit: &Sha, path: &str) -> Result<Option<Vec<u8>>>;
     /// The paths that `commit` changed since it parted from `base`.
@@ -64,6 +66,10 @@ pub trait Workshop: Send + Sync {
 impl Workshop for Repository {
     async fn sync_base(&self, configured: Option<&BranchName>) -> Result<BaseTip> {
         self.sync_base(configured).await
+    }
+
+    async fn fetch_head(&self, commit: &Sha) -> Result<()> {
+        self.fetch_head(commit).await
     }
 
     async fn read_file(&self, commit: &Sha, path: &str) -> Result<Option<Vec<u8>>> {

@@ -7,6 +7,7 @@
 //! transport, webhooks.
 
 pub mod calls;
+mod check;
 mod error;
 mod github;
 mod health;
@@ -23,6 +24,7 @@ use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 pub use crate::domain::story::{MARKER_PREFIX, STAGE_PREFIX};
 use crate::domain::work::TaskComment;
 
+pub use check::{Annotation, CheckId, CheckRun, CheckState, Conclusion, Level};
 pub use error::{ForgeError, RetryWhen};
 pub use github::{
     Access, AppSettings, AskedAgain, Credentials, EVENTS, Github, GithubSettings, Grant,
@@ -96,6 +98,20 @@ pub trait Forge: Send + Sync {
         commit: &Sha,
         status: &Status,
     ) -> Result<(), ForgeError>;
+
+    /// Whether it has check runs, and the credentials may write them.
+    fn takes_check_runs(&self) -> bool {
+        false
+    }
+
+    /// Makes a check run of a commit what it should be, whatever it was: the one that is `known`,
+    /// else the one with the same name and id, else a new one.
+    async fn put_check_run(
+        &self,
+        repo: &RepoName,
+        commit: &Sha,
+        check: (Option<&CheckId>, &CheckRun),
+    ) -> Result<CheckId, ForgeError>;
 
     /// The branch that changes go to unless somebody says otherwise; `None` when the forge does not
     /// keep one.

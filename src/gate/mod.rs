@@ -4,6 +4,7 @@
 //!
 //! Not for: deciding what follows from a verdict, or putting the right tree into the folder.
 
+pub mod findings;
 pub mod job;
 pub mod output;
 pub mod runner;

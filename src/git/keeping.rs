@@ -11,7 +11,7 @@ use git2::{ErrorCode, Reference};
 use jiff::Timestamp;
 
 use super::error::{While, on};
-use super::objects::{Objects, candidate_ref, wip_ref};
+use super::objects::{Objects, candidate_ref, head_ref, wip_ref};
 use super::paths::checkout_name;
 use super::repository::blocking;
 use super::{Repository, Result, files};
@@ -30,6 +30,14 @@ pub struct OldCandidate {
     /// The commit; its ref has a shorter name.
     pub commit: Sha,
     /// When it was built, or when its author wrote it, where nobody knows the former any more.
+    pub at: Timestamp,
+}
+
+/// The head of a person's pull request that was brought in once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldHead {
+    pub commit: Sha,
+    /// When it was brought in, or written, where nobody knows the former any more.
     pub at: Timestamp,
 }
 
@@ -90,6 +98,31 @@ impl Repository {
     /// Gives up a candidate, unless its ref means another commit by now.
     pub async fn forget_candidate(&self, candidate: &OldCandidate) -> Result<()> {
         let (name, commit) = (candidate_ref(&candidate.commit), candidate.commit.clone());
+        self.read_objects(move |control| delete(control, &name, Some(&commit)))
+            .await
+    }
+
+    /// All heads of people's pull requests, in no particular order.
+    pub async fn heads(&self) -> Result<Vec<OldHead>> {
+        let control = self.inner.paths.control();
+        self.read_objects(move |objects| {
+            let mut heads = Vec::new();
+            for_each(objects, "refs/huskies/head/*", |name, commit| {
+                let at = match written_at(&control.join(name)) {
+                    Some(at) => at,
+                    None => authored_at(objects, &commit)?,
+                };
+                heads.push(OldHead { commit, at });
+                Ok(())
+            })?;
+            Ok(heads)
+        })
+        .await
+    }
+
+    /// Gives up a head; one that is wanted again is brought in again.
+    pub async fn forget_head(&self, head: &OldHead) -> Result<()> {
+        let (name, commit) = (head_ref(&head.commit), head.commit.clone());
         self.read_objects(move |control| delete(control, &name, Some(&commit)))
             .await
     }

@@ -35,6 +35,7 @@
 //! | `refs/huskies/stray/<number>/<commit>` | other branches, tags and stashes of a cell, and what somebody moved the branch to |
 //! | `refs/huskies/seen/<branch>` | what a story branch was found at when somebody else had moved it |
 //! | `refs/huskies/candidate/<short>` | a squash commit that is being tested or has landed |
+//! | `refs/huskies/head/<commit>` | the head of a person's pull request, to be gated |
 //! | `refs/huskies/backup/<commit>` | a commit that a restored backup remembers |
 //! | `refs/huskies/former/…` | what an older huskies had in its `work.git` |
 //!
@@ -83,7 +84,7 @@ pub use candidate::{Built, CandidateSpec};
 pub use collect::{CollectSpec, Retirement};
 pub use command::{Git, GitSettings};
 pub use error::GitError;
-pub use keeping::{IdleCheckout, KeptWork, OldCandidate};
+pub use keeping::{IdleCheckout, KeptWork, OldCandidate, OldHead};
 pub use land::{Landing, Pushed};
 pub use paths::RepoPaths;
 pub use reach::Reach;

@@ -38,6 +38,11 @@ pub(super) fn candidate_ref(commit: &Sha) -> String {
     format!("refs/huskies/candidate/{}", commit.short())
 }
 
+/// A commit that is gated without a story.
+pub(super) fn head_ref(commit: &Sha) -> String {
+    format!("refs/huskies/head/{commit}")
+}
+
 /// The mode of a symbolic link in a tree.
 const LINK: i32 = 0o120_000;
 

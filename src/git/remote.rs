@@ -256,6 +256,27 @@ impl Remote {
         }
     }
 
+    /// Brings a commit of the remote into `into`, a ref of `control`, whatever ref it is on there: git
+    /// gives any commit that it has (protocol v2). False: it has none such.
+    pub(super) async fn fetch_commit(
+        &self,
+        git: &Git,
+        control: &Path,
+        (commit, into): (&Sha, &str),
+    ) -> Result<bool> {
+        let call = self
+            .call(git.on(control, "fetch").args(FETCH_OPTIONS))
+            .await?
+            .arg("--");
+        let call = call.arg(&self.url.text).arg(format!("+{commit}:{into}"));
+        let output = call.run().await?;
+        match output.status {
+            Some(0) => Ok(true),
+            _ if UNKNOWN.iter().any(|sign| output.stderr.contains(sign)) => Ok(false),
+            _ => Err(failure(output, "fetch")),
+        }
+    }
+
     /// Moves a ref of the remote to `commit` where `push.over` allows it.
     pub(super) async fn push(
         &self,
@@ -314,6 +335,12 @@ pub(super) const FETCH_OPTIONS: [&str; 5] = [
     "--no-write-fetch-head",
     "--no-auto-maintenance",
     "--no-recurse-submodules",
+];
+
+/// Signs that the remote does not have a commit, by the age of its git.
+const UNKNOWN: [&str; 2] = [
+    "not our ref",
+    "does not allow request for unadvertised object",
 ];
 
 /// Reads the one ref line of `git push --porcelain`: `<flag>\t<from>:<to>\t<summary>`; flag `!`

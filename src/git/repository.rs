@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cell::Blueprint;
 use super::command::Git;
 use super::foreign::{Import, Lender, Wanted};
-use super::objects::{Objects, sha, text_of_paths};
+use super::objects::{Objects, head_ref, sha, text_of_paths};
 use super::source::{Source, Upstream};
 use super::{GitError, RepoPaths, Result, clone, create};
 use crate::domain::id::{BranchName, Sha};
@@ -112,6 +112,35 @@ impl Repository {
         }
         let into = into.to_owned();
         self.read_objects(move |control| control.read(&into)).await
+    }
+
+    /// Brings a commit that is no story's into `control.git`. What is here already is not asked for.
+    ///
+    /// # Errors
+    /// [`GitError::NotFound`] when the remote does not have it, or there is no remote;
+    /// [`GitError::Unavailable`] and [`GitError::Refused`] as the remote answers.
+    pub async fn fetch_head(&self, commit: &Sha) -> Result<()> {
+        let into = head_ref(commit);
+        let (wanted, name) = (commit.clone(), into.clone());
+        let known = self.read_objects(move |control| {
+            let is_there = control.read(&name)?.as_ref() == Some(&wanted);
+            Ok(is_there && control.commit(&wanted).is_ok())
+        });
+        if known.await? {
+            return Ok(());
+        }
+        let Inner { git, upstream, .. } = &*self.inner;
+        let control = self.inner.paths.control();
+        let found = match upstream {
+            Upstream::Remote(remote) => remote.fetch_commit(git, &control, (commit, &into)).await?,
+            Upstream::Clone(_) => false,
+        };
+        if found {
+            return Ok(());
+        }
+        Err(GitError::NotFound {
+            what: format!("the commit {commit} on the remote"),
+        })
     }
 
     /// Brings a branch of the remote or the clone into a ref of a repository of ours.

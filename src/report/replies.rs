@@ -63,6 +63,7 @@ fn meaning(command: Command) -> &'static str {
         Command::Retry => "a blocked story goes on from where it was",
         Command::Unblock => "the same",
         Command::Merge => "lets it land without a review by an agent; never without its gates",
+        Command::Approve => "lets a commit that touches protected files land",
         Command::Status => "says how it is",
         Command::Help => "says this",
     }

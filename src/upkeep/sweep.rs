@@ -193,13 +193,21 @@ impl Upkeep {
         swept: &mut Swept,
     ) -> anyhow::Result<()> {
         let before = self.before(self.limits.candidates);
-        let wanted = self.candidate_in_use(repo).await?;
+        let wanted = self.commits_in_use(repo).await?;
         let mut names = Vec::new();
         for candidate in git.candidates().await? {
-            if candidate.at < before && wanted.as_ref() != Some(&candidate.commit) {
+            if candidate.at < before && !wanted.contains(&candidate.commit) {
                 names.push(format!("{repo} {}", candidate.commit.short()));
                 if !swept.dry_run {
                     git.forget_candidate(&candidate).await?;
+                }
+            }
+        }
+        for head in git.heads().await? {
+            if head.at < before && !wanted.contains(&head.commit) {
+                names.push(format!("{repo} {}", head.commit.short()));
+                if !swept.dry_run {
+                    git.forget_head(&head).await?;
                 }
             }
         }
@@ -207,15 +215,19 @@ impl Upkeep {
         Ok(())
     }
 
-    /// The one that is being tested or waits to land.
-    async fn candidate_in_use(&self, repo: &RepoName) -> anyhow::Result<Option<Sha>> {
+    /// What is being tested or waits to land, and the heads of open pull requests.
+    async fn commits_in_use(&self, repo: &RepoName) -> anyhow::Result<Vec<Sha>> {
         let known = self.store.subject(&SubjectId::Repo(repo.clone())).await?;
         let Some((Subject::Repo(repo), _)) = known else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let merging = repo.merging.as_ref();
         let candidate = merging.and_then(|merging| merging.phase.candidate());
-        Ok(candidate.map(|candidate| candidate.commit.clone()))
+        let candidate = candidate.map(|candidate| &candidate.commit);
+        let proposals = &repo.proposals;
+        let heads = proposals.open.values().map(|open| &open.head.commit);
+        let heads = heads.chain(&proposals.gating);
+        Ok(candidate.into_iter().chain(heads).cloned().collect())
     }
 
     /// The story's own business: it has the worktree collected once more and taken away.

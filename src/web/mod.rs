@@ -66,6 +66,8 @@ pub struct WebRepo {
     pub local: Option<Arc<LocalForge>>,
     /// The names by which a comment addresses the agent, without the `@`.
     pub mentions: Vec<String>,
+    /// The App that the server is on GitHub, by its number there.
+    pub app: Option<u64>,
 }
 
 type Shared = State<Arc<WebState>>;

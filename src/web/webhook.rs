@@ -117,7 +117,12 @@ fn content(
             review: Box::new(review),
         },
         Content::Check(result) => RepoEvent::Checked { result },
-        Content::CheckRequest(request) => RepoEvent::CheckRequested { request },
+        Content::CheckRequest(request) => {
+            if request.app.is_none() || request.app != served.clone()?.1.app {
+                return Err("it is about checks of another App".to_owned());
+            }
+            RepoEvent::CheckRequested { request }
+        }
     };
     let (name, _) = served?;
     Ok(Some(Event::repo(&name, event)))

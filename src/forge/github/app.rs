@@ -85,6 +85,10 @@ impl App {
         }
     }
 
+    pub(super) fn id(&self) -> u64 {
+        self.settings.app_id
+    }
+
     pub(super) fn shared(&self) -> &Secret {
         &self.shared
     }

@@ -4,6 +4,7 @@ mod access;
 mod answer;
 mod app;
 mod cache;
+mod checks;
 mod client;
 mod deliveries;
 mod manifest;
@@ -28,7 +29,8 @@ pub use needs::{EVENTS, NEEDS, Need};
 pub use setup::{Made, NewApp, NewHook, NewLabel};
 
 use super::{
-    CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status,
+    CheckId, CheckRun, CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission,
+    STAGE_PREFIX, Status,
 };
 use crate::domain::delivery::{CommentRef, Thread};
 use crate::domain::effect::Reaction;
@@ -99,6 +101,11 @@ impl Github {
             return TokenKind::App;
         }
         TokenKind::of(self.client.token().current().expose_secret())
+    }
+
+    /// The App that it is, by GitHub's number.
+    pub fn app_id(&self) -> Option<u64> {
+        self.client.app().map(app::App::id)
     }
 
     async fn ask_own_login(&self) -> Result<String, ForgeError> {
@@ -404,6 +411,19 @@ impl Forge for Github {
             })
             .await?;
         Ok(())
+    }
+
+    fn takes_check_runs(&self) -> bool {
+        self.token_kind().may_write_checks()
+    }
+
+    async fn put_check_run(
+        &self,
+        repo: &RepoName,
+        commit: &Sha,
+        check: (Option<&CheckId>, &CheckRun),
+    ) -> Result<CheckId, ForgeError> {
+        self.write_check_run(repo, commit, check).await
     }
 
     async fn default_branch(&self, repo: &RepoName) -> Result<Option<BranchName>, ForgeError> {

@@ -10,7 +10,8 @@ use crate::domain::effect::Reaction;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::TaskComment;
 use crate::forge::{
-    CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status,
+    CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission,
+    STAGE_PREFIX, Status,
 };
 
 #[async_trait]
@@ -145,6 +146,18 @@ impl Forge for LocalForge {
             status,
         };
         Ok(rows::insert_status(&self.pool, &status, self.now()).await?)
+    }
+
+    /// It has statuses alone.
+    async fn put_check_run(
+        &self,
+        repo: &RepoName,
+        _commit: &Sha,
+        _check: (Option<&CheckId>, &CheckRun),
+    ) -> Result<CheckId, ForgeError> {
+        Err(ForgeError::Invalid {
+            message: format!("{repo} is on the built-in forge, which has no check runs"),
+        })
     }
 
     /// It keeps issues, not branches.

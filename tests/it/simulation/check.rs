@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use huskies::domain::account::Account;
-use huskies::domain::effect::{CommitStatus, Surface};
+use huskies::domain::effect::{CommitStatus, StatusNews, Surface};
 use huskies::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use huskies::domain::id::StoryId;
 use huskies::domain::policy::Protection;
@@ -11,6 +11,7 @@ use huskies::domain::repo::Repo;
 use huskies::domain::sandbox::Sandbox;
 use huskies::domain::story::{Actor, Admission, MergePhase, Phase, Stage, Story};
 use huskies::domain::transition::{Subject, step};
+use huskies::forge::{CheckRun, CheckState};
 use huskies::report::{Masker, announcement_marker, sticky_comment, story_marker};
 use huskies::store::{Commit, EventRecord, SqliteStore, Store};
 
@@ -164,6 +165,7 @@ pub(super) fn at_the_end(
         faults.extend(is_shown(world, story));
     }
     faults.extend(reports(world, written));
+    faults.extend(checks(world, written));
     faults.extend(approvals(world, &stories));
     faults
 }
@@ -308,6 +310,29 @@ fn reports(world: &World, written: &Writing) -> Vec<String> {
     faults
 }
 
+/// The newest check run of each commit says what was said last, and no older one is unfinished.
+fn checks(world: &World, written: &Writing) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (commit, (id, check)) in &written.checks {
+        let of_commit = world.issues.checks.iter().filter(|(of, _)| of == commit);
+        let of_commit: Vec<&CheckRun> = of_commit.map(|(_, check)| check).collect();
+        let news = StatusNews::Gates(check.news.clone());
+        let right = Masker::default().status(&news);
+        let newest = of_commit.iter().filter(|found| found.external_id == *id);
+        let shown: Vec<_> = newest.map(|found| &found.title).collect();
+        if shown != [&right] {
+            faults.push(format!(
+                "the check {id} shows {shown:?} and should show {right}"
+            ));
+        }
+        let mut older = of_commit.iter().filter(|found| found.external_id != *id);
+        if older.any(|found| !matches!(found.state, CheckState::Completed(_))) {
+            faults.push(format!("a check before {id} is unfinished: {of_commit:?}"));
+        }
+    }
+    faults
+}
+
 /// What touches protected files landed with a writer's word alone.
 fn approvals(world: &World, stories: &[Story]) -> Vec<String> {
     let mut faults = Vec::new();
@@ -333,9 +358,17 @@ fn approvals(world: &World, stories: &[Story]) -> Vec<String> {
 /// The newest wish for each status of a commit.
 pub(super) fn note_statuses(commit: &Commit, written: &mut Writing) {
     for write in &commit.surfaces {
-        if let Surface::Status(status) = &write.surface {
-            let key = (status.commit.clone(), status.news.context().to_owned());
-            written.statuses.insert(key, status.clone());
+        match &write.surface {
+            Surface::Status(status) => {
+                let key = (status.commit.clone(), status.news.context().to_owned());
+                written.statuses.insert(key, status.clone());
+            }
+            Surface::CheckRun(check) => {
+                let id = format!("{}/{}", write.subject, check.run);
+                let check = (id, check.clone());
+                written.checks.insert(check.1.commit.clone(), check);
+            }
+            Surface::StickyComment | Surface::StageLabel => {}
         }
     }
 }

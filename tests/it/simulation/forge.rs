@@ -9,7 +9,9 @@ use huskies::domain::effect::Reaction;
 use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::{BranchName, RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
-use huskies::forge::{CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, Status};
+use huskies::forge::{
+    CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, Status,
+};
 use huskies::store::NewDelivery;
 use jiff::{SignedDuration, Timestamp};
 
@@ -44,6 +46,8 @@ pub(super) struct Issues {
     pub(super) by_number: BTreeMap<u64, IssueState>,
     /// Every status that was ever set, oldest first.
     pub(super) statuses: Vec<(Sha, Status)>,
+    /// Every check run, and its commit.
+    pub(super) checks: Vec<(Sha, CheckRun)>,
     /// Nothing answers until then.
     pub(super) down_until: Timestamp,
     /// To comments, by their number.
@@ -65,6 +69,7 @@ impl Issues {
                 .map(|number| (number, issue(number)))
                 .collect(),
             statuses: Vec::new(),
+            checks: Vec::new(),
             down_until: start,
             reactions: BTreeMap::new(),
             next_comment: 1,
@@ -166,6 +171,25 @@ impl World {
         self.send("issue_comment", Some(&event), now);
     }
 
+    /// Changes a check run that is known, or has the same id, or makes one.
+    fn put_check(&mut self, commit: &Sha, known: Option<&CheckId>, check: &CheckRun) -> CheckId {
+        let checks = &mut self.issues.checks;
+        let known = known.map(|CheckId(id)| id.parse().unwrap());
+        let place = known.or_else(|| {
+            let is_it = |(of, found): &(Sha, CheckRun)| {
+                of == commit && found.external_id == check.external_id
+            };
+            checks.iter().position(is_it)
+        });
+        let place = place.unwrap_or(checks.len());
+        let wanted = (commit.clone(), check.clone());
+        match checks.get_mut(place) {
+            Some(found) => *found = wanted,
+            None => checks.push(wanted),
+        }
+        CheckId(place.to_string())
+    }
+
     /// Whether the forge has a commit.
     fn is_pushed(&self, commit: &Sha) -> bool {
         let mut branches = self.sites.pushed.values();
@@ -210,6 +234,16 @@ fn trouble(dice: &mut Dice) -> ForgeError {
         1 => ForgeError::Forbidden { message },
         _ => ForgeError::Unavailable { message },
     }
+}
+
+/// Without a refusal: a check run that may not be written is given up.
+fn away(dice: &mut Dice) -> ForgeError {
+    let message = "something is wrong there".to_owned();
+    if dice.luck(3) {
+        let wait = Duration::from_secs(dice.between(1, 300));
+        return ForgeError::RetryAfter { wait, message };
+    }
+    ForgeError::Unavailable { message }
 }
 
 impl FakeForge {
@@ -351,6 +385,29 @@ impl Forge for FakeForge {
             Ok(())
         })
         .await
+    }
+
+    fn takes_check_runs(&self) -> bool {
+        true
+    }
+
+    async fn put_check_run(
+        &self,
+        _repo: &RepoName,
+        commit: &Sha,
+        (known, check): (Option<&CheckId>, &CheckRun),
+    ) -> Result<CheckId> {
+        let effect = |world: &mut World, now| {
+            if now < world.issues.down_until {
+                let message = "it is down".to_owned();
+                return Err(ForgeError::Unavailable { message });
+            }
+            if !world.is_pushed(commit) {
+                world.violation(format!("{commit} has a check run and is not on the forge"));
+            }
+            Ok(world.put_check(commit, known, check))
+        };
+        self.link.call("put_check_run", away, effect).await
     }
 
     async fn default_branch(&self, _repo: &RepoName) -> Result<Option<BranchName>> {

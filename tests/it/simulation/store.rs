@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use huskies::domain::effect::{Act, CommitStatus};
+use huskies::domain::effect::{Act, CommitCheck, CommitStatus};
 use huskies::domain::event::SubjectId;
 use huskies::domain::id::{DeliveryId, RunId, Sha, StoryId};
 use huskies::domain::transition::Subject;
@@ -53,6 +53,8 @@ pub(super) struct Writing {
     pub(super) commits: usize,
     /// What was last wanted of each status, by commit and context.
     pub(super) statuses: BTreeMap<(Sha, String), CommitStatus>,
+    /// By commit, with the id that its check run has.
+    pub(super) checks: BTreeMap<Sha, (String, CommitCheck)>,
 }
 
 pub(super) struct SimulatedStore {

@@ -105,6 +105,16 @@ impl Workshop for FakeWorkshop {
         tip.await
     }
 
+    async fn fetch_head(&self, commit: &Sha) -> Result<()> {
+        let fetched = self.link.call("fetch_head", unreachable, |world, _| {
+            match world.commits.get(commit) {
+                Some(_) => Ok(()),
+                None => Err(not_found(commit)),
+            }
+        });
+        fetched.await
+    }
+
     async fn read_file(&self, commit: &Sha, path: &str) -> Result<Option<Vec<u8>>> {
         let world = self.link.lock();
         let commit = world.commits.get(commit).ok_or_else(|| not_found(commit))?;

@@ -116,7 +116,31 @@ impl TestRemote {
         self.commit_files(&[(path, content)], message)
     }
 
+    /// The head of a pull request from the base branch as it is, with `files`; its SHA. As on GitHub it
+    /// is on no branch of this repository where it is a fork's.
+    pub(crate) fn propose(&self, number: u64, files: &[(&str, &str)]) -> String {
+        git(&self.desk, &["fetch", "-q", "origin"]);
+        let base = format!("origin/{BASE}");
+        git(&self.desk, &["checkout", "-q", "--detach", &base]);
+        self.write(files);
+        let message = format!("For pull request {number}");
+        git(&self.desk, &["commit", "-q", "-m", &message]);
+        let head = format!("+HEAD:refs/pull/{number}/head");
+        git(&self.desk, &["push", "-q", "origin", &head]);
+        let sha = git(&self.desk, &["rev-parse", "HEAD"]);
+        git(&self.desk, &["checkout", "-q", BASE]);
+        sha
+    }
+
     fn commit_files(&self, files: &[(&str, &str)], message: &str) -> String {
+        self.write(files);
+        git(&self.desk, &["commit", "-q", "-m", message]);
+        git(&self.desk, &["push", "-q", "origin", BASE]);
+        git(&self.desk, &["rev-parse", "HEAD"])
+    }
+
+    /// Into the work tree and the index.
+    fn write(&self, files: &[(&str, &str)]) {
         for (path, content) in files {
             let file = self.desk.join(path);
             std::fs::create_dir_all(file.parent().expect("a file is in a folder"))
@@ -124,9 +148,6 @@ impl TestRemote {
             std::fs::write(file, content).expect("a temp folder can be written to");
         }
         git(&self.desk, &["add", "-A"]);
-        git(&self.desk, &["commit", "-q", "-m", message]);
-        git(&self.desk, &["push", "-q", "origin", BASE]);
-        git(&self.desk, &["rev-parse", "HEAD"])
     }
 
     /// The commit a branch points at.

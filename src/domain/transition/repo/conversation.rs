@@ -2,6 +2,7 @@
 //! story that it is about.
 
 use super::deliveries::{start, task};
+use super::proposals::spells;
 use super::{Refusal, Turn, ignored};
 use crate::domain::delivery::{
     CheckOutcome, CheckResult, Command, Comment, CommentRef, PullRequestHead, Review, ReviewKind,
@@ -17,6 +18,16 @@ const OWN_CHECKS: &str = "huskies/";
 
 impl Turn {
     pub(super) fn commented(&mut self, comment: &Comment, said: &Said) -> Result<(), Refusal> {
+        if let Said::Command {
+            command: Command::Approve,
+            text,
+        } = said
+            && comment.on_pull_request
+            && self.is_proposal(comment.number)
+        {
+            self.approve_in_comment(comment, text.as_deref());
+            return Ok(());
+        }
         let Some(story) = self.story_of(comment) else {
             return ignored("it is not known which story that pull request is of");
         };
@@ -33,6 +44,10 @@ impl Turn {
                     .chain(told)
                     .collect()
             }
+            Said::Command {
+                command: Command::Approve,
+                text: Some(text),
+            } => vec![self.approve(&story, text)],
             other => vec![wish(other, &comment.sender, Place::Conversation)],
         };
         let by = Actor::account(&comment.sender, comment.by_bot);
@@ -61,7 +76,7 @@ impl Turn {
     /// words come with it; what follows from it is for landing by pull request to say.
     pub(super) fn reviewed(&mut self, review: &Review, said: Option<&Said>) -> Result<(), Refusal> {
         let Some(story) = self.story_of_head(&review.head) else {
-            return ignored("it is about no story's branch");
+            return self.reviewed_proposal(review, said);
         };
         let (place, comment) = match &review.kind {
             ReviewKind::Dismissed => return ignored("nothing follows from a dismissed review"),
@@ -88,8 +103,40 @@ impl Turn {
         Ok(())
     }
 
+    fn reviewed_proposal(&mut self, review: &Review, said: Option<&Said>) -> Result<(), Refusal> {
+        if !self.is_proposal(review.number) {
+            return ignored("it is about no story's branch");
+        }
+        match said {
+            Some(Said::Command {
+                command: Command::Approve,
+                text,
+            }) => {
+                let by = Actor::account(&review.sender, review.by_bot);
+                self.approve_by_name(review.number, text.as_deref(), (&by, None));
+                Ok(())
+            }
+            Some(_) | None => self.approve_in_review(review),
+        }
+    }
+
+    /// Approves the story's newest commit, if that is the one that `text` begins to spell.
+    fn approve(&self, story: &StoryId, text: &str) -> Wish {
+        let tip = self.repo.heads.get(story);
+        let named = tip.filter(|tip| spells(text, tip));
+        match named {
+            Some(commit) => Wish::Approve {
+                commit: Some(commit.clone()),
+                label: None,
+            },
+            None => say(Reply::Moot {
+                because: "that commit does not wait for an approval".to_owned(),
+            }),
+        }
+    }
+
     /// A branch of a fork is nobody's here, whatever its name.
-    fn story_of_head(&self, head: &PullRequestHead) -> Option<StoryId> {
+    pub(super) fn story_of_head(&self, head: &PullRequestHead) -> Option<StoryId> {
         let number = head.branch.as_ref()?.story_number()?;
         let story = StoryId::new(self.repo.name.clone(), number);
         let is_ours = head.repo.as_ref() == Some(&self.repo.name);
@@ -123,7 +170,7 @@ impl Turn {
         Ok(())
     }
 
-    fn story_at(&self, commit: &Sha) -> Option<StoryId> {
+    pub(super) fn story_at(&self, commit: &Sha) -> Option<StoryId> {
         let mut heads = self.repo.heads.iter();
         let found = heads.find(|(_, head)| *head == commit);
         found.map(|(story, _)| story.clone())
@@ -165,6 +212,10 @@ fn wish(said: &Said, author: &str, place: Place) -> Wish {
             (Command::Retry | Command::Unblock, None) => Wish::Retry { label: None },
             (Command::Stop, _) => Wish::Stop,
             (Command::Merge, _) => Wish::Merge,
+            (Command::Approve, _) => Wish::Approve {
+                commit: None,
+                label: None,
+            },
             (Command::Status, _) => say(Reply::Status),
             // A review does not know the issue that it would start.
             (Command::Help | Command::Start, _) => say(Reply::Help),

@@ -1,9 +1,11 @@
 //! A repository: fans deliveries out to stories ([`deliveries`], [`conversation`]), hands out
-//! agents ([`slots`]), and merges one story at a time ([`merging`]).
+//! agents ([`slots`]), merges one story at a time ([`merging`]), and has the heads of people's pull
+//! requests gated ([`proposals`]).
 
 mod conversation;
 mod deliveries;
 mod merging;
+mod proposals;
 mod slots;
 
 use jiff::{SignedDuration, Timestamp};
@@ -50,12 +52,10 @@ impl Turn {
             RepoEvent::Commented { comment, said } => self.commented(comment, said),
             RepoEvent::Reviewed { review, said } => self.reviewed(review, said.as_ref()),
             RepoEvent::Checked { result } => self.checked(result),
-            // Gating the heads of pull requests (spec 2.3) begins here.
-            RepoEvent::PullRequest { .. } => ignored("nothing follows from pull requests yet"),
-            // Running huskies' own checks again (as an App, spec 8.2) begins here.
-            RepoEvent::CheckRequested { .. } => {
-                ignored("nothing follows from requests for checks yet")
-            }
+            RepoEvent::PullRequest { change } => self.pull_request(change),
+            RepoEvent::CheckRequested { request } => self.check_requested(request),
+            RepoEvent::Admitted { request, answer } => self.admitted(*request, answer),
+            RepoEvent::HeadSettled { commit } => self.head_settled(commit),
             RepoEvent::SlotWanted { request } => self.slot_wanted(request),
             RepoEvent::SlotReleased { story, attempt } => self.slot_released(story, *attempt),
             RepoEvent::Prioritised { story, priority } => self.prioritised(story, *priority),
@@ -114,7 +114,11 @@ impl Turn {
 
     fn base_synced(&mut self, base: Base, contained: &[(StoryId, Sha)]) {
         let tip = base.tip.clone();
-        self.repo.base = Some(base);
+        let before = self.repo.base.replace(base);
+        let branch = self.repo.base.as_ref().map(|base| &base.branch);
+        if before.as_ref().map(|base| &base.branch) != branch {
+            self.reconsider_proposals();
+        }
         self.unpark();
         for (story, head) in contained {
             // A story that has a newer commit by now is not contained with it.

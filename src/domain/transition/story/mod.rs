@@ -198,15 +198,12 @@ impl Turn {
     }
 
     fn gates_status(&mut self, commit: &Sha, news: GatesNews) {
-        self.status(commit, StatusNews::Gates(news));
+        let run = self.story.attempt.0;
+        self.effects.extend(Surface::of_gates(commit, run, news));
     }
 
     fn merge_status(&mut self, commit: &Sha, news: MergeNews) {
-        self.status(commit, StatusNews::Merge(news));
-    }
-
-    fn status(&mut self, commit: &Sha, news: StatusNews) {
-        let commit = commit.clone();
+        let (commit, news) = (commit.clone(), StatusNews::Merge(news));
         let status = Surface::Status(CommitStatus { commit, news });
         self.effects.push(Effect::Surface(status));
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::world::{Flight, OpenRun, World};
 use super::{repo_name, report};
 use crate::domain::effect::{Act, AgentBrief, GatesBrief, Run};
-use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
+use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
+use crate::domain::head::HeadId;
 use crate::domain::id::{Attempt, RunId, SessionId, Sha};
 use crate::domain::money::Usd;
 use crate::domain::project::Moment;
@@ -62,7 +63,8 @@ impl World {
                 SubjectId::Repo(repo) => self
                     .repo_act(act, dice)
                     .map(|event| Event::repo(&repo, event)),
-                SubjectId::Head(_) | SubjectId::Account => None,
+                SubjectId::Head(id) => head_act(&act, dice).map(|event| Event::Head { id, event }),
+                SubjectId::Account => None,
             },
             Flight::Run(open) => self.run(open, dice),
         }
@@ -116,6 +118,8 @@ impl World {
             | Act::RemoveLabel { .. }
             | Act::Reply { .. }
             | Act::React { .. }
+            | Act::FetchHead { .. }
+            | Act::Answer { .. }
             | Act::SyncBase { .. }
             | Act::BuildCandidate { .. }
             | Act::Land { .. } => None,
@@ -240,7 +244,19 @@ impl World {
                 };
                 Event::repo(repo, event)
             }
-            RunId::Agent(..) | RunId::Head(..) => panic!("{id} has no gates"),
+            RunId::Head(repo, sha, run) => {
+                let run = *run;
+                let event = match lost {
+                    Some(message) => HeadEvent::GatesLost { run, message },
+                    None => HeadEvent::GatesEnded { run, report },
+                };
+                let id = HeadId {
+                    repo: repo.clone(),
+                    sha: sha.clone(),
+                };
+                Event::Head { id, event }
+            }
+            RunId::Agent(..) => panic!("{id} has no gates"),
         }
     }
 
@@ -335,8 +351,23 @@ pub(super) fn is_fenced(event: &Event) -> bool {
                 | RepoEvent::BaseUnavailable { .. }
                 | RepoEvent::LandWaits { .. }
         ),
-        Event::Head { .. } | Event::Account { .. } => false,
+        Event::Head { .. } => true,
+        Event::Account { .. } => false,
     }
+}
+
+/// A head is brought in, or is not there any more.
+fn head_act(act: &Act, dice: &mut Dice) -> Option<HeadEvent> {
+    let Act::FetchHead { run } = act else {
+        return None;
+    };
+    let run = *run;
+    Some(if dice.luck(8) {
+        let message = "no such commit".to_owned();
+        HeadEvent::NotFetched { run, message }
+    } else {
+        HeadEvent::Fetched { run }
+    })
 }
 
 pub(super) fn pushed(tip: &Sha) -> Event {

@@ -6,9 +6,10 @@ use super::world::{Flight, OpenRun, World};
 use crate::domain::account::Reservation;
 use crate::domain::effect::Run;
 use crate::domain::event::SubjectId;
+use crate::domain::head::{Head, HeadState};
 use crate::domain::id::{Attempt, Sha, StoryId};
 use crate::domain::money::Usd;
-use crate::domain::repo::Merging;
+use crate::domain::repo::{Merging, Repo};
 use crate::domain::story::{MergePhase, Phase, Stage, Story};
 use crate::domain::transition::{Subject, step};
 
@@ -22,6 +23,7 @@ impl World {
             self.check_caps(story);
             self.check_receipt(story);
         }
+        self.check_heads();
         assert_eq!(self.ended, self.collected, "work is kept after every end");
     }
 
@@ -126,6 +128,53 @@ impl World {
         );
     }
 
+    /// A few heads at a time, each once, and whoever has a turn is at work.
+    fn check_heads(&self) {
+        let proposals = self.repo().proposals;
+        assert!(proposals.gating.len() <= 2, "{proposals:?}");
+        for head in self.heads() {
+            let sha = &head.id.sha;
+            let busy = matches!(head.state, HeadState::Fetching | HeadState::Gating);
+            let has_turn = proposals.gating.contains(sha);
+            assert_eq!(busy, has_turn, "{head:?} {proposals:?}");
+            if head.state == HeadState::Queued {
+                let mut waiting = proposals.waiting.iter();
+                assert!(waiting.any(|waiting| waiting.commit == *sha), "{head:?}");
+            }
+        }
+    }
+
+    fn heads(&self) -> impl Iterator<Item = &Head> {
+        self.subjects.values().filter_map(|subject| match subject {
+            Subject::Head(head) => Some(&**head),
+            Subject::Story(_) | Subject::Repo(_) | Subject::Account(_) => None,
+        })
+    }
+
+    /// Every head of an open pull request has a verdict, or waits for a person.
+    fn check_heads_rest(&self, repo: &Repo) {
+        let proposals = &repo.proposals;
+        assert!(
+            proposals.gating.is_empty() && proposals.waiting.is_empty(),
+            "{proposals:?}"
+        );
+        assert!(proposals.requests.is_empty(), "{proposals:?}");
+        for open in proposals.open.values() {
+            let commit = &open.head.commit;
+            let mut heads = self.heads();
+            let head = heads.find(|head| head.id.sha == *commit);
+            let state = head.map(|head| &head.state);
+            let rests = match state {
+                Some(HeadState::Judged { .. } | HeadState::Unjudged { .. }) => true,
+                Some(HeadState::Withheld) => open.approved.as_ref() != Some(commit),
+                Some(_) => false,
+                // At the base's own tip, or a story's.
+                None => repo.heads.values().any(|head| head == commit),
+            };
+            assert!(rests, "{commit} is {state:?}");
+        }
+    }
+
     fn at(&self, phase: impl Fn(&Phase) -> bool) -> Vec<(StoryId, Attempt)> {
         let working = self
             .stories()
@@ -186,6 +235,7 @@ impl World {
         let (repo, account) = (self.repo(), self.account());
         assert!(repo.slots.is_empty() && repo.waiting.is_empty(), "{repo:?}");
         assert!(repo.queue.is_empty() && repo.merging.is_none(), "{repo:?}");
+        self.check_heads_rest(&repo);
         assert!(
             account.reservations.is_empty() && account.waiting.is_empty(),
             "{account:?}"

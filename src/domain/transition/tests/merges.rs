@@ -21,7 +21,12 @@ impl World {
             Act::Land {
                 number, candidate, ..
             } => Some(self.tried_to_land(number, candidate, dice)),
-            Act::Admit { .. }
+            Act::Admit { request, login, .. } => Some(RepoEvent::Admitted {
+                request,
+                answer: self.admits(&login),
+            }),
+            Act::FetchHead { .. }
+            | Act::Answer { .. }
             | Act::ReadProject { .. }
             | Act::PrepareWorktree { .. }
             | Act::Collect { .. }

@@ -5,6 +5,7 @@ mod answers;
 mod invariants;
 mod merges;
 mod properties;
+mod pulls;
 mod table;
 mod world;
 

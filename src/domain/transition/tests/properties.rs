@@ -62,7 +62,8 @@ fn world(dice: &mut Dice) -> World {
 /// Something that a person does.
 fn outside(world: &mut World, dice: &mut Dice) -> Event {
     let number = 1 + dice.roll(3) as u64;
-    let action = match dice.roll(18) {
+    let action = match dice.roll(24) {
+        18..=23 => return super::pulls::outside(world, dice),
         0..=3 => IssueAction::Labeled("huskies".to_owned()),
         4 => IssueAction::Unlabeled("huskies".to_owned()),
         5 => IssueAction::Closed,

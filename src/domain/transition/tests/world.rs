@@ -60,6 +60,8 @@ pub(super) struct World {
     pub(super) passed: BTreeSet<Sha>,
     /// Trees that touch protected paths.
     pub(super) protected: BTreeSet<Sha>,
+    /// Heads that somebody of the repository wrote, or approved.
+    pub(super) trusted: BTreeSet<Sha>,
     runs: BTreeSet<RunId>,
     counter: u64,
 }
@@ -80,6 +82,7 @@ impl World {
             marked: BTreeSet::new(),
             passed: BTreeSet::new(),
             protected: BTreeSet::new(),
+            trusted: BTreeSet::new(),
             runs: BTreeSet::new(),
             counter: 1,
         };
@@ -195,6 +198,9 @@ impl World {
     }
 
     fn start(&mut self, run: Run) {
+        if let RunId::Head(_, sha, _) = run.id() {
+            assert!(self.trusted.contains(sha), "nobody approved {sha}");
+        }
         let id = run.id();
         assert!(self.runs.insert(id.clone()), "{id} was started twice");
         if let (RunId::Agent(story, attempt), Run::StartAgent { brief, .. }) = (id, &run) {

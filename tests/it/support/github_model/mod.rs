@@ -9,6 +9,7 @@
 //! It runs on a thread of its own, so that a test may block without stopping it.
 
 mod app;
+mod checks;
 mod delivery;
 mod fault;
 mod hooks;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub(crate) use app::{APP_ID, APP_LOGIN, FIRST_KEY, SECOND_KEY};
+pub(crate) use checks::Check;
 pub(crate) use delivery::{Delivery, send};
 pub(crate) use fault::{Answer, Fault};
 pub(crate) use hooks::Hook;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::app::{APP_LOGIN, App, is_for_apps};
+use super::checks::Check;
 use super::delivery::Delivery;
 use super::fault::Faults;
 use super::hooks::{Attempt, Hook};
@@ -95,6 +96,7 @@ pub(super) struct State {
     pub(super) labels: Vec<Label>,
     pub(super) roles: BTreeMap<String, String>,
     pub(super) statuses: Vec<Status>,
+    pub(super) checks: Vec<Check>,
     pub(super) knows_commit: Box<dyn Fn(&str) -> bool + Send>,
     pub(super) requests: Vec<RecordedRequest>,
     pub(super) violations: Vec<String>,
@@ -127,6 +129,7 @@ impl State {
             labels: Vec::new(),
             roles: BTreeMap::from([(OWN_LOGIN.to_owned(), "write".to_owned())]),
             statuses: Vec::new(),
+            checks: Vec::new(),
             knows_commit: Box::new(|_| true),
             requests: Vec::new(),
             violations: Vec::new(),

@@ -4,12 +4,11 @@ use jiff::SignedDuration;
 
 use super::Table;
 use crate::domain::account::{Budget, Limits, Wanted};
-use crate::domain::event::{AccountEvent, Event, HeadEvent, SubjectId};
-use crate::domain::head::HeadId;
+use crate::domain::event::{AccountEvent, Event, SubjectId};
 use crate::domain::id::{Attempt, Provider};
 use crate::domain::money::Usd;
 use crate::domain::transition::Subject;
-use crate::domain::transition::tests::{repo_name, report, sha, story_id};
+use crate::domain::transition::tests::story_id;
 
 /// A ledger under test, and the table it fills.
 struct Rows {
@@ -316,55 +315,6 @@ fn a_pause_without_an_end_is_probed_by_one_agent() {
       mended -> spent 0.50 USD, held 2.00 USD | tell #4 reserved 1.00 USD
       mended twice -> ignored: the provider is not paused
     ");
-}
-
-#[test]
-fn a_commit_without_a_story_is_gated_once_at_a_time() {
-    let mut table = Table::new();
-    let id = HeadId {
-        repo: repo_name(),
-        sha: sha(20),
-    };
-    let head = Subject::new(&SubjectId::Head(id.clone()));
-    let event = |event| Event::Head {
-        id: id.clone(),
-        event,
-    };
-    let ended = |run, commit| {
-        let report = report(&sha(commit), &sha(120), None);
-        event(HeadEvent::GatesEnded { run, report })
-    };
-    let asked = event(HeadEvent::GatesAsked { rules: sha(1) });
-    let lost = |run| {
-        event(HeadEvent::GatesLost {
-            run,
-            message: "no runner".to_owned(),
-        })
-    };
-    table.given("a commit of a person");
-    let head = table.when(&head, "superseded", &event(HeadEvent::Superseded));
-    let head = table.when(&head, "asked", &asked);
-    let head = table.when(&head, "asked again", &asked);
-    table.when(&head, "the gates ran on another commit", &ended(1, 21));
-    table.when(&head, "a run that was never asked for", &ended(2, 20));
-    let superseded = table.when(&head, "superseded", &event(HeadEvent::Superseded));
-    table.when(&superseded, "ended all the same", &ended(1, 20));
-    let head = table.when(&head, "lost", &lost(1));
-    let head = table.when(&head, "asked again", &asked);
-    table.when(&head, "the older run ends", &ended(1, 20));
-    insta::assert_snapshot!(table, @r#"
-    a commit of a person
-      superseded -> ignored: the gates do not run
-      asked -> Gating | start head-0000000000000000000000000000000000000014-1; huskies/gates pending
-      asked again -> ignored: the gates run already
-      the gates ran on another commit -> Unjudged { message: "the gates ran on another commit than this one" } | huskies/gates error
-      a run that was never asked for -> `gates_ended` cannot happen while run 1 is the newest
-      superseded -> Superseded | stop head-0000000000000000000000000000000000000014-1; huskies/gates error
-      ended all the same -> ignored: of an older gate run
-      lost -> Unjudged { message: "no runner" } | huskies/gates error
-      asked again -> Gating | start head-0000000000000000000000000000000000000014-2; huskies/gates pending
-      the older run ends -> ignored: of an older gate run
-    "#);
 }
 
 #[test]

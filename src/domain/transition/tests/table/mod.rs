@@ -6,6 +6,7 @@
 mod agents;
 mod deliveries;
 mod ends;
+mod heads;
 mod ledger;
 mod merge;
 mod people;

@@ -42,7 +42,7 @@ impl Rows {
     }
 
     /// Takes a step without a line of its own.
-    fn after(&mut self, event: RepoEvent) {
+    pub(super) fn after(&mut self, event: RepoEvent) {
         let event = Event::repo(&repo_name(), event);
         let stepped = crate::domain::transition::step(&self.repo, &event, noon());
         self.repo = stepped.expect("a legal step").subject;

@@ -550,6 +550,7 @@ fn comments_become_wishes() {
         Command::Retry,
         Command::Unblock,
         Command::Merge,
+        Command::Approve,
         Command::Status,
         Command::Help,
     ] {
@@ -578,6 +579,7 @@ fn comments_become_wishes() {
       retry -> idle | tell #7 said Retry { label: None }
       unblock -> idle | tell #7 said Retry { label: None }
       merge -> idle | tell #7 said Merge
+      approve -> idle | tell #7 said Approve { commit: None, label: None }
       status -> idle | tell #7 said Say { reply: Status, answer: None }
       help -> idle | tell #7 said Say { reply: Help, answer: None }
       retry, with words -> idle | tell #7 said Tell { message: Message { author: "ann", place: Conversation, text: "Red." } }
@@ -760,6 +762,6 @@ fn reviews_and_checks_go_to_the_story_whose_branch_or_commit_it_is() {
       ci failed elsewhere -> ignored: no story is at that commit
       ci passed -> ignored: nothing follows from a check that did not fail
       our own check -> ignored: a check of huskies' own
-      checks wanted again -> ignored: nothing follows from requests for checks yet
+      checks wanted again -> ignored: no pull request that is open has that head
     "#);
 }

@@ -4,9 +4,11 @@ use jiff::Timestamp;
 
 use crate::domain::account::Account;
 use crate::domain::effect::{
-    Act, AgentBrief, Announcement, Effect, MergeNews, Run, StatusNews, Surface,
+    Act, AgentBrief, Announcement, Effect, GatesNews, MergeNews, Run, StatusNews, Surface,
 };
 use crate::domain::event::{AccountEvent, Event, RepoEvent, StoryEvent};
+use crate::domain::head::HeadState;
+use crate::domain::proposal::HeadAnswer;
 use crate::domain::repo::{Merging, MergingPhase, Repo};
 use crate::domain::story::{
     BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
@@ -20,7 +22,10 @@ pub(super) fn state(subject: &Subject) -> String {
         Subject::Story(story) => story_words(story),
         Subject::Repo(repo) => repo_words(repo),
         Subject::Account(account) => account_words(account),
-        Subject::Head(head) => format!("{:?}", head.state),
+        Subject::Head(head) => match &head.state {
+            HeadState::Judged { report } if report.passed() => "Judged".to_owned(),
+            state => format!("{state:?}"),
+        },
     }
 }
 
@@ -192,6 +197,19 @@ fn repo_words(repo: &Repo) -> String {
     if !repo.parked.is_empty() {
         words.push(format!("{} parked", repo.parked.len()));
     }
+    let proposals = &repo.proposals;
+    for (number, open) in &proposals.open {
+        words.push(format!(
+            "pull {number} at {}",
+            tail(open.head.commit.as_str())
+        ));
+    }
+    for commit in &proposals.gating {
+        words.push(format!("gating {}", tail(commit.as_str())));
+    }
+    for waiting in &proposals.waiting {
+        words.push(format!("{} waits", tail(waiting.commit.as_str())));
+    }
     if words.is_empty() {
         "idle".to_owned()
     } else {
@@ -254,12 +272,21 @@ fn effect_words(effect: &Effect, now: Timestamp) -> Option<String> {
         Effect::Run(Run::StartAgent { brief, .. }) => start_words(brief),
         Effect::Run(Run::StartGates { id, .. }) => format!("start {id}"),
         Effect::Run(Run::Stop { id }) => format!("stop {id}"),
-        Effect::Surface(Surface::StickyComment) => return None,
+        Effect::Surface(Surface::StickyComment | Surface::CheckRun(_)) => return None,
         Effect::Surface(Surface::StageLabel) => "label".to_owned(),
         Effect::Surface(Surface::Status(status)) => {
             let news = match &status.news {
                 StatusNews::Merge(MergeNews::Withdrawn) => "withdrawn",
                 StatusNews::Merge(MergeNews::Held) => "held",
+                StatusNews::Gates(GatesNews::AwaitsApproval { .. }) => "awaits approval",
+                StatusNews::Gates(GatesNews::Queued) => "queued",
+                StatusNews::Gates(GatesNews::SupersededBy { commit }) => {
+                    return Some(format!(
+                        "{} superseded by {}",
+                        status.news.context(),
+                        tail(commit.as_str())
+                    ));
+                }
                 StatusNews::Gates(_) | StatusNews::Merge(_) => status.news.state().name(),
             };
             format!("{} {news}", status.news.context())
@@ -288,9 +315,19 @@ fn act_words(act: &Act) -> String {
             Reply::Unknown { word } => format!("say that {word} is no command"),
             Reply::Moot { because } => format!("say: {because}"),
         },
+        Act::Answer { number, answer } => {
+            let why = match answer {
+                HeadAnswer::WhichCommit { .. } => "which commit?",
+                HeadAnswer::AnotherCommit { .. } => "another commit",
+                HeadAnswer::Ambiguous { .. } => "ambiguous",
+                HeadAnswer::NothingWaits => "nothing waits",
+            };
+            format!("say at {number}: {why}")
+        }
         Act::BuildCandidate { base, .. } => format!("{name} on {}", tail(base.as_str())),
         Act::Admit { request, login, .. } => format!("{name} {login} ({request})"),
         Act::ReadProject { .. }
+        | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }
         | Act::Collect { .. }
         | Act::RetireWorktree { .. }
@@ -355,6 +392,6 @@ fn told(event: &Event) -> String {
             AccountEvent::Settled { used: None, .. } => format!("account {name} in full"),
             _ => format!("account {name}"),
         },
-        Event::Head { .. } => name.to_owned(),
+        Event::Head { id, .. } => format!("head {} {name}", tail(id.sha.as_str())),
     }
 }

@@ -1,0 +1,224 @@
+//! Check runs: what the gates found on a commit, at length and at the lines that it is about.
+
+use super::context::{Context, RepoContext};
+use super::surfaces::{Trouble, forget, unchanged};
+use crate::domain::effect::{CommitCheck, GatesNews, StatusNews, StatusState};
+use crate::domain::event::SubjectId;
+use crate::domain::head::HeadState;
+use crate::domain::id::{RepoName, Sha};
+use crate::domain::text;
+use crate::domain::transition::Subject;
+use crate::domain::work::{Finding, GateReport, Severity};
+use crate::forge::{Annotation, CheckId, CheckRun, CheckState, Conclusion, ForgeError, Level};
+use crate::gate::findings;
+use crate::report;
+use crate::store::{PendingSurface, Written};
+
+/// So many annotations are shown of one run: two requests.
+const ANNOTATIONS: usize = 2 * CheckRun::MOST_ANNOTATIONS;
+/// So many paths that tools name are looked for.
+const PATHS: usize = 200;
+
+/// Brings a commit's check run up to date. A forge without any has nothing to show.
+pub(super) async fn check_run(
+    context: &Context,
+    name: &RepoName,
+    (check, pending): (&CommitCheck, &PendingSurface),
+) -> Result<Written, Trouble> {
+    let repo = context.repo(name)?;
+    if !repo.forge.takes_check_runs() {
+        return Ok(unknown(String::new()));
+    }
+    let wanted = wanted(context, repo, (check, pending)).await?;
+    let digest = text::digest(&format!("{wanted:?}"));
+    if let Some(written) = unchanged(pending, &digest) {
+        return Ok(written);
+    }
+    forget(context, pending).await?;
+    context.adapters.crash.reach("surface.check.before");
+    let known = pending.written.as_ref();
+    let known = known.and_then(|written| of_run(&written.handle, check.run));
+    let put = repo
+        .forge
+        .put_check_run(name, &check.commit, (known.as_ref(), &wanted));
+    match put.await {
+        Ok(CheckId(id)) => Ok(Written {
+            handle: format!("{} {id}", check.run),
+            digest,
+        }),
+        // The status says the same, and the reports behind this one do not wait for a person.
+        Err(error @ ForgeError::Forbidden { .. }) => {
+            tracing::warn!(%name, %error, "check runs cannot be written: the App needs `checks: write`");
+            Ok(unknown(String::new()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// It is not known what is there.
+fn unknown(handle: String) -> Written {
+    Written {
+        handle,
+        digest: String::new(),
+    }
+}
+
+/// The check run that was written for the same gate run.
+fn of_run(handle: &str, run: u32) -> Option<CheckId> {
+    let (of, id) = handle.split_once(' ')?;
+    (of.parse() == Ok(run)).then(|| CheckId(id.to_owned()))
+}
+
+async fn wanted(
+    context: &Context,
+    repo: &RepoContext,
+    (check, pending): (&CommitCheck, &PendingSurface),
+) -> Result<CheckRun, Trouble> {
+    let masker = &context.adapters.masker;
+    let report = match check.news {
+        GatesNews::Judged { .. } => report_of(context, pending, &check.commit).await?,
+        GatesNews::AwaitsApproval { .. }
+        | GatesNews::Queued
+        | GatesNews::Running
+        | GatesNews::Unavailable { .. }
+        | GatesNews::Superseded
+        | GatesNews::SupersededBy { .. } => None,
+    };
+    let annotations = match &report {
+        Some(report) => annotations(context, repo, report).await,
+        None => Vec::new(),
+    };
+    let news = StatusNews::Gates(check.news.clone());
+    let text = report.as_ref().map(report::check_text);
+    Ok(CheckRun {
+        name: news.context().to_owned(),
+        external_id: format!("{}/{}", pending.subject, check.run),
+        state: state(&news),
+        title: masker.status(&news),
+        summary: masker.comment(&report::check_summary(&news)),
+        text: text.map_or_else(String::new, |text| masker.comment(&text)),
+        annotations,
+    })
+}
+
+fn state(news: &StatusNews) -> CheckState {
+    let StatusNews::Gates(gates) = news else {
+        return CheckState::Queued;
+    };
+    let conclusion = match (gates, news.state()) {
+        (GatesNews::AwaitsApproval { .. } | GatesNews::Queued, _) => return CheckState::Queued,
+        (GatesNews::Running, _) => return CheckState::InProgress,
+        (GatesNews::Superseded | GatesNews::SupersededBy { .. }, _) => Conclusion::Cancelled,
+        (GatesNews::Unavailable { .. }, _) => Conclusion::Failure,
+        (GatesNews::Judged { .. }, StatusState::Success) => Conclusion::Success,
+        (GatesNews::Judged { .. }, StatusState::Error) => Conclusion::ActionRequired,
+        (GatesNews::Judged { .. }, StatusState::Failure | StatusState::Pending) => {
+            Conclusion::Failure
+        }
+    };
+    CheckState::Completed(conclusion)
+}
+
+/// What the gates found on the commit, as long as nothing newer took its place.
+async fn report_of(
+    context: &Context,
+    pending: &PendingSurface,
+    commit: &Sha,
+) -> anyhow::Result<Option<GateReport>> {
+    let known = context.store.subject(&pending.subject).await?;
+    let report = match known {
+        Some((Subject::Story(story), _)) => story.report,
+        Some((Subject::Head(head), _)) => match head.state {
+            HeadState::Judged { report } => Some(report),
+            HeadState::Unknown
+            | HeadState::Withheld
+            | HeadState::Queued
+            | HeadState::Fetching
+            | HeadState::Gating
+            | HeadState::Unjudged { .. }
+            | HeadState::Superseded => None,
+        },
+        Some((Subject::Repo(_) | Subject::Account(_), _)) | None => None,
+    };
+    Ok(report.filter(|report| report.commit == *commit))
+}
+
+/// What the tools of failed gates say about lines of files that are there.
+async fn annotations(
+    context: &Context,
+    repo: &RepoContext,
+    report: &GateReport,
+) -> Vec<Annotation> {
+    let mut files = Files {
+        repo,
+        commit: &report.commit,
+        known: Vec::new(),
+    };
+    let mut annotations: Vec<Annotation> = Vec::new();
+    for outcome in report.failures() {
+        for finding in findings::of(&outcome.tail) {
+            if annotations.len() == ANNOTATIONS {
+                return annotations;
+            }
+            if files.has(&finding.path).await {
+                let title = outcome.gate.to_string();
+                annotations.push(annotation(context, finding, title));
+            }
+        }
+    }
+    annotations
+}
+
+fn annotation(context: &Context, finding: Finding, title: String) -> Annotation {
+    let Finding {
+        path,
+        line,
+        column,
+        severity,
+        message,
+    } = finding;
+    Annotation {
+        path,
+        line,
+        column,
+        level: match severity {
+            Severity::Error => Level::Failure,
+            Severity::Warning => Level::Warning,
+            Severity::Note => Level::Notice,
+        },
+        title,
+        message: context.adapters.masker.mask(&message),
+    }
+}
+
+/// Which files a commit has, each asked about once.
+struct Files<'a> {
+    repo: &'a RepoContext,
+    commit: &'a Sha,
+    known: Vec<(String, bool)>,
+}
+
+impl Files<'_> {
+    async fn has(&mut self, path: &str) -> bool {
+        if let Some((_, is_there)) = self.known.iter().find(|(known, _)| known == path) {
+            return *is_there;
+        }
+        if self.known.len() == PATHS {
+            return false;
+        }
+        let found = self.repo.git.read_file(self.commit, path).await;
+        // A name that git takes for none is no file's.
+        let is_there = matches!(found, Ok(Some(_)));
+        self.known.push((path.to_owned(), is_there));
+        is_there
+    }
+}
+
+/// The repository of a subject that has check runs.
+pub(super) fn repo_of(subject: &SubjectId) -> Option<&RepoName> {
+    match subject {
+        SubjectId::Story(story) => Some(&story.repo),
+        SubjectId::Head(head) => Some(&head.repo),
+        SubjectId::Repo(_) | SubjectId::Account => None,
+    }
+}
