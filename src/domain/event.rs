@@ -8,6 +8,7 @@ use super::delivery::{
     CheckRequest, CheckResult, Comment, CommentRef, IssueChange, PullRequestChange, Push, Review,
     Said,
 };
+pub use super::head::HeadEvent;
 use super::head::HeadId;
 use super::id::{Attempt, BranchName, ItemName, Provider, RepoName, SessionId, Sha, StoryId};
 use super::money::Usd;
@@ -431,45 +432,6 @@ fn contained<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(StoryId, 
         Written::Alone(_) => None,
     });
     Ok(with_tip.collect())
-}
-
-/// What can happen to a commit without a story.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "snake_case", tag = "event")]
-#[strum(serialize_all = "snake_case")]
-pub enum HeadEvent {
-    /// It is a fork's: it is not gated before somebody approved it.
-    Withheld,
-    /// It is gated once its turn comes.
-    Queued,
-    /// `rules` is the base commit whose gate definitions apply. `again`: a verdict that is there does
-    /// not count.
-    GatesAsked {
-        rules: Sha,
-        #[serde(default)]
-        again: bool,
-    },
-    /// The commit is here.
-    Fetched {
-        run: u32,
-    },
-    NotFetched {
-        run: u32,
-        message: String,
-    },
-    GatesEnded {
-        run: u32,
-        report: GateReport,
-    },
-    GatesLost {
-        run: u32,
-        message: String,
-    },
-    /// Nobody wants a verdict any more; `by` took its place.
-    Superseded {
-        #[serde(default)]
-        by: Option<Sha>,
-    },
 }
 
 /// What can happen to the ledger.

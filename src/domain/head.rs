@@ -59,3 +59,42 @@ pub enum HeadState {
     /// A newer head took its place before it was judged, or nobody wants it any more.
     Superseded,
 }
+
+/// What can happen to a commit without a story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[strum(serialize_all = "snake_case")]
+pub enum HeadEvent {
+    /// It is a fork's: it is not gated before somebody approved it.
+    Withheld,
+    /// It is gated once its turn comes.
+    Queued,
+    /// `rules` is the base commit whose gate definitions apply. `again`: a verdict that is there does
+    /// not count.
+    GatesAsked {
+        rules: Sha,
+        #[serde(default)]
+        again: bool,
+    },
+    /// The commit is here.
+    Fetched {
+        run: u32,
+    },
+    NotFetched {
+        run: u32,
+        message: String,
+    },
+    GatesEnded {
+        run: u32,
+        report: GateReport,
+    },
+    GatesLost {
+        run: u32,
+        message: String,
+    },
+    /// Nobody wants a verdict any more; `by` took its place.
+    Superseded {
+        #[serde(default)]
+        by: Option<Sha>,
+    },
+}

@@ -21,7 +21,7 @@ const TRIED: usize = 2;
 
 /// What goes wrong once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     ServerError,
     GatewayAfterEffect,
     CutAfterEffect,
@@ -35,7 +35,12 @@ enum Kind {
 }
 
 impl Kind {
-    const SOON: [Self; 7] = [
+    /// What was asked for is done, and nobody hears of it.
+    pub(crate) fn is_lost(self) -> bool {
+        matches!(self, Self::GatewayAfterEffect | Self::CutAfterEffect)
+    }
+
+    pub(crate) const SOON: [Self; 7] = [
         Self::ServerError,
         Self::GatewayAfterEffect,
         Self::CutAfterEffect,
@@ -46,7 +51,7 @@ impl Kind {
     ];
     const UNSAID: [Self; 2] = [Self::SecondaryLimitUnsaid, Self::TooManyRequestsUnsaid];
 
-    fn fault(self) -> Fault {
+    pub(crate) fn fault(self) -> Fault {
         let secondary = Answer::new(403, "You have exceeded a secondary rate limit.");
         let too_many = Answer::new(429, "Too many requests");
         match self {
@@ -93,7 +98,7 @@ async fn tell(fault: Option<(Kind, usize)>) -> usize {
     clippy::disallowed_methods,
     reason = "whoever runs the tests says how much is tried"
 )]
-fn is_thorough() -> bool {
+pub(crate) fn is_thorough() -> bool {
     std::env::var_os("HUSKIES_EVERY_FORGE_FAULT").is_some()
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use huskies::domain::id::{RepoName, StoryId};
 use huskies::forge::{
-    AppSettings, Credentials, Forge, ForgeError, Github, GithubSettings, RetryWhen, TokenKind,
+    Annotation, AppSettings, CheckRun, CheckState, Conclusion, Credentials, Forge, ForgeError,
+    Github, GithubSettings, Level, RetryWhen, TokenKind,
 };
 use huskies::secret::Secret;
 
 use crate::greeting;
 use crate::support::github_model::{
-    APP_ID, APP_LOGIN, Answer, FIRST_KEY, Fault, GithubModel, SECOND_KEY,
+    APP_ID, APP_LOGIN, Answer, Check, FIRST_KEY, Fault, GithubModel, SECOND_KEY,
 };
 use crate::support::scene::Stage;
 
@@ -162,6 +163,72 @@ async fn an_app_that_is_not_installed_waits_until_somebody_mended_it() {
     );
 }
 
+const HEAD: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
+
+fn annotated(count: u32) -> CheckRun {
+    let annotation = |line| Annotation {
+        path: "a.c".to_owned(),
+        line,
+        column: Some(1),
+        level: Level::Warning,
+        title: "lint".to_owned(),
+        message: format!("warning {line}"),
+    };
+    CheckRun {
+        name: "huskies/gates".to_owned(),
+        external_id: "octo/app#1/1".to_owned(),
+        state: CheckState::Completed(Conclusion::Failure),
+        title: "Failed: lint.".to_owned(),
+        summary: "é".repeat(70_000),
+        text: String::new(),
+        annotations: (1..=count).map(annotation).collect(),
+    }
+}
+
+#[tokio::test]
+async fn annotations_go_out_fifty_at_a_time_and_once_whatever_answer_is_lost() {
+    let bench = Bench::new();
+    let (repo, commit) = (&bench.story.repo, HEAD.parse().unwrap());
+    let check = annotated(120);
+    let put = |known| bench.github.put_check_run(repo, &commit, (known, &check));
+    assert!(bench.github.takes_check_runs());
+    bench
+        .model
+        .fail_next("POST", "/check-runs", Fault::CutAfterEffect);
+    put(None).await.unwrap_err();
+    let lost = Answer::new(502, "Bad Gateway");
+    bench
+        .model
+        .fail_next("PATCH", "/check-runs", Fault::AfterEffect(lost));
+    put(None).await.unwrap_err();
+    let id = put(None).await.unwrap();
+    assert_eq!(put(Some(&id)).await.unwrap(), id);
+    let checks = bench.model.checks(HEAD);
+    assert_eq!(checks.len(), 1, "{checks:#?}");
+    let lines: Vec<u64> = checks[0]
+        .annotations
+        .iter()
+        .filter_map(|annotation| annotation["start_line"].as_u64())
+        .collect();
+    assert_eq!(lines, (1..=120).collect::<Vec<u64>>());
+    assert_eq!(checks[0].summary.chars().count(), CheckRun::LONGEST_TEXT);
+}
+
+#[tokio::test]
+async fn another_run_of_the_same_gates_is_another_check_run() {
+    let bench = Bench::new();
+    let (repo, commit) = (&bench.story.repo, HEAD.parse().unwrap());
+    let first = annotated(1);
+    let second = CheckRun {
+        external_id: "octo/app#1/2".to_owned(),
+        ..first.clone()
+    };
+    let put = |check| bench.github.put_check_run(repo, &commit, (None, check));
+    let one = put(&first).await.unwrap();
+    assert_ne!(put(&second).await.unwrap(), one);
+    assert_eq!(put(&first).await.unwrap(), one);
+}
+
 /// Everything that a folder's files say.
 fn texts(folder: &Path) -> String {
     let mut text = String::new();
@@ -200,6 +267,14 @@ async fn an_app_does_a_whole_story() {
             comments
                 .iter()
                 .any(|comment| comment.author == APP_LOGIN && comment.body.contains("**Done.**"))
+        })
+        .await;
+    let head = scene.agent.commits(story).pop().unwrap();
+    scene
+        .wait_for_github("its gates have a check run", |github| {
+            let checks = github.checks(&head);
+            let passed = |check: &Check| check.conclusion.as_deref() == Some("success");
+            checks.len() == 1 && checks.iter().all(passed)
         })
         .await;
     let tokens = scene.github.app_tokens();

@@ -359,3 +359,68 @@ async fn too_many_comments_within_a_minute_meet_the_secondary_limit() {
     assert!(answer["message"].as_str().unwrap().contains("secondary"));
     assert_eq!(model.comments(number).len(), 80);
 }
+
+#[tokio::test]
+async fn check_runs_are_for_apps_alone() {
+    let model = GithubModel::start("octo/app");
+    let body = json!({ "name": "huskies/gates", "head_sha": SHA });
+    let path = "/repos/octo/app/check-runs";
+    let (status, refusal) = ask(&model, Method::POST, path, Some(body)).await;
+    assert_eq!(status, 403);
+    assert_eq!(
+        refusal["message"],
+        "You must authenticate via a GitHub App."
+    );
+    let listed = format!("/repos/octo/app/commits/{SHA}/check-runs");
+    let (status, found) = ask(&model, Method::GET, &listed, None).await;
+    assert_eq!((status.as_u16(), &found["total_count"]), (200, &json!(0)));
+}
+
+#[tokio::test]
+async fn a_check_run_that_github_would_not_take_is_refused() {
+    let model = GithubModel::start("octo/app");
+    model.install_app();
+    model.add_token("ghs_of_the_app");
+    let post = async |body: Value| {
+        let url = format!("{}/repos/octo/app/check-runs", model.url());
+        let request = reqwest::Client::new().post(url).json(&body);
+        let request = request
+            .header("user-agent", "a test")
+            .bearer_auth("ghs_of_the_app");
+        request.send().await.unwrap().status().as_u16()
+    };
+    let with = |field: &str, value: Value| {
+        let mut body = json!({ "name": "huskies/gates", "head_sha": SHA });
+        body[field] = value;
+        body
+    };
+    let output = |summary: &str, annotations: Value| {
+        let output = json!({ "title": "T", "summary": summary, "annotations": annotations });
+        with("output", output)
+    };
+    let annotation = json!({
+        "path": "a.c", "start_line": 1, "end_line": 1, "annotation_level": "failure", "message": "M",
+    });
+    let many = |count: usize| json!(vec![annotation.clone(); count]);
+    let two_lines = json!([{
+        "path": "a.c", "start_line": 1, "end_line": 2, "start_column": 1,
+        "annotation_level": "failure", "message": "M",
+    }]);
+    for (body, status) in [
+        (with("status", json!("queued")), 201),
+        (with("status", json!("pending")), 422),
+        (with("status", json!("completed")), 422),
+        (with("conclusion", json!("stale")), 422),
+        (with("conclusion", json!("success")), 422),
+        (with("output", json!({ "title": "T" })), 422),
+        (output(&"é".repeat(65_535), json!([])), 201),
+        (output(&"é".repeat(65_536), json!([])), 422),
+        (output("S", many(50)), 201),
+        (output("S", many(51)), 422),
+        (output("S", two_lines), 422),
+        (json!({ "head_sha": SHA }), 422),
+        (json!({ "name": "N" }), 422),
+    ] {
+        assert_eq!(post(body.clone()).await, status, "{body}");
+    }
+}

@@ -248,3 +248,49 @@ async fn whoever_looks_at_the_base_at_the_same_time_sees_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_head_of_a_pull_request_is_brought_in_by_its_name_alone() {
+    let world = World::new();
+    let (remote, clone) = world.remote();
+    let repository = world.open(&clone).await;
+    repository.sync_base(None).await.unwrap();
+    world.git(&clone, &["checkout", "-q", "--detach"]);
+    let older = world.commit(&clone, &[("a.txt", "a")], "Propose");
+    let head = world.commit(&clone, &[("b.txt", "b")], "Propose more");
+    world.git(&clone, &["push", "-q", "origin", "HEAD:refs/pull/7/head"]);
+    for commit in [&head, &head, &older] {
+        repository.fetch_head(commit).await.unwrap();
+    }
+    assert_eq!(
+        repository.read_file(&head, "b.txt").await.unwrap().unwrap(),
+        b"b"
+    );
+    let mut kept = repository.heads().await.unwrap();
+    kept.sort_by_key(|head| head.commit != older);
+    let commits: Vec<&Sha> = kept.iter().map(|head| &head.commit).collect();
+    assert_eq!(commits, [&older, &head]);
+    repository.forget_head(&kept[0]).await.unwrap();
+    assert_eq!(repository.heads().await.unwrap(), kept[1..]);
+    let nowhere = "0123456789012345678901234567890123456789".parse().unwrap();
+    let unknown = repository.fetch_head(&nowhere).await;
+    assert!(
+        matches!(unknown, Err(GitError::NotFound { .. })),
+        "{unknown:?}"
+    );
+    world.git(&remote, &["update-ref", "-d", "refs/pull/7/head"]);
+    repository.fetch_head(&head).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clone_without_a_remote_has_no_pull_requests() {
+    let world = World::new();
+    let clone = world.clone();
+    let repository = world.open(&clone).await;
+    let head = world.sha(&clone, "main");
+    let refused = repository.fetch_head(&head).await;
+    assert!(
+        matches!(refused, Err(GitError::NotFound { .. })),
+        "{refused:?}"
+    );
+}

@@ -23,7 +23,7 @@ impl World {
             } => Some(self.tried_to_land(number, candidate, dice)),
             Act::Admit { request, login, .. } => Some(RepoEvent::Admitted {
                 request,
-                answer: self.admits(&login),
+                answer: super::pulls::admission(&login),
             }),
             Act::FetchHead { .. }
             | Act::Answer { .. }

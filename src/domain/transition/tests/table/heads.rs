@@ -284,27 +284,6 @@ fn the_head_of_a_pull_request_is_gated_and_a_newer_one_takes_its_place() {
         to("next", 3, (PullRequestAction::Edited, here(22))),
     );
     rows.when("back", to("main", 3, (PullRequestAction::Edited, here(22))));
-    rows.given("two are gated");
-    rows.when("a second", opened(4, here(23)));
-    rows.when("a third waits", opened(5, here(24)));
-    rows.when("a fourth waits", opened(6, here(25)));
-    rows.when("the third is closed", closed(5, here(24)));
-    rows.when("the second has a new head", pushed(4, 23, here(26)));
-    rows.when("the first is judged", settled(22));
-    rows.given("a story at commit 40");
-    rows.after(RepoEvent::HeadKnown {
-        story: story_id(7),
-        head: Some(sha(40)),
-    });
-    rows.when(
-        "its own pull request",
-        opened(9, from(Some("octo/app"), "feature/story-7-x", 40)),
-    );
-    rows.when(
-        "a fork's branch of that name",
-        opened(10, from(Some("eve/app"), "feature/story-7-x", 41)),
-    );
-    rows.when("its commit elsewhere", opened(11, here(40)));
     insta::assert_snapshot!(rows.table, @"
     a repository that nobody looked at yet
       opened -> pull 1 at 14
@@ -326,8 +305,36 @@ fn the_head_of_a_pull_request_is_gated_and_a_newer_one_takes_its_place() {
       closed again -> ignored: no head of it is gated
       to another branch -> idle | tell head 16 superseded
       back -> pull 3 at 16, gating 16 | tell head 16 gates_asked
+    ");
+}
 
-    two are gated
+#[test]
+fn two_heads_are_gated_at_a_time_and_none_that_is_a_storys() {
+    let mut rows = Rows::synced();
+    rows.after(opened(3, here(22)));
+    rows.given("one is gated");
+    rows.when("a second", opened(4, here(23)));
+    rows.when("a third waits", opened(5, here(24)));
+    rows.when("a fourth waits", opened(6, here(25)));
+    rows.when("the third is closed", closed(5, here(24)));
+    rows.when("the second has a new head", pushed(4, 23, here(26)));
+    rows.when("the first is judged", settled(22));
+    rows.given("a story at commit 40");
+    rows.after(RepoEvent::HeadKnown {
+        story: story_id(7),
+        head: Some(sha(40)),
+    });
+    rows.when(
+        "its own pull request",
+        opened(9, from(Some("octo/app"), "feature/story-7-x", 40)),
+    );
+    rows.when(
+        "a fork's branch of that name",
+        opened(10, from(Some("eve/app"), "feature/story-7-x", 41)),
+    );
+    rows.when("its commit elsewhere", opened(11, here(40)));
+    insta::assert_snapshot!(rows.table, @"
+    one is gated
       a second -> pull 3 at 16, pull 4 at 17, gating 16, gating 17 | tell head 17 gates_asked
       a third waits -> pull 3 at 16, pull 4 at 17, pull 5 at 18, gating 16, gating 17, 18 waits | tell head 18 queued
       a fourth waits -> pull 3 at 16, pull 4 at 17, pull 5 at 18, pull 6 at 19, gating 16, gating 17, 18 waits, 19 waits | tell head 19 queued
@@ -362,34 +369,6 @@ fn the_head_of_a_fork_waits_for_an_approval_of_that_very_commit() {
     rows.when("a stranger", admitted(4, false));
     rows.when("answered twice", admitted(4, true));
     rows.when("looked at", reviewed(1, Verdict::Commented, Some(20)));
-    rows.when(
-        "a review of an older commit",
-        reviewed(1, Verdict::Approved, Some(19)),
-    );
-    rows.when("a writer", admitted(5, true));
-    rows.when(
-        "approved",
-        approve(1, Some(&format!("`{}` please", name(20)))),
-    );
-    rows.when("a new head meanwhile", pushed(1, 20, fork(21)));
-    rows.when("a writer", admitted(6, true));
-    rows.when("a short name of both", approve(1, Some("0000000")));
-    rows.when("a writer", admitted(7, true));
-    rows.when(
-        "a review of the head",
-        reviewed(1, Verdict::Approved, Some(21)),
-    );
-    rows.when("a writer", admitted(8, true));
-    rows.when("approved once more", approve(1, Some(&name(21))));
-    rows.when("a writer", admitted(9, true));
-    rows.when("a new head", pushed(1, 21, fork(22)));
-    rows.when("approved", approve(1, Some(&name(22))));
-    rows.when("closed before the answer", closed(1, fork(22)));
-    rows.when("a writer", admitted(10, true));
-    rows.when(
-        "a pull request that nobody knows",
-        approve(77, Some(&name(22))),
-    );
     insta::assert_snapshot!(rows.table, @"
     a fork's head
       opened -> pull 1 at 14 | tell head 14 withheld
@@ -404,20 +383,59 @@ fn the_head_of_a_fork_waits_for_an_approval_of_that_very_commit() {
       a stranger -> pull 1 at 14, pull 2 at 1e | confused at 5
       answered twice -> ignored: this request was answered already, or its pull request is closed
       looked at -> ignored: nothing about its head follows from that
-      a review of an older commit -> pull 1 at 14, pull 2 at 1e | admit ann (5)
-      a writer -> pull 1 at 14, pull 2 at 1e | say at 1: another commit
-      approved -> pull 1 at 14, pull 2 at 1e | admit ann (6)
-      a new head meanwhile -> pull 1 at 15, pull 2 at 1e | tell head 14 superseded; tell head 15 withheld
-      a writer -> pull 1 at 15, pull 2 at 1e | say at 1: another commit; confused at 5
-      a short name of both -> pull 1 at 15, pull 2 at 1e | admit ann (7)
-      a writer -> pull 1 at 15, pull 2 at 1e | say at 1: ambiguous; confused at 5
-      a review of the head -> pull 1 at 15, pull 2 at 1e | admit ann (8)
-      a writer -> pull 1 at 15, pull 2 at 1e, gating 15 | tell head 15 gates_asked
-      approved once more -> pull 1 at 15, pull 2 at 1e, gating 15 | admit ann (9)
-      a writer -> pull 1 at 15, pull 2 at 1e, gating 15 | say at 1: nothing waits; confused at 5
-      a new head -> pull 1 at 16, pull 2 at 1e | tell head 15 superseded; tell head 16 withheld
-      approved -> pull 1 at 16, pull 2 at 1e | admit ann (10)
-      closed before the answer -> pull 2 at 1e | tell head 16 superseded
+    ");
+}
+
+#[test]
+fn an_approval_of_a_forks_head_is_of_that_commit_and_no_other() {
+    let mut rows = Rows::synced();
+    let name = |commit| sha(commit).to_string();
+    rows.after(opened(1, fork(20)));
+    rows.given("a fork's head");
+    rows.when(
+        "a review of an older commit",
+        reviewed(1, Verdict::Approved, Some(19)),
+    );
+    rows.when("a writer", admitted(1, true));
+    rows.when(
+        "approved",
+        approve(1, Some(&format!("`{}` please", name(20)))),
+    );
+    rows.when("a new head meanwhile", pushed(1, 20, fork(21)));
+    rows.when("a writer", admitted(2, true));
+    rows.when("a short name of both", approve(1, Some("0000000")));
+    rows.when("a writer", admitted(3, true));
+    rows.when(
+        "a review of the head",
+        reviewed(1, Verdict::Approved, Some(21)),
+    );
+    rows.when("a writer", admitted(4, true));
+    rows.when("approved once more", approve(1, Some(&name(21))));
+    rows.when("a writer", admitted(5, true));
+    rows.when("a new head", pushed(1, 21, fork(22)));
+    rows.when("approved", approve(1, Some(&name(22))));
+    rows.when("closed before the answer", closed(1, fork(22)));
+    rows.when("a writer", admitted(6, true));
+    rows.when(
+        "a pull request that nobody knows",
+        approve(77, Some(&name(22))),
+    );
+    insta::assert_snapshot!(rows.table, @"
+    a fork's head
+      a review of an older commit -> pull 1 at 14 | admit ann (1)
+      a writer -> pull 1 at 14 | say at 1: another commit
+      approved -> pull 1 at 14 | admit ann (2)
+      a new head meanwhile -> pull 1 at 15 | tell head 14 superseded; tell head 15 withheld
+      a writer -> pull 1 at 15 | say at 1: another commit; confused at 5
+      a short name of both -> pull 1 at 15 | admit ann (3)
+      a writer -> pull 1 at 15 | say at 1: ambiguous; confused at 5
+      a review of the head -> pull 1 at 15 | admit ann (4)
+      a writer -> pull 1 at 15, gating 15 | tell head 15 gates_asked
+      approved once more -> pull 1 at 15, gating 15 | admit ann (5)
+      a writer -> pull 1 at 15, gating 15 | say at 1: nothing waits; confused at 5
+      a new head -> pull 1 at 16 | tell head 15 superseded; tell head 16 withheld
+      approved -> pull 1 at 16 | admit ann (6)
+      closed before the answer -> idle | tell head 16 superseded
       a writer -> ignored: this request was answered already, or its pull request is closed
       a pull request that nobody knows -> ignored: it is not known which story that pull request is of
     ");
