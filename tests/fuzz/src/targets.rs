@@ -22,6 +22,7 @@ use huskies::domain::project::{Land, Role, Runtime};
 use huskies::domain::sandbox::Sandbox;
 use huskies::domain::text::inert_line;
 use huskies::domain::work::{Message, Place, Session, Start, Task, TaskComment};
+use huskies::gate::findings;
 use huskies::gate::output::Collector;
 use huskies::process::protocol::{ServerEnd, SupervisorEnd, ToServer};
 use huskies::report::{self, Masker};
@@ -238,6 +239,14 @@ pub fn gate_output(data: &[u8]) {
     assert_eq!(tail, pieces.into_tail());
     assert!(tail.len() <= 4 * cap, "{} bytes of {cap}", tail.len());
     must(check::terminal(&tail), &tail);
+    for found in findings::of(&tail) {
+        let parts = found.path.split('/');
+        let leaves = |part: &str| part.is_empty() || part == "..";
+        assert!(
+            !parts.into_iter().any(leaves) && found.line > 0,
+            "{found:?}"
+        );
+    }
 }
 
 /// A project file of a base branch.

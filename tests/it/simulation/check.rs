@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use huskies::domain::account::Account;
 use huskies::domain::effect::{CommitStatus, StatusNews, Surface};
 use huskies::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
-use huskies::domain::id::StoryId;
+use huskies::domain::head::HeadId;
+use huskies::domain::id::{Sha, StoryId};
 use huskies::domain::policy::Protection;
 use huskies::domain::repo::Repo;
 use huskies::domain::sandbox::Sandbox;
@@ -131,6 +132,13 @@ fn story_subject(number: u64) -> SubjectId {
     SubjectId::Story(StoryId::new(REPO.parse().unwrap(), number))
 }
 
+fn head_subject(sha: &Sha) -> SubjectId {
+    SubjectId::Head(HeadId {
+        repo: REPO.parse().unwrap(),
+        sha: sha.clone(),
+    })
+}
+
 fn repo_subject() -> SubjectId {
     SubjectId::Repo(REPO.parse().unwrap())
 }
@@ -157,7 +165,8 @@ pub(super) fn at_the_end(
         other => faults.push(format!("subjects are missing: {other:?}")),
     }
     let ids = (1..=STORIES).map(story_subject);
-    for id in ids.chain([repo_subject(), SubjectId::Account]) {
+    let heads: Vec<SubjectId> = world.pulls.all.iter().map(head_subject).collect();
+    for id in ids.chain([repo_subject(), SubjectId::Account]).chain(heads) {
         faults.extend(replay(host, store, &id));
     }
     faults.extend(deliveries_count_once(world, host, store));
@@ -176,7 +185,10 @@ fn nothing_is_held(account: &Account, repo: &Repo) -> Option<String> {
         || !repo.slots.is_empty()
         || !repo.waiting.is_empty()
         || !repo.queue.is_empty()
-        || repo.merging.is_some();
+        || repo.merging.is_some()
+        || !repo.proposals.gating.is_empty()
+        || !repo.proposals.waiting.is_empty()
+        || !repo.proposals.requests.is_empty();
     held.then(|| format!("something is held in vain: {account:?} {repo:?}"))
 }
 
@@ -227,7 +239,10 @@ fn deliveries_count_once(world: &World, host: &Host, store: &SqliteStore) -> Vec
         if let Event::Repo { event, .. } = &record.event
             && matches!(
                 event,
-                RepoEvent::Issue { .. } | RepoEvent::Pushed { .. } | RepoEvent::Commented { .. }
+                RepoEvent::Issue { .. }
+                    | RepoEvent::Pushed { .. }
+                    | RepoEvent::Commented { .. }
+                    | RepoEvent::PullRequest { .. }
             )
         {
             *counted.entry(format!("{event:?}")).or_default() += 1;

@@ -16,6 +16,7 @@ use huskies::store::NewDelivery;
 use jiff::{SignedDuration, Timestamp};
 
 use super::dice::Dice;
+use super::pulls::PULLS;
 use super::world::{Link, World};
 use super::{REPO, STORIES};
 
@@ -66,6 +67,7 @@ impl Issues {
         };
         Self {
             by_number: (1..=STORIES)
+                .chain(PULLS)
                 .map(|number| (number, issue(number)))
                 .collect(),
             statuses: Vec::new(),

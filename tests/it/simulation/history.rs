@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::dice::Dice;
 use super::forge::{READER, WRITER};
+use super::pulls::{Deed, PULLS};
 use super::sites::{PROJECT, PROJECT_FILE};
 use super::world::World;
 use super::{REPO, STORIES};
@@ -39,6 +40,10 @@ pub(super) enum Step {
     Operator {
         number: u64,
         wish: Wish,
+    },
+    Pull {
+        number: u64,
+        deed: Deed,
     },
     Push(Change),
     ForgeDown {
@@ -118,7 +123,11 @@ fn steps(seed: u64, dice: &mut Dice) -> Vec<(Duration, Step)> {
 
 fn step(dice: &mut Dice) -> Step {
     let number = dice.between(1, STORIES);
-    match dice.roll(36) {
+    match dice.roll(42) {
+        36..=41 => Step::Pull {
+            number: *dice.pick(&PULLS),
+            deed: Deed::of(dice),
+        },
         32..=35 => say(dice, number),
         0..=15 => issue(dice, number),
         16 => Step::Comment { number },
@@ -241,6 +250,7 @@ impl World {
                     .retain(|comment| !comment.body.starts_with("<!-- huskies:story"));
             }
             Step::Push(change) => self.push(change, now),
+            Step::Pull { number, deed } => self.pull(*number, (*deed, now)),
             Step::ForgeDown { seconds } => self.issues.down_until = after(seconds),
             Step::Dirty { seconds } => self.sites.dirty_until = after(seconds),
             Step::FullDisk { writes } => self.refused_writes = *writes,

@@ -273,6 +273,7 @@ impl Telling {
             | Step::Say { .. }
             | Step::DeleteSticky { .. }
             | Step::Push(_)
+            | Step::Pull { .. }
             | Step::ForgeDown { .. }
             | Step::Dirty { .. }
             | Step::FullDisk { .. } => None,

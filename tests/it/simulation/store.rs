@@ -102,8 +102,12 @@ impl SimulatedStore {
         let mut written = self.written.lock().unwrap();
         written.commits += 1;
         note_statuses(commit, &mut written);
-        let announced =
-            |act: &&PendingAct| matches!(act.act, Act::Announce { .. } | Act::Reply { .. });
+        let announced = |act: &&PendingAct| {
+            matches!(
+                act.act,
+                Act::Announce { .. } | Act::Reply { .. } | Act::Answer { .. }
+            )
+        };
         let announced = commit.acts.iter().filter(announced).cloned();
         written.announcements.extend(announced);
     }

@@ -107,6 +107,7 @@ impl Workshop for FakeWorkshop {
 
     async fn fetch_head(&self, commit: &Sha) -> Result<()> {
         let fetched = self.link.call("fetch_head", unreachable, |world, _| {
+            world.check_trust(commit);
             match world.commits.get(commit) {
                 Some(_) => Ok(()),
                 None => Err(not_found(commit)),

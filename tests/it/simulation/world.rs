@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::commits::Commits;
 use super::dice::Dice;
 use super::forge::Issues;
+use super::pulls::Pulls;
 use super::runs::Processes;
 use super::sites::Sites;
 
@@ -30,6 +31,7 @@ pub(super) struct World {
     pub(super) commits: Commits,
     pub(super) sites: Sites,
     pub(super) issues: Issues,
+    pub(super) pulls: Pulls,
     pub(super) processes: Processes,
     /// Deliveries on their way, by the time of their arrival and a number.
     pub(super) mail: BTreeMap<(Timestamp, u64), NewDelivery>,
@@ -62,6 +64,7 @@ impl World {
             commits,
             sites,
             issues: Issues::new(start),
+            pulls: Pulls::default(),
             processes: Processes::default(),
             mail: BTreeMap::new(),
             letters: 0,
