@@ -11,6 +11,7 @@ use crate::support::github_model::{
 use crate::support::project::Project;
 use crate::support::scene::{Scene, Stage, WRITER, states};
 use crate::support::server::REPO;
+use crate::upkeep::{gc, names};
 
 const GATES: &str = "huskies/gates";
 /// A gate that wants a greeting, and complains as a compiler does.
@@ -500,4 +501,37 @@ async fn an_app_that_may_not_write_check_runs_still_sets_statuses() {
     let head = open_as_app(&scene, 1, RIGHT).await;
     wait_for_state(&scene, &head, "success").await;
     assert!(scene.github.checks(&head).is_empty());
+}
+
+/// A head is kept as long as its pull request is open.
+#[tokio::test]
+async fn the_heads_of_closed_pull_requests_are_swept() {
+    let stage = Stage::new();
+    let project = project(&stage);
+    let scene = stage
+        .serve_with(&project, |config| config.retention("candidates_days", 0))
+        .await;
+    let head = scene.remote.propose(1, RIGHT);
+    let pull = Pull {
+        number: 1,
+        from: REPO,
+        head: &head,
+    };
+    scene.accepted(&pull.opened(&scene.github)).await;
+    wait_for_state(&scene, &head, "success").await;
+    let name = format!("{REPO} {}", &head[..10]);
+    let swept = gc(&scene, &[]).await;
+    assert!(names(&swept, "candidates").is_empty(), "{swept}");
+    scene.accepted(&pull.closed(&scene.github)).await;
+    // Deliveries are taken in order: once this one has effect, the one before has.
+    let other = scene.remote.propose(2, WRONG);
+    let next = Pull {
+        number: 2,
+        from: REPO,
+        head: &other,
+    };
+    scene.accepted(&next.opened(&scene.github)).await;
+    wait_for_state(&scene, &other, "failure").await;
+    let swept = gc(&scene, &[]).await;
+    assert_eq!(names(&swept, "candidates"), [name]);
 }

@@ -20,7 +20,7 @@ const AT_ONCE: [&str; 6] = [
     "old_stores_days",
 ];
 
-async fn gc(scene: &Scene, arguments: &[&str]) -> Value {
+pub(crate) async fn gc(scene: &Scene, arguments: &[&str]) -> Value {
     let arguments = [&["gc", "--json"], arguments].concat();
     let ran = run(scene.folder(), &arguments).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -28,7 +28,7 @@ async fn gc(scene: &Scene, arguments: &[&str]) -> Value {
 }
 
 /// The names of one kind that a sweep removed.
-fn names(swept: &Value, what: &str) -> Vec<String> {
+pub(crate) fn names(swept: &Value, what: &str) -> Vec<String> {
     let of_kind = |removed: &&Value| removed["what"] == what;
     let removed = swept["removed"].as_array().unwrap();
     let names = removed

@@ -45,10 +45,10 @@ pub(super) enum Deed {
 
 impl Deed {
     pub(super) fn of(dice: &mut Dice) -> Self {
-        match dice.roll(6) {
-            0 | 1 => Self::Push { bug: dice.luck(2) },
-            2 => Self::Close,
-            3 => Self::Approve { by: READER },
+        match dice.roll(8) {
+            0..=3 => Self::Push { bug: dice.luck(2) },
+            4 => Self::Close,
+            5 => Self::Approve { by: READER },
             _ => Self::Approve { by: WRITER },
         }
     }
@@ -56,7 +56,9 @@ impl Deed {
 
 impl World {
     pub(super) fn pull(&mut self, number: u64, (deed, now): (Deed, Timestamp)) {
+        let is_open = self.pulls.heads.contains_key(&number);
         match deed {
+            Deed::Close | Deed::Approve { .. } if !is_open => self.push_head(number, (false, now)),
             Deed::Push { bug } => self.push_head(number, (bug, now)),
             Deed::Close => {
                 if let Some(head) = self.pulls.heads.remove(&number) {
