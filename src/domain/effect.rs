@@ -230,7 +230,8 @@ impl Surface {
             Self::StickyComment => "comment".to_owned(),
             Self::StageLabel => "label".to_owned(),
             Self::Status(status) => format!("status:{}:{}", status.news.context(), status.commit),
-            Self::CheckRun(check) => format!("check:{}", check.commit),
+            // One that nobody finished would stay unfinished on the forge.
+            Self::CheckRun(check) => format!("check:{}:{}", check.commit, check.run),
         }
     }
 

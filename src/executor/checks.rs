@@ -27,7 +27,7 @@ pub(super) async fn check_run(
 ) -> Result<Written, Trouble> {
     let repo = context.repo(name)?;
     if !repo.forge.takes_check_runs() {
-        return Ok(unknown(String::new()));
+        return Ok(unknown());
     }
     let wanted = wanted(context, repo, (check, pending)).await?;
     let digest = text::digest(&format!("{wanted:?}"));
@@ -37,36 +37,28 @@ pub(super) async fn check_run(
     forget(context, pending).await?;
     context.adapters.crash.reach("surface.check.before");
     let known = pending.written.as_ref();
-    let known = known.and_then(|written| of_run(&written.handle, check.run));
+    let known = known.filter(|written| !written.handle.is_empty());
+    let known = known.map(|written| CheckId(written.handle.clone()));
     let put = repo
         .forge
         .put_check_run(name, &check.commit, (known.as_ref(), &wanted));
     match put.await {
-        Ok(CheckId(id)) => Ok(Written {
-            handle: format!("{} {id}", check.run),
-            digest,
-        }),
+        Ok(CheckId(id)) => Ok(Written { handle: id, digest }),
         // The status says the same, and the reports behind this one do not wait for a person.
         Err(error @ ForgeError::Forbidden { .. }) => {
             tracing::warn!(%name, %error, "check runs cannot be written: the App needs `checks: write`");
-            Ok(unknown(String::new()))
+            Ok(unknown())
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// It is not known what is there.
-fn unknown(handle: String) -> Written {
+fn unknown() -> Written {
     Written {
-        handle,
+        handle: String::new(),
         digest: String::new(),
     }
-}
-
-/// The check run that was written for the same gate run.
-fn of_run(handle: &str, run: u32) -> Option<CheckId> {
-    let (of, id) = handle.split_once(' ')?;
-    (of.parse() == Ok(run)).then(|| CheckId(id.to_owned()))
 }
 
 async fn wanted(

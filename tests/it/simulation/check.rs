@@ -325,26 +325,24 @@ fn reports(world: &World, written: &Writing) -> Vec<String> {
     faults
 }
 
-/// The newest check run of each commit says what was said last, and no older one is unfinished.
+/// Each check run is there once, and says what was said last of its run.
 fn checks(world: &World, written: &Writing) -> Vec<String> {
     let mut faults = Vec::new();
-    for (commit, (id, check)) in &written.checks {
-        let of_commit = world.issues.checks.iter().filter(|(of, _)| of == commit);
-        let of_commit: Vec<&CheckRun> = of_commit.map(|(_, check)| check).collect();
+    for (id, check) in &written.checks {
         let news = StatusNews::Gates(check.news.clone());
-        let right = Masker::default().status(&news);
-        let newest = of_commit.iter().filter(|found| found.external_id == *id);
-        let shown: Vec<_> = newest.map(|found| &found.title).collect();
-        if shown != [&right] {
-            faults.push(format!(
-                "the check {id} shows {shown:?} and should show {right}"
-            ));
-        }
-        let mut older = of_commit.iter().filter(|found| found.external_id != *id);
-        if older.any(|found| !matches!(found.state, CheckState::Completed(_))) {
-            faults.push(format!("a check before {id} is unfinished: {of_commit:?}"));
+        let right = (&check.commit, Masker::default().status(&news));
+        let found = world.issues.checks.iter();
+        let found = found.filter(|(_, found)| found.external_id == *id);
+        let shown: Vec<_> = found
+            .map(|(commit, found)| (commit, found.title.clone()))
+            .collect();
+        if shown != [right] {
+            faults.push(format!("{id} shows {shown:?} and should show {news:?}"));
         }
     }
+    let ends = |(_, check): &&(Sha, CheckRun)| matches!(check.state, CheckState::InProgress);
+    let unfinished = world.issues.checks.iter().find(ends);
+    faults.extend(unfinished.map(|check| format!("it is never finished: {check:?}")));
     faults
 }
 
@@ -380,8 +378,7 @@ pub(super) fn note_statuses(commit: &Commit, written: &mut Writing) {
             }
             Surface::CheckRun(check) => {
                 let id = format!("{}/{}", write.subject, check.run);
-                let check = (id, check.clone());
-                written.checks.insert(check.1.commit.clone(), check);
+                written.checks.insert(id, check.clone());
             }
             Surface::StickyComment | Surface::StageLabel => {}
         }

@@ -53,8 +53,8 @@ pub(super) struct Writing {
     pub(super) commits: usize,
     /// What was last wanted of each status, by commit and context.
     pub(super) statuses: BTreeMap<(Sha, String), CommitStatus>,
-    /// By commit, with the id that its check run has.
-    pub(super) checks: BTreeMap<Sha, (String, CommitCheck)>,
+    /// What was last wanted of each check run, by its id.
+    pub(super) checks: BTreeMap<String, CommitCheck>,
 }
 
 pub(super) struct SimulatedStore {
