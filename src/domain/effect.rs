@@ -101,6 +101,10 @@ pub enum Act {
     RemoveLabel {
         label: String,
     },
+    /// Open the story's pull request, unless it is open already.
+    OpenPull {
+        branch: BranchName,
+    },
     // Of a repository.
     /// Look where the base branch is, and which of these tips it contains.
     SyncBase {
@@ -114,6 +118,14 @@ pub enum Act {
     },
     Land {
         number: u64,
+        branch: BranchName,
+        candidate: Candidate,
+    },
+    /// Have the forge merge the story's pull request, if its head and the base are those of the
+    /// candidate. `branch` is the base.
+    MergePull {
+        number: u64,
+        story: StoryId,
         branch: BranchName,
         candidate: Candidate,
     },
@@ -207,6 +219,8 @@ pub enum Surface {
     StickyComment,
     /// The one `stage:<name>` label, likewise.
     StageLabel,
+    /// Title, text and readiness of the story's pull request, likewise.
+    PullRequest,
     Status(CommitStatus),
 }
 
@@ -216,6 +230,7 @@ impl Surface {
         match self {
             Self::StickyComment => "comment".to_owned(),
             Self::StageLabel => "label".to_owned(),
+            Self::PullRequest => "pull".to_owned(),
             Self::Status(status) => format!("status:{}:{}", status.news.context(), status.commit),
         }
     }

@@ -12,6 +12,7 @@ use super::head::HeadId;
 use super::id::{Attempt, BranchName, ItemName, Provider, RepoName, SessionId, Sha, StoryId};
 use super::money::Usd;
 use super::project::{Project, Trigger};
+use super::pull::LandedTree;
 use super::repo::{QueueEntry, SlotRequest};
 use super::story::{Actor, Admission, Wish};
 use super::work::{
@@ -227,6 +228,26 @@ pub enum StoryEvent {
     Landed {
         receipt: Box<Receipt>,
     },
+    /// It landed as another tree than the tested one, and the queue has stopped for it.
+    LandedDiffers {
+        commit: Sha,
+        tested: Sha,
+        found: Sha,
+        failed: Vec<ItemName>,
+    },
+    PullOpened {
+        number: u64,
+        /// The forge has no drafts here.
+        plain: bool,
+    },
+    /// The forge does not open it, for good or until somebody mends something.
+    PullRefused {
+        message: String,
+    },
+    /// Somebody closed it, and did not merge it.
+    PullClosed {
+        number: u64,
+    },
     /// The base branch contains the story's commits without huskies having landed them.
     Contained {
         tip: Sha,
@@ -279,6 +300,10 @@ impl StoryEvent {
             | Self::MergeRejected { .. }
             | Self::MergeNeedsApproval { .. }
             | Self::Landed { .. }
+            | Self::LandedDiffers { .. }
+            | Self::PullOpened { .. }
+            | Self::PullRefused { .. }
+            | Self::PullClosed { .. }
             | Self::Contained { .. }
             | Self::LongAtRest
             | Self::BaseConflicts { .. } => None,
@@ -405,6 +430,35 @@ pub enum RepoEvent {
     /// A timer: try to land again.
     LandDue {
         number: u64,
+    },
+    /// A story's pull request has a number.
+    PullKnown {
+        story: StoryId,
+        pull: u64,
+    },
+    /// The forge merged it.
+    PullMerged {
+        number: u64,
+        landed: LandedTree,
+    },
+    /// Somebody else had merged it already.
+    PullMergedByHand {
+        number: u64,
+        commit: Sha,
+    },
+    /// People or other checks have to do something before the forge merges it.
+    PullWaits {
+        number: u64,
+        reason: String,
+    },
+    /// Somebody closed it without merging it.
+    PullGone {
+        number: u64,
+        pull: u64,
+    },
+    /// A person looked at what had stopped the queue.
+    QueueResumed {
+        story: StoryId,
     },
 }
 

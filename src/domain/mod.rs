@@ -12,6 +12,7 @@ pub mod id;
 pub mod money;
 pub mod policy;
 pub mod project;
+pub mod pull;
 pub mod repo;
 pub mod sandbox;
 pub mod story;

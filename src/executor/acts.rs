@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::base::{read_project, sync_base};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
-use super::worktree;
+use super::{pulls, worktree};
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, BranchName, RepoName, Sha, StoryId};
@@ -142,9 +142,11 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             settle(repo.forge.react(&story.repo, *comment, *reaction).await)
         }
         Act::RemoveLabel { label } => settle(repo.forge.remove_label(story, label).await),
-        Act::SyncBase { .. } | Act::BuildCandidate { .. } | Act::Land { .. } => {
-            misrouted(&pending.act)
-        }
+        Act::OpenPull { branch } => pulls::open(context, repo, story, branch).await,
+        Act::SyncBase { .. }
+        | Act::BuildCandidate { .. }
+        | Act::Land { .. }
+        | Act::MergePull { .. } => misrouted(&pending.act),
     }
 }
 
@@ -173,6 +175,20 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
             branch,
             candidate,
         } => land(repo, *number, branch, candidate).await,
+        Act::MergePull {
+            number,
+            story,
+            branch,
+            candidate,
+        } => {
+            let order = pulls::Order {
+                number: *number,
+                story,
+                branch,
+                candidate,
+            };
+            pulls::merge(context, repo, &order).await
+        }
         Act::Admit { .. }
         | Act::ReadProject { .. }
         | Act::PrepareWorktree { .. }
@@ -183,6 +199,7 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, act: &Act) -> Try {
         | Act::Announce { .. }
         | Act::Reply { .. }
         | Act::React { .. }
+        | Act::OpenPull { .. }
         | Act::RemoveLabel { .. } => return misrouted(act),
     };
     Try::news(Event::repo(name, event))

@@ -9,6 +9,7 @@ mod acts;
 mod base;
 mod context;
 mod lanes;
+mod pulls;
 mod rooms;
 mod runs;
 mod supervisors;
@@ -206,8 +207,11 @@ fn lane_of(act: &Act) -> Lane {
         | Act::RetireWorktree { .. }
         | Act::SyncBase { .. }
         | Act::BuildCandidate { .. }
-        | Act::Land { .. } => Lane::Repository,
-        Act::PublishBranch { .. }
+        | Act::Land { .. }
+        | Act::MergePull { .. } => Lane::Repository,
+        // Behind the branch that it is of.
+        Act::OpenPull { .. }
+        | Act::PublishBranch { .. }
         | Act::PublishWip { .. }
         | Act::Announce { .. }
         | Act::Reply { .. }

@@ -81,8 +81,27 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::Contained { tip } => {
             format!("the base branch contains it as of {}", tip.short())
         }
+        StoryEvent::LandedDiffers { .. }
+        | StoryEvent::PullOpened { .. }
+        | StoryEvent::PullRefused { .. }
+        | StoryEvent::PullClosed { .. } => pull_words(event),
         StoryEvent::LongAtRest => "nothing happened for long; its worktree can go".to_owned(),
         StoryEvent::BaseConflicts { base, paths, .. } => base_conflict_words(base, paths),
+    }
+}
+
+fn pull_words(event: &StoryEvent) -> String {
+    match event {
+        StoryEvent::PullOpened { number, .. } => format!("pull request {number} is open"),
+        StoryEvent::PullRefused { message } => {
+            format!("its pull request could not be opened: {message}")
+        }
+        StoryEvent::PullClosed { number } => format!("somebody closed pull request {number}"),
+        StoryEvent::LandedDiffers { commit, .. } => format!(
+            "what landed as {} is not what was tested; the merge queue stops",
+            commit.short()
+        ),
+        other => Into::<&str>::into(other).replace('_', " "),
     }
 }
 

@@ -17,6 +17,7 @@ mod dice;
 mod forge;
 mod history;
 mod life;
+mod pulls;
 mod runs;
 mod script;
 mod sites;

@@ -9,7 +9,9 @@ mod deliveries;
 mod manifest;
 mod manners;
 mod needs;
+mod obstacles;
 mod payload;
+mod pulls;
 mod setup;
 
 use async_trait::async_trait;
@@ -28,7 +30,8 @@ pub use needs::{EVENTS, NEEDS, Need};
 pub use setup::{Made, NewApp, NewHook, NewLabel};
 
 use super::{
-    CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission, STAGE_PREFIX, Status,
+    CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission, PullRequests,
+    STAGE_PREFIX, Status,
 };
 use crate::domain::delivery::{CommentRef, Thread};
 use crate::domain::effect::Reaction;
@@ -208,6 +211,10 @@ fn issue_path(story: &StoryId) -> String {
 impl Forge for Github {
     fn health(&self) -> Health {
         self.client.health().borrow().clone()
+    }
+
+    fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        Some(self)
     }
 
     async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError> {

@@ -9,7 +9,9 @@ use huskies::domain::effect::Reaction;
 use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::{BranchName, RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
-use huskies::forge::{CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, Status};
+use huskies::forge::{
+    CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, PullRequests, Status,
+};
 use huskies::store::NewDelivery;
 use jiff::{SignedDuration, Timestamp};
 
@@ -213,7 +215,7 @@ fn trouble(dice: &mut Dice) -> ForgeError {
 }
 
 impl FakeForge {
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         name: &str,
         effect: impl FnOnce(&mut World, Timestamp) -> Result<T>,
@@ -231,6 +233,10 @@ impl FakeForge {
 
 #[async_trait]
 impl Forge for FakeForge {
+    fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        Some(self)
+    }
+
     async fn permission(&self, _repo: &RepoName, login: &str) -> Result<Permission> {
         let may_write = login == WRITER;
         self.ask("permission", |_, _| {

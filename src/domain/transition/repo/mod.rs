@@ -1,9 +1,12 @@
 //! A repository: fans deliveries out to stories ([`deliveries`], [`conversation`]), hands out
-//! agents ([`slots`]), and merges one story at a time ([`merging`]).
+//! agents ([`slots`]), and merges one story at a time ([`merging`]), by pull request where that is
+//! wanted ([`pulls`], [`pull_requests`]).
 
 mod conversation;
 mod deliveries;
 mod merging;
+mod pull_requests;
+mod pulls;
 mod slots;
 
 use jiff::{SignedDuration, Timestamp};
@@ -51,7 +54,11 @@ impl Turn {
             RepoEvent::Reviewed { review, said } => self.reviewed(review, said.as_ref()),
             RepoEvent::Checked { result } => self.checked(result),
             // Gating the heads of pull requests (spec 2.3) begins here.
-            RepoEvent::PullRequest { .. } => ignored("nothing follows from pull requests yet"),
+            RepoEvent::PullRequest { change } => self
+                .pull_of_story(change)
+                .unwrap_or_else(|| ignored("nothing follows from pull requests yet")),
+            RepoEvent::PullKnown { story, pull } => self.pull_known(story, *pull),
+            RepoEvent::QueueResumed { story } => self.queue_resumed(story),
             // Running huskies' own checks again (as an App, spec 8.2) begins here.
             RepoEvent::CheckRequested { .. } => {
                 ignored("nothing follows from requests for checks yet")
@@ -75,6 +82,10 @@ impl Turn {
             | RepoEvent::LandMissed { number, .. }
             | RepoEvent::LandWaits { number, .. }
             | RepoEvent::LandRejected { number, .. }
+            | RepoEvent::PullMerged { number, .. }
+            | RepoEvent::PullMergedByHand { number, .. }
+            | RepoEvent::PullWaits { number, .. }
+            | RepoEvent::PullGone { number, .. }
             | RepoEvent::LandDue { number } => self.merge_event(*number, event),
         }
     }
@@ -125,6 +136,7 @@ impl Turn {
             }
         }
         self.restart_merge_on(&tip);
+        self.look_at_shelf_again(&tip);
         self.merge_next();
     }
 

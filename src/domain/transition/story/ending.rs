@@ -211,6 +211,7 @@ impl Turn {
         self.tell_repo(RepoEvent::HeadKnown { story, head });
         self.story.base_conflict = None;
         self.story.head = Some(tip);
+        self.want_pull();
     }
 
     fn publish_wip(&mut self, collected: &Collected) {

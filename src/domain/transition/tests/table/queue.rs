@@ -154,6 +154,7 @@ fn enqueued(number: u64, priority: i32, after: i64) -> RepoEvent {
             priority,
             since: noon() + SignedDuration::from_secs(after),
             approved: false,
+            by_pull: false,
         },
     }
 }
