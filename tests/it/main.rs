@@ -35,6 +35,7 @@ mod main_flow;
 mod moving_base;
 mod permission;
 mod protected;
+mod pull_requests;
 mod readme;
 mod rotation;
 mod sandbox;

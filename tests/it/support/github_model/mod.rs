@@ -468,6 +468,11 @@ impl GithubModel {
         })
     }
 
+    /// Somebody writes in its conversation.
+    pub(crate) fn say_on_pull(&self, number: u64, text: &str, by: &str) -> Delivery {
+        self.change(|state| state.pull_comment(number, text, by))
+    }
+
     /// Somebody pushed to its branch.
     pub(crate) fn pull_moved(&self, number: u64, by: &str) -> Delivery {
         self.change(|state| state.pull_event("synchronize", number, by))

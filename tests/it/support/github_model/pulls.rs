@@ -275,6 +275,22 @@ impl State {
         self.deliver("check_run", &payload)
     }
 
+    /// A comment in the conversation: for GitHub the pull request is an issue there.
+    pub(super) fn pull_comment(&mut self, number: u64, text: &str, by: &str) -> Delivery {
+        let pull = self.pulls.find(number).expect("no such pull request");
+        let payload = json!({
+            "action": "created",
+            "issue": {
+                "number": number, "title": pull.title, "body": pull.body, "labels": [],
+                "state": "open", "user": parts::account(&pull.author),
+                "pull_request": { "url": format!("https://api.github.com/pulls/{number}") },
+            },
+            "comment": { "id": 5_500, "body": text, "user": parts::account(by) },
+            "repository": parts::repository(self), "sender": parts::account(by),
+        });
+        self.deliver("issue_comment", &payload)
+    }
+
     pub(super) fn close_pull(&mut self, number: u64, by: &str) -> Delivery {
         self.pulls
             .find_mut(number)
