@@ -1,16 +1,17 @@
 //! What can happen. Every delivery, every result of an effect and every timer becomes one of these.
 
+mod account;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::account::{Limits, Reservation, Wanted};
+use super::account::Reservation;
 use super::delivery::{
     CheckRequest, CheckResult, Comment, CommentRef, IssueChange, PullRequestChange, Push, Review,
     Said,
 };
 use super::head::HeadId;
-use super::id::{Attempt, BranchName, ItemName, Provider, RepoName, SessionId, Sha, StoryId};
-use super::money::Usd;
+use super::id::{Attempt, BranchName, ItemName, RepoName, SessionId, Sha, StoryId};
 use super::project::{Project, Trigger};
 use super::pull::LandedTree;
 use super::repo::{QueueEntry, SlotRequest};
@@ -18,6 +19,8 @@ use super::story::{Actor, Admission, Wish};
 use super::work::{
     Candidate, Collected, End, GateReport, MergeCheck, ProcessIdentity, Receipt, Usage,
 };
+
+pub use account::AccountEvent;
 
 /// Whose event it is, and whose state it may change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -496,57 +499,6 @@ pub enum HeadEvent {
         message: String,
     },
     Superseded,
-}
-
-/// What can happen to the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "snake_case", tag = "event")]
-#[strum(serialize_all = "snake_case")]
-pub enum AccountEvent {
-    Configured {
-        limits: Limits,
-    },
-    Wanted {
-        wanted: Wanted,
-    },
-    /// The attempt will not start, or did not: nothing was spent.
-    Released {
-        story: StoryId,
-        attempt: Attempt,
-    },
-    /// The attempt ended. `None`: nobody knows what it cost, so the reservation counts in full.
-    Settled {
-        story: StoryId,
-        attempt: Attempt,
-        used: Option<Usd>,
-    },
-    /// The provider refuses work. Without `until` it is tried again after a while.
-    Paused {
-        provider: Provider,
-        because: String,
-        until: Option<Timestamp>,
-    },
-    /// A timer. Early and repeated ones change nothing.
-    PauseOver {
-        provider: Provider,
-    },
-    /// A person says that the provider works again, whatever the pause says.
-    Mended {
-        provider: Provider,
-    },
-    /// A timer: a new day has a new ceiling.
-    DayTurned,
-    /// The server's disk is nearly full: what runs goes on, and no agent starts.
-    DiskLow {
-        because: String,
-    },
-    /// There is room again.
-    DiskFine,
-    /// A person changed the order in which a story is served.
-    Prioritised {
-        story: StoryId,
-        priority: i32,
-    },
 }
 
 #[cfg(test)]
