@@ -57,23 +57,24 @@ pub struct Obstacles {
     pub approvals: Option<(u64, u64)>,
     /// Who asked for changes.
     pub changes_requested: Vec<String>,
-    /// A code owner has to approve, or the last push has to be approved by another person.
-    pub reviewers: Vec<Reviewer>,
     /// Required checks that did not succeed yet.
     pub checks: Vec<String>,
-    /// The branch has a merge queue of the forge's own.
-    pub merge_queue: bool,
-    /// Only some may move the branch.
-    pub restricted: bool,
-    /// The story branch has to hold the base's tip first.
-    pub behind: bool,
-    /// Every commit of the story branch has to be signed.
-    pub unsigned: bool,
+    pub rules: Vec<Rule>,
 }
 
-/// A review that a rule wants of somebody in particular.
+/// A rule of the base branch that may stand in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reviewer {
+pub enum Rule {
+    /// The branch has a merge queue of the forge's own.
+    MergeQueue,
+    /// The story branch has to hold the base's tip first.
+    Behind,
+    /// A code owner has to approve.
     CodeOwner,
-    NotTheLastPusher,
+    /// Somebody else than who pushed last has to approve.
+    LastPush,
+    /// Every commit has to be signed.
+    Signatures,
+    /// Only some may move the branch.
+    Restricted,
 }

@@ -230,10 +230,25 @@ async fn explain(
     Ok(order.waits(report::obstacles(&found)))
 }
 
-/// What the forge merged, next to what was tested. It is fetched first.
+/// What the forge merged, next to what was tested. Nobody can call it back, so it is looked at
+/// until it is known.
 async fn landed(repo: &RepoContext, order: &Order<'_>, commit: &Sha) -> Result<RepoEvent, Trouble> {
+    let number = order.number;
+    Ok(match compare(repo, order.candidate, commit).await {
+        Ok(landed) => RepoEvent::PullMerged { number, landed },
+        Err(error) => RepoEvent::LandWaits {
+            number,
+            reason: format!("it is merged, and what landed cannot be looked at: {error}"),
+        },
+    })
+}
+
+async fn compare(
+    repo: &RepoContext,
+    tested: &Candidate,
+    commit: &Sha,
+) -> Result<LandedTree, GitError> {
     repo.git.sync_base(repo.base_branch.as_ref()).await?;
-    let tested = order.candidate;
     let tree = repo.git.tree_of(commit).await?;
     let parent = repo.git.parent_of(commit).await?;
     let parent = parent.unwrap_or_else(|| tested.base.clone());
@@ -247,13 +262,10 @@ async fn landed(repo: &RepoContext, order: &Order<'_>, commit: &Sha) -> Result<R
         let built = repo.git.build_candidate(&spec).await?;
         explained = matches!(built, Built::Candidate(candidate) if candidate.tree == tree);
     }
-    Ok(RepoEvent::PullMerged {
-        number: order.number,
-        landed: LandedTree {
-            commit: commit.clone(),
-            parent,
-            tree,
-            explained,
-        },
+    Ok(LandedTree {
+        commit: commit.clone(),
+        parent,
+        tree,
+        explained,
     })
 }

@@ -72,11 +72,6 @@ fn story_line(event: &StoryEvent) -> String {
             super::plain(&failure_sentence(&failure))
         }
         StoryEvent::MergeRejected { reason, .. } => format!("it could not be landed: {reason}"),
-        StoryEvent::MergeNeedsApproval { head, paths } => format!(
-            "commit {} touches {} and waits for an approval",
-            head.short(),
-            paths.join(", ")
-        ),
         StoryEvent::Landed { receipt } => format!("landed as {}", receipt.commit.short()),
         StoryEvent::Contained { tip } => {
             format!("the base branch contains it as of {}", tip.short())
@@ -84,14 +79,21 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::LandedDiffers { .. }
         | StoryEvent::PullOpened { .. }
         | StoryEvent::PullRefused { .. }
-        | StoryEvent::PullClosed { .. } => pull_words(event),
-        StoryEvent::LongAtRest => "nothing happened for long; its worktree can go".to_owned(),
+        | StoryEvent::PullClosed { .. }
+        | StoryEvent::MergeNeedsApproval { .. }
+        | StoryEvent::LongAtRest => other_words(event),
         StoryEvent::BaseConflicts { base, paths, .. } => base_conflict_words(base, paths),
     }
 }
 
-fn pull_words(event: &StoryEvent) -> String {
+fn other_words(event: &StoryEvent) -> String {
     match event {
+        StoryEvent::MergeNeedsApproval { head, paths } => format!(
+            "commit {} touches {} and waits for an approval",
+            head.short(),
+            paths.join(", ")
+        ),
+        StoryEvent::LongAtRest => "nothing happened for long; its worktree can go".to_owned(),
         StoryEvent::PullOpened { number, .. } => format!("pull request {number} is open"),
         StoryEvent::PullRefused { message } => {
             format!("its pull request could not be opened: {message}")

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Markdown, Masker, NAMED, footer, gate_table, what_happened};
-use crate::domain::pull::{Obstacles, Reviewer};
+use crate::domain::pull::{Obstacles, Rule};
 use crate::domain::sandbox::Sandbox;
 use crate::domain::story::{MARKER_PREFIX, Stage, Story};
 use crate::domain::text::inert_line;
@@ -64,12 +64,6 @@ fn state(story: &Story) -> &'static str {
 /// What a pull request waits for, as short as a commit status wants it: what people can do first.
 pub fn obstacles(found: &Obstacles) -> String {
     let mut parts = Vec::new();
-    if found.merge_queue {
-        parts.push(
-            "GitHub's own merge queue guards the branch; add the pull request to it, or let huskies bypass that rule"
-                .to_owned(),
-        );
-    }
     if !found.changes_requested.is_empty() {
         let names = found.changes_requested.join(", ");
         parts.push(format!("changes requested by {names}"));
@@ -77,29 +71,25 @@ pub fn obstacles(found: &Obstacles) -> String {
     if let Some((wanted, given)) = found.approvals {
         parts.push(format!("{given} of {wanted} approvals"));
     }
-    for reviewer in &found.reviewers {
-        parts.push(
-            match reviewer {
-                Reviewer::CodeOwner => "a code owner's approval",
-                Reviewer::NotTheLastPusher => "an approval of the last push",
-            }
-            .to_owned(),
-        );
-    }
     parts.extend(checks(&found.checks));
-    if found.behind {
-        parts.push("the branch has to contain the base's tip: merge the base into it".to_owned());
-    }
-    if found.unsigned {
-        parts.push("signed commits are required, and its are not signed".to_owned());
-    }
-    if found.restricted {
-        parts.push("huskies may not update the branch: let it bypass that rule".to_owned());
-    }
+    parts.extend(found.rules.iter().map(|rule| rule_words(*rule).to_owned()));
     if parts.is_empty() {
         return format!("GitHub does not merge it: {}", found.said);
     }
     parts.join("; ")
+}
+
+fn rule_words(rule: Rule) -> &'static str {
+    match rule {
+        Rule::MergeQueue => {
+            "GitHub's own merge queue guards the branch; add the pull request to it, or let huskies bypass that rule"
+        }
+        Rule::Behind => "its branch has to contain the base's tip: merge the base into it",
+        Rule::CodeOwner => "perhaps a code owner's approval",
+        Rule::LastPush => "perhaps an approval of the last push",
+        Rule::Signatures => "perhaps signed commits",
+        Rule::Restricted => "perhaps the right to update the branch: let huskies bypass that rule",
+    }
 }
 
 fn checks(missing: &[String]) -> Option<String> {

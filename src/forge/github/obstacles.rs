@@ -14,13 +14,13 @@ use super::payload::Account;
 use super::pulls::pull_path;
 use super::{Github, PAGE, repo_path};
 use crate::domain::id::RepoName;
-use crate::domain::pull::{Obstacles, Reviewer};
+use crate::domain::pull::{Obstacles, Rule};
 use crate::forge::ForgeError;
 use crate::forge::pulls::{Mergeable, PullNow};
 
 /// One rule; kinds that are not known here say nothing.
 #[derive(Deserialize)]
-struct Rule {
+struct BranchRule {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -95,33 +95,23 @@ impl Github {
     ) -> Result<Obstacles, ForgeError> {
         let branch = segment(&pull.base);
         let (rules, required) = self.rules(repo, &branch).await?;
-        let mut found = Obstacles {
-            behind: pull.mergeable == Mergeable::Behind,
-            ..Obstacles::default()
-        };
-        let mut wanted = 0;
-        for rule in &rules {
-            match rule.kind.as_str() {
-                "merge_queue" => found.merge_queue = true,
-                "update" => found.restricted = true,
-                "required_signatures" => found.unsigned = true,
-                "pull_request" => {
-                    wanted = wanted.max(rule.parameters.required_approving_review_count)
-                }
-                _ => {}
-            }
+        let mut found = Obstacles::default();
+        if rules.iter().any(|rule| rule.kind == "merge_queue") {
+            found.rules.push(Rule::MergeQueue);
         }
+        if pull.mergeable == Mergeable::Behind {
+            found.rules.push(Rule::Behind);
+        }
+        let wanted = rules
+            .iter()
+            .map(|rule| rule.parameters.required_approving_review_count);
+        let wanted = wanted.max().unwrap_or_default();
         let (approvals, refusals) = self.reviews(repo, number).await?;
         found.changes_requested = refusals;
         found.approvals = (approvals < wanted).then_some((wanted, approvals));
         found.checks = self.missing_checks(repo, pull, required).await?;
-        let nothing_else = found
-            == Obstacles {
-                behind: found.behind,
-                ..Obstacles::default()
-            };
-        if nothing_else {
-            found.reviewers = reviewers(&rules);
+        if found == Obstacles::default() {
+            found.rules = others(&rules);
         }
         Ok(found)
     }
@@ -131,9 +121,9 @@ impl Github {
         &self,
         repo: &RepoName,
         branch: &str,
-    ) -> Result<(Vec<Rule>, BTreeSet<String>), ForgeError> {
+    ) -> Result<(Vec<BranchRule>, BTreeSet<String>), ForgeError> {
         let path = format!("{}/rules/branches/{branch}", repo_path(repo));
-        let rules: Vec<Rule> = self.if_allowed(repo, path).await?.unwrap_or_default();
+        let rules: Vec<BranchRule> = self.if_allowed(repo, path).await?.unwrap_or_default();
         let path = format!("{}/branches/{branch}", repo_path(repo));
         let classic: Branch = self.if_allowed(repo, path).await?.unwrap_or_default();
         let by_rules = rules
@@ -217,14 +207,22 @@ impl Github {
     }
 }
 
-/// Whose approval is wanted, which the number of approvals does not tell.
-fn reviewers(rules: &[Rule]) -> Vec<Reviewer> {
-    let any = |wants: fn(&Parameters) -> bool| rules.iter().any(|rule| wants(&rule.parameters));
-    let owner = any(|parameters| parameters.require_code_owner_review);
-    let last = any(|parameters| parameters.require_last_push_approval);
-    let owner = owner.then_some(Reviewer::CodeOwner);
-    owner
-        .into_iter()
-        .chain(last.then_some(Reviewer::NotTheLastPusher))
-        .collect()
+/// Rules of which nobody can tell from outside whether they are met.
+fn others(rules: &[BranchRule]) -> Vec<Rule> {
+    let is_there = |found: &Rule| {
+        rules.iter().any(|rule| match found {
+            Rule::CodeOwner => rule.parameters.require_code_owner_review,
+            Rule::LastPush => rule.parameters.require_last_push_approval,
+            Rule::Signatures => rule.kind == "required_signatures",
+            Rule::Restricted => rule.kind == "update",
+            Rule::MergeQueue | Rule::Behind => false,
+        })
+    };
+    let all = [
+        Rule::CodeOwner,
+        Rule::LastPush,
+        Rule::Signatures,
+        Rule::Restricted,
+    ];
+    all.into_iter().filter(is_there).collect()
 }

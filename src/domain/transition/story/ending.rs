@@ -188,7 +188,10 @@ impl Turn {
         self.publish_wip(collected);
         match then {
             Some(then) => self.rest(then),
-            None => self.follow(&agent, &end, collected),
+            None => {
+                self.want_pull();
+                self.follow(&agent, &end, collected);
+            }
         }
         Ok(())
     }
@@ -211,7 +214,6 @@ impl Turn {
         self.tell_repo(RepoEvent::HeadKnown { story, head });
         self.story.base_conflict = None;
         self.story.head = Some(tip);
-        self.want_pull();
     }
 
     fn publish_wip(&mut self, collected: &Collected) {

@@ -9,6 +9,7 @@ mod ends;
 mod ledger;
 mod merge;
 mod people;
+mod pulls;
 mod queue;
 mod road;
 mod scene;
