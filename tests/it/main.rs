@@ -22,6 +22,7 @@ mod gate;
 mod github_app;
 mod github_forge;
 mod github_model;
+mod github_pulls;
 mod github_setup;
 mod greeting;
 mod hook;

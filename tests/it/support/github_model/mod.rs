@@ -459,6 +459,11 @@ impl GithubModel {
         self.change(|state| state.close_pull(number, by))
     }
 
+    /// Somebody else than huskies opens one for a branch.
+    pub(crate) fn open_pull_by(&self, branch: &str, by: &str) -> u64 {
+        self.change(|state| state.pulls.add(branch, by))
+    }
+
     /// Somebody else than huskies merges it.
     pub(crate) fn merge_by_hand(&self, number: u64, by: &str) -> Delivery {
         self.change(|state| {

@@ -88,6 +88,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
             get(check_runs),
         )
         .route("/graphql", post(graphql))
+        // Where it is on Enterprise Server.
+        .route("/api/graphql", post(graphql))
         // It is only ever asked with requests that lack something.
         .route("/repos/{owner}/{repo}/git/refs", post(lacking))
 }
@@ -115,6 +117,23 @@ impl Pulls {
         let found = git::command(&self.path(), &arguments).output().ok()?;
         let text = String::from_utf8_lossy(&found.stdout).trim().to_owned();
         found.status.success().then_some(text)
+    }
+
+    pub(super) fn add(&mut self, branch: &str, by: &str) -> u64 {
+        let number = 100 + self.all.len() as u64;
+        self.all.push(PullRequest {
+            number,
+            title: "By hand".to_owned(),
+            body: String::new(),
+            branch: branch.to_owned(),
+            author: by.to_owned(),
+            draft: false,
+            open: true,
+            merged: None,
+            merged_by: None,
+            reviews: Vec::new(),
+        });
+        number
     }
 
     pub(super) fn find(&self, number: u64) -> Option<&PullRequest> {
@@ -412,21 +431,11 @@ async fn create(Extracted(shared): Model, Json(body): Json<Value>) -> Answer {
         )));
     }
     let author = state.own_login().to_owned();
-    let number = 100 + state.pulls.all.len() as u64;
-    let pull = PullRequest {
-        number,
-        title,
-        body: text,
-        branch,
-        author: author.clone(),
-        draft,
-        open: true,
-        merged: None,
-        merged_by: None,
-        reviews: Vec::new(),
-    };
+    let number = state.pulls.add(&branch, &author);
+    let pull = state.pulls.find_mut(number)?;
+    (pull.title, pull.body, pull.draft) = (title, text, draft);
+    let pull = pull.clone();
     let answer = state.pull_json(&pull);
-    state.pulls.all.push(pull);
     let delivery = state.pull_event("opened", number, &author);
     state.own_deliveries.push(delivery);
     Ok((StatusCode::CREATED, Json(answer)).into_response())
