@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::greeting;
 use crate::support::agent::AUTHOR;
+use crate::support::clone::LocalScene;
 use crate::support::git::{self, BASE};
 use crate::support::github_model::{BranchRules, GithubModel, OWN_LOGIN, PullRequest};
 use crate::support::project::Project;
@@ -476,6 +477,20 @@ async fn nothing_in_its_text_closes_an_issue_or_pings_people() {
     );
     assert_eq!(references.len(), 2, "one reference: {}", pull.body);
     assert!(!shown.contains('@'), "{}", pull.body);
+}
+
+#[tokio::test]
+async fn a_forge_without_pull_requests_says_so() {
+    let scene = LocalScene::serve(|agent| {
+        let project = Project::new().coder("coder", &agent.command());
+        project.gate("greets", greeting::GREETS).by_pull_request()
+    })
+    .await;
+    let story = scene.tell(greeting::TITLE).await;
+    let reason = story["reason"].as_str().unwrap_or_default();
+    assert_eq!(story["stage"], "blocked");
+    assert!(reason.contains("land = \"push\""), "{reason}");
+    assert!(scene.agent.starts().is_empty());
 }
 
 /// `kill -9` around the two acts: one pull request, one merge.

@@ -61,7 +61,7 @@ fn a_story_has_one_pull_request_from_its_first_commit_on() {
     let judging = table.story(&collecting, "committed", collecting.committed(20));
     let open = table.story(&judging, "opened", opened());
     table.story(&open, "opened, told twice", opened());
-    let queued = table.story(&open, "gates passed", open.gates_passed());
+    table.story(&open, "gates passed", open.gates_passed());
     table.story(&judging, "refused", refused());
     let without = judging.after(refused());
     let asked = table.story(
@@ -70,7 +70,26 @@ fn a_story_has_one_pull_request_from_its_first_commit_on() {
         without.gates_passed(),
     );
     table.story(&asked, "refused again", refused());
+    insta::assert_snapshot!(table, @r"
+    an agent has ended
+      nothing new -> coding 2: configuring, retry 1 | read_project
+      committed -> coding 1: judging | publish_branch; tell repo head_known; open_pull; start accept-7-1-1; huskies/gates pending
+      opened -> coding 1: judging | tell repo pull_known; pull
+      opened, told twice -> ignored: no pull request is being opened
+      gates passed -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; pull; label
+      refused -> coding 1: judging
+      gates passed, refused before -> merge: queued | huskies/gates success; open_pull; huskies/merge pending; tell repo enqueued; label
+      refused again -> blocked: rejected: give it pull_requests=write (from merge) | tell repo withdrawn; huskies/merge failure; announce blocked; label
+    ");
+}
 
+#[test]
+fn what_becomes_of_its_pull_request_becomes_of_the_story() {
+    let mut table = Table::new();
+    let collecting = by_pull().collecting(End::Finished);
+    let judging = collecting.after(collecting.committed(20));
+    let open = judging.after(opened());
+    let queued = open.after(open.gates_passed());
     table.given("it is in the queue");
     table.story(&queued, "closed", closed());
     table.story(
@@ -108,16 +127,6 @@ fn a_story_has_one_pull_request_from_its_first_commit_on() {
         operator(Wish::Cancel),
     );
     insta::assert_snapshot!(table, @r"
-    an agent has ended
-      nothing new -> coding 2: configuring, retry 1 | read_project
-      committed -> coding 1: judging | publish_branch; tell repo head_known; open_pull; start accept-7-1-1; huskies/gates pending
-      opened -> coding 1: judging | tell repo pull_known; pull
-      opened, told twice -> ignored: no pull request is being opened
-      gates passed -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; pull; label
-      refused -> coding 1: judging
-      gates passed, refused before -> merge: queued | huskies/gates success; open_pull; huskies/merge pending; tell repo enqueued; label
-      refused again -> blocked: rejected: give it pull_requests=write (from merge) | tell repo withdrawn; huskies/merge failure; announce blocked; label
-
     it is in the queue
       closed -> blocked: #100 was closed (from merge) | tell repo withdrawn; huskies/merge withdrawn; huskies/merge failure; announce blocked; label
       another one closed -> ignored: it is not the story's pull request any more
@@ -266,14 +275,16 @@ fn what_the_forge_does_not_merge_yet_waits_on_the_shelf() {
     rows.when("still missing", RepoEvent::PullWaits { number, reason });
     rows.when("the base moved", synced(2, &[]));
     rows.when("#7 withdrawn", withdrawn(7));
-    told.push_str(&format!("{}\n", rows.table));
+    told.push_str(&rows.table.to_string());
+    told.push('\n');
 
     let mut rows = merging();
     rows.given("the forge is asked to merge");
     rows.when("approved meanwhile", approved());
     rows.when("a review was missing", waits(&rows));
     rows.when("the base had moved", rows.missed(2));
-    told.push_str(&format!("{}\n", rows.table));
+    told.push_str(&rows.table.to_string());
+    told.push('\n');
 
     let mut rows = merging();
     rows.after(waits(&rows));
@@ -379,7 +390,8 @@ fn what_people_do_to_a_storys_pull_request_reaches_it() {
         "somebody elses is closed",
         pull(101, PullRequestAction::Closed { merged: None }),
     );
-    told.push_str(&format!("{}\n", rows.table));
+    told.push_str(&rows.table.to_string());
+    told.push('\n');
 
     let mut rows = merging();
     rows.after(waits(&rows));
@@ -393,7 +405,8 @@ fn what_people_do_to_a_storys_pull_request_reaches_it() {
     rows.when("it is merged by hand", pull(100, by_hand()));
     let (number, commit) = (rows.merge_number(), sha(50));
     rows.when("so it was", RepoEvent::PullMergedByHand { number, commit });
-    told.push_str(&format!("{}\n", rows.table));
+    told.push_str(&rows.table.to_string());
+    told.push('\n');
 
     let mut rows = Rows::synced();
     let (story, pull_number) = (story_id(7), 100);
