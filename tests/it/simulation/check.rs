@@ -325,7 +325,7 @@ fn untested(world: &World, host: &Host, store: &SqliteStore) -> Vec<String> {
             _ => None,
         })
         .collect();
-    let merged = world.pulls.merged.iter();
+    let merged = world.own_pulls.merged.iter();
     let untested = merged.filter(|(commit, tree)| {
         !world.sites.passed.contains(tree) && !reported.contains(&commit.to_string())
     });

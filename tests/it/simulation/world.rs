@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::commits::Commits;
 use super::dice::Dice;
 use super::forge::Issues;
-use super::pulls::Pulls;
+use super::landing::OwnPulls;
 use super::runs::Processes;
 use super::sites::Sites;
 
@@ -31,7 +31,7 @@ pub(super) struct World {
     pub(super) commits: Commits,
     pub(super) sites: Sites,
     pub(super) issues: Issues,
-    pub(super) pulls: Pulls,
+    pub(super) own_pulls: OwnPulls,
     pub(super) processes: Processes,
     /// Deliveries on their way, by the time of their arrival and a number.
     pub(super) mail: BTreeMap<(Timestamp, u64), NewDelivery>,
@@ -65,7 +65,7 @@ impl World {
             commits,
             sites,
             issues: Issues::new(start),
-            pulls: Pulls::default(),
+            own_pulls: OwnPulls::default(),
             processes: Processes::default(),
             mail: BTreeMap::new(),
             letters: 0,

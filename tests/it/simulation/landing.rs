@@ -1,4 +1,4 @@
-//! Pull requests in memory: the forge merges what it is asked to, tested or not.
+//! The pull requests of stories, in memory: the forge merges what it is asked to, tested or not.
 
 use async_trait::async_trait;
 use huskies::domain::id::{BranchName, RepoName, Sha};
@@ -28,7 +28,7 @@ pub(super) struct Pull {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Pulls {
+pub(super) struct OwnPulls {
     all: Vec<Pull>,
     /// What the forge merged, by its tree.
     pub(super) merged: Vec<(Sha, Sha)>,
@@ -37,9 +37,9 @@ pub(super) struct Pulls {
 type Result<T> = std::result::Result<T, ForgeError>;
 
 impl World {
-    fn pull(&mut self, number: u64) -> Result<&mut Pull> {
+    fn own_pull(&mut self, number: u64) -> Result<&mut Pull> {
         let place = usize::try_from(number.saturating_sub(FIRST)).unwrap();
-        let found = self.pulls.all.get_mut(place);
+        let found = self.own_pulls.all.get_mut(place);
         found.ok_or_else(|| ForgeError::NotFound {
             what: format!("pull request {number}"),
         })
@@ -47,7 +47,7 @@ impl World {
 
     fn open_pull(&mut self, branch: &BranchName, now: Timestamp) -> OpenedPull {
         let plain = false;
-        let mut all = self.pulls.all.iter();
+        let mut all = self.own_pulls.all.iter();
         let known = all.position(|pull| pull.open && pull.branch == *branch);
         if let Some(place) = known {
             let number = FIRST + place as u64;
@@ -59,19 +59,19 @@ impl World {
             ));
         }
         let wait = *self.dice.pick(&[0, 0, 300, 4_000]);
-        self.pulls.all.push(Pull {
+        self.own_pulls.all.push(Pull {
             branch: branch.clone(),
             open: true,
             draft: true,
             merged: None,
             approved_at: now + SignedDuration::from_secs(wait),
         });
-        let number = FIRST + self.pulls.all.len() as u64 - 1;
+        let number = FIRST + self.own_pulls.all.len() as u64 - 1;
         OpenedPull { number, plain }
     }
 
     fn merge_pull(&mut self, number: u64, squash: &Squash, now: Timestamp) -> Result<MergeAnswer> {
-        let pull = self.pull(number)?;
+        let pull = self.own_pull(number)?;
         let (branch, approved_at) = (pull.branch.clone(), pull.approved_at);
         let message = "it cannot be merged".to_owned();
         if !pull.open || pull.draft || now < approved_at {
@@ -91,8 +91,8 @@ impl World {
         self.sites.move_base(&landed.commit);
         self.sites.landed.push(landed.commit.clone());
         let tree = tree_of(self, &landed.commit);
-        self.pulls.merged.push((landed.commit.clone(), tree));
-        let pull = self.pull(number)?;
+        self.own_pulls.merged.push((landed.commit.clone(), tree));
+        let pull = self.own_pull(number)?;
         pull.open = false;
         pull.merged = Some((landed.commit.clone(), squash.head.clone()));
         let commit = landed.commit;
@@ -100,7 +100,7 @@ impl World {
     }
 
     fn pull_now(&mut self, number: u64, now: Timestamp) -> Result<PullNow> {
-        let pull = self.pull(number)?;
+        let pull = self.own_pull(number)?;
         let (branch, draft, open) = (pull.branch.clone(), pull.draft, pull.open);
         let (merged, waits) = (pull.merged.clone(), now < pull.approved_at);
         let pushed = self.sites.pushed[&branch].clone();
@@ -141,13 +141,13 @@ impl PullRequests for FakeForge {
     }
 
     async fn edit_pull(&self, _: &RepoName, number: u64, _: &PullText) -> Result<()> {
-        self.ask("edit_pull", |world, _| world.pull(number).map(drop))
+        self.ask("edit_pull", |world, _| world.own_pull(number).map(drop))
             .await
     }
 
     async fn mark_ready(&self, _: &RepoName, number: u64) -> Result<()> {
         self.ask("mark_ready", |world, _| {
-            world.pull(number)?.draft = false;
+            world.own_pull(number)?.draft = false;
             Ok(())
         })
         .await
