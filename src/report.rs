@@ -6,6 +6,7 @@
 
 mod checks;
 mod log;
+mod pull;
 mod quote;
 mod replies;
 mod words;
@@ -23,6 +24,7 @@ use crate::domain::work::{GateOutcome, GateReport, GateVerdict, Receipt};
 
 pub use checks::{check_summary, check_text, head_answer};
 pub use log::event_line;
+pub use pull::{obstacles, pull_body, pull_title};
 pub use quote::{Markdown, Masker};
 use quote::{code, fence};
 pub use replies::reply;
@@ -242,6 +244,23 @@ fn what_you_can_do(story: &Story) -> &'static str {
             "Answer in a comment that begins with `/huskies`: it goes on with your answer. Remove the start label to \
              put it back."
         }
+        Stage::Blocked {
+            reason:
+                BlockReason::MergeFailed {
+                    failure: MergeFailure::LandedTreeDiffers { .. },
+                },
+            ..
+        } => {
+            "Look at what is on the base branch, and mend or revert it there. Then set the retry label: the story is \
+             done, and the merge queue goes on."
+        }
+        Stage::Blocked {
+            reason: BlockReason::PullRequestClosed { .. },
+            ..
+        } => {
+            "Set the retry label to go on with a new pull request, tell the agent what you want instead in a comment \
+             that begins with `/huskies`, or close the issue."
+        }
         Stage::Blocked { .. } => {
             "Mend what is named above, then set the retry label: it goes on from where it was. Remove the start label \
              to put it back."
@@ -285,6 +304,16 @@ pub fn announcement(id: &EffectId, story: &StoryId, announcement: &Announcement)
             reason: reason @ BlockReason::Asked { .. },
         } => format!(
             "**huskies has a question.** {}\n\nAnswer in a comment that begins with `/huskies`, or remove the start label.",
+            block_reason(reason)
+        ),
+        Announcement::Blocked {
+            reason:
+                reason @ BlockReason::MergeFailed {
+                    failure: MergeFailure::LandedTreeDiffers { .. },
+                },
+        } => format!(
+            "**huskies has stopped the merge queue.** {}\n\nMend or revert it on the base branch if it needs that, \
+             then set the retry label: the queue goes on.",
             block_reason(reason)
         ),
         Announcement::Blocked { reason } => format!(
@@ -394,7 +423,13 @@ fn merge_description(news: &MergeNews) -> String {
                     .collect::<Vec<_>>()
                     .join(", ")
             ),
-            MergeFailure::PushRejected { reason } => format!("The push was rejected: {reason}"),
+            MergeFailure::PushRejected { reason } => format!("It was rejected: {reason}"),
+            MergeFailure::LandedTreeDiffers { commit, .. } => {
+                format!(
+                    "Landed as {}, which is not what was tested.",
+                    commit.short()
+                )
+            }
         },
         MergeNews::Blocked => "Blocked: a person is needed, see the issue.".to_owned(),
         MergeNews::Withdrawn => "Taken out of the merge queue.".to_owned(),

@@ -102,6 +102,10 @@ pub enum Act {
     RemoveLabel {
         label: String,
     },
+    /// Open the story's pull request, unless it is open already.
+    OpenPull {
+        branch: BranchName,
+    },
     // Of a commit without a story.
     /// Bring it in from the forge.
     FetchHead {
@@ -125,6 +129,14 @@ pub enum Act {
     },
     Land {
         number: u64,
+        branch: BranchName,
+        candidate: Candidate,
+    },
+    /// Have the forge merge the story's pull request, if its head and the base are those of the
+    /// candidate. `branch` is the base.
+    MergePull {
+        number: u64,
+        story: StoryId,
         branch: BranchName,
         candidate: Candidate,
     },
@@ -218,6 +230,8 @@ pub enum Surface {
     StickyComment,
     /// The one `stage:<name>` label, likewise.
     StageLabel,
+    /// Title, text and readiness of the story's pull request, likewise.
+    PullRequest,
     Status(CommitStatus),
     /// What the gates found on a commit at length, where the forge has check runs.
     CheckRun(CommitCheck),
@@ -229,6 +243,7 @@ impl Surface {
         match self {
             Self::StickyComment => "comment".to_owned(),
             Self::StageLabel => "label".to_owned(),
+            Self::PullRequest => "pull".to_owned(),
             Self::Status(status) => format!("status:{}:{}", status.news.context(), status.commit),
             // One that nobody finished would stay unfinished on the forge.
             Self::CheckRun(check) => format!("check:{}:{}", check.commit, check.run),

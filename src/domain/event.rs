@@ -1,23 +1,27 @@
 //! What can happen. Every delivery, every result of an effect and every timer becomes one of these.
 
+mod account;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::account::{Limits, Reservation, Wanted};
+use super::account::Reservation;
 use super::delivery::{
     CheckRequest, CheckResult, Comment, CommentRef, IssueChange, PullRequestChange, Push, Review,
     Said,
 };
 pub use super::head::HeadEvent;
 use super::head::HeadId;
-use super::id::{Attempt, BranchName, ItemName, Provider, RepoName, SessionId, Sha, StoryId};
-use super::money::Usd;
+use super::id::{Attempt, BranchName, ItemName, RepoName, SessionId, Sha, StoryId};
 use super::project::{Project, Trigger};
+use super::pull::LandedTree;
 use super::repo::{QueueEntry, SlotRequest};
 use super::story::{Actor, Admission, Wish};
 use super::work::{
     Candidate, Collected, End, GateReport, MergeCheck, ProcessIdentity, Receipt, Usage,
 };
+
+pub use account::AccountEvent;
 
 /// Whose event it is, and whose state it may change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -228,6 +232,26 @@ pub enum StoryEvent {
     Landed {
         receipt: Box<Receipt>,
     },
+    /// It landed as another tree than the tested one, and the queue has stopped for it.
+    LandedDiffers {
+        commit: Sha,
+        tested: Sha,
+        found: Sha,
+        failed: Vec<ItemName>,
+    },
+    PullOpened {
+        number: u64,
+        /// The forge has no drafts here.
+        plain: bool,
+    },
+    /// The forge does not open it, for good or until somebody mends something.
+    PullRefused {
+        message: String,
+    },
+    /// Somebody closed it, and did not merge it.
+    PullClosed {
+        number: u64,
+    },
     /// The base branch contains the story's commits without huskies having landed them.
     Contained {
         tip: Sha,
@@ -280,6 +304,10 @@ impl StoryEvent {
             | Self::MergeRejected { .. }
             | Self::MergeNeedsApproval { .. }
             | Self::Landed { .. }
+            | Self::LandedDiffers { .. }
+            | Self::PullOpened { .. }
+            | Self::PullRefused { .. }
+            | Self::PullClosed { .. }
             | Self::Contained { .. }
             | Self::LongAtRest
             | Self::BaseConflicts { .. } => None,
@@ -416,6 +444,35 @@ pub enum RepoEvent {
     LandDue {
         number: u64,
     },
+    /// A story's pull request has a number.
+    PullKnown {
+        story: StoryId,
+        pull: u64,
+    },
+    /// The forge merged it.
+    PullMerged {
+        number: u64,
+        landed: LandedTree,
+    },
+    /// Somebody else had merged it already.
+    PullMergedByHand {
+        number: u64,
+        commit: Sha,
+    },
+    /// People or other checks have to do something before the forge merges it.
+    PullWaits {
+        number: u64,
+        reason: String,
+    },
+    /// Somebody closed it without merging it.
+    PullGone {
+        number: u64,
+        pull: u64,
+    },
+    /// A person looked at what had stopped the queue.
+    QueueResumed {
+        story: StoryId,
+    },
 }
 
 /// The first logs name the stories alone; without a tip nobody is contained.
@@ -432,57 +489,6 @@ fn contained<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<(StoryId, 
         Written::Alone(_) => None,
     });
     Ok(with_tip.collect())
-}
-
-/// What can happen to the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "snake_case", tag = "event")]
-#[strum(serialize_all = "snake_case")]
-pub enum AccountEvent {
-    Configured {
-        limits: Limits,
-    },
-    Wanted {
-        wanted: Wanted,
-    },
-    /// The attempt will not start, or did not: nothing was spent.
-    Released {
-        story: StoryId,
-        attempt: Attempt,
-    },
-    /// The attempt ended. `None`: nobody knows what it cost, so the reservation counts in full.
-    Settled {
-        story: StoryId,
-        attempt: Attempt,
-        used: Option<Usd>,
-    },
-    /// The provider refuses work. Without `until` it is tried again after a while.
-    Paused {
-        provider: Provider,
-        because: String,
-        until: Option<Timestamp>,
-    },
-    /// A timer. Early and repeated ones change nothing.
-    PauseOver {
-        provider: Provider,
-    },
-    /// A person says that the provider works again, whatever the pause says.
-    Mended {
-        provider: Provider,
-    },
-    /// A timer: a new day has a new ceiling.
-    DayTurned,
-    /// The server's disk is nearly full: what runs goes on, and no agent starts.
-    DiskLow {
-        because: String,
-    },
-    /// There is room again.
-    DiskFine,
-    /// A person changed the order in which a story is served.
-    Prioritised {
-        story: StoryId,
-        priority: i32,
-    },
 }
 
 #[cfg(test)]

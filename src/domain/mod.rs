@@ -13,6 +13,7 @@ pub mod money;
 pub mod policy;
 pub mod project;
 pub mod proposal;
+pub mod pull;
 pub mod repo;
 pub mod sandbox;
 pub mod story;

@@ -34,6 +34,16 @@ pub struct Repo {
     /// Pull requests of people.
     #[serde(default)]
     pub proposals: Proposals,
+    /// Pull requests that stories land by, by number.
+    #[serde(default)]
+    pub pulls: BTreeMap<u64, StoryId>,
+    /// What passed and is not allowed to land yet. It holds up nobody else.
+    #[serde(default)]
+    pub shelf: Vec<Shelved>,
+    /// The story whose change landed with another tree than the tested one. Nothing lands before a
+    /// person has looked at it.
+    #[serde(default)]
+    pub stopped: Option<StoryId>,
 }
 
 impl Repo {
@@ -50,6 +60,9 @@ impl Repo {
             heads: BTreeMap::new(),
             conflicts: BTreeMap::new(),
             proposals: Proposals::default(),
+            pulls: BTreeMap::new(),
+            shelf: Vec::new(),
+            stopped: None,
         }
     }
 }
@@ -90,6 +103,17 @@ pub struct QueueEntry {
     /// Somebody who may let this head touch protected paths.
     #[serde(default)]
     pub approved: bool,
+    /// The forge merges it.
+    #[serde(default)]
+    pub by_pull: bool,
+}
+
+/// A tested change that the forge does not merge yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shelved {
+    pub merging: Merging,
+    /// Something happened that may have changed that: it is tried again next.
+    pub due: bool,
 }
 
 /// The one merge that is under way.
@@ -107,6 +131,9 @@ pub struct Merging {
     /// is not tried again.
     #[serde(default)]
     pub withdrawn: bool,
+    /// Something happened while the forge was asked to merge it, which it may not have seen.
+    #[serde(default)]
+    pub nudged: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,16 +154,24 @@ pub enum MergingPhase {
         candidate: Candidate,
         gates: Vec<super::work::GateOutcome>,
     },
+    /// The forge merged it, and the base had moved in between: the gates run on what landed.
+    Checking {
+        tested: Sha,
+        landed: Candidate,
+    },
 }
 
 impl MergingPhase {
-    /// What would land, once it is built.
+    /// What would land, once it is built, or what has landed.
     pub fn candidate(&self) -> Option<&Candidate> {
         match self {
             Self::Building { .. } => None,
             Self::Gating { candidate }
             | Self::Landing { candidate, .. }
-            | Self::Waiting { candidate, .. } => Some(candidate),
+            | Self::Waiting { candidate, .. }
+            | Self::Checking {
+                landed: candidate, ..
+            } => Some(candidate),
         }
     }
 }

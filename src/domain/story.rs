@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::account::Reservation;
 use super::id::{Attempt, BranchName, ItemName, Sha, StoryId};
 use super::money::Usd;
-use super::project::Project;
+use super::project::{Land, Project};
+use super::pull::PullState;
 use super::work::{
     Collected, End, GateReport, Message, ProcessIdentity, Receipt, Session, Start, Task,
 };
@@ -94,6 +95,9 @@ pub struct Story {
     pub gate_runs: u32,
     /// The newest gate report, for the sticky comment.
     pub report: Option<GateReport>,
+    /// Where the project lands by pull request.
+    #[serde(default)]
+    pub pull: PullState,
 }
 
 impl Story {
@@ -127,12 +131,42 @@ impl Story {
             spent: Usd::ZERO,
             gate_runs: 0,
             report: None,
+            pull: PullState::None,
         }
     }
 
     /// True once somebody who may has started it.
     pub fn was_started(&self) -> bool {
         self.branch.is_some()
+    }
+
+    /// True when the newest rules want the forge to merge it.
+    pub fn lands_by_pull(&self) -> bool {
+        let rules = self.rules.as_ref();
+        rules.is_some_and(|rules| rules.project.land == Land::PullRequest)
+    }
+
+    /// Its change landed with another tree than the one that was tested, and nobody has looked at
+    /// it yet: until then nothing else lands.
+    pub fn stops_the_queue(&self) -> bool {
+        let is_it = |reason: &BlockReason| {
+            matches!(
+                reason,
+                BlockReason::MergeFailed {
+                    failure: MergeFailure::LandedTreeDiffers { .. }
+                }
+            )
+        };
+        let to_be_blocked = match self.work().map(|work| &work.phase) {
+            Some(
+                Phase::Stopping { then, .. }
+                | Phase::Collecting {
+                    then: Some(then), ..
+                },
+            ) => matches!(then, Then::Blocked { reason } if is_it(reason)),
+            Some(_) | None => false,
+        };
+        to_be_blocked || matches!(&self.stage, Stage::Blocked { reason, .. } if is_it(reason))
     }
 
     /// The work in progress, where the stage has one.
@@ -457,6 +491,10 @@ pub enum Then {
     Again,
     /// Into the merge queue, without waiting for the reviewer.
     Merge,
+    /// To wait for a person.
+    Blocked {
+        reason: BlockReason,
+    },
     Done {
         commit: Sha,
         receipt: Option<Box<Receipt>>,

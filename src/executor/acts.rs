@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::base::{read_project, sync_base};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
-use super::worktree;
+use super::{pulls, worktree};
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::head::HeadId;
@@ -103,9 +103,8 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             let who = (login.as_str(), *bot);
             let answer = admission(repo, &story.repo, who, pin.map(|pin| (story, pin))).await;
             let request = *request;
-            answered(answer, |answer| {
-                Event::story(story, StoryEvent::Admitted { request, answer })
-            })
+            let admitted = |answer| StoryEvent::Admitted { request, answer };
+            answered(answer, |answer| Event::story(story, admitted(answer)))
         }
         Act::ReadProject { attempt } => read_project(repo, story, *attempt).await,
         Act::PrepareWorktree {
@@ -149,11 +148,13 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
             settle(repo.forge.react(&story.repo, *comment, *reaction).await)
         }
         Act::RemoveLabel { label } => settle(repo.forge.remove_label(story, label).await),
+        Act::OpenPull { branch } => pulls::open(context, repo, story, branch).await,
         Act::FetchHead { .. }
         | Act::Answer { .. }
         | Act::SyncBase { .. }
         | Act::BuildCandidate { .. }
-        | Act::Land { .. } => misrouted(&pending.act),
+        | Act::Land { .. }
+        | Act::MergePull { .. } => misrouted(&pending.act),
     }
 }
 
@@ -183,24 +184,32 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
             branch,
             candidate,
         } => land(repo, *number, branch, candidate).await,
+        Act::MergePull {
+            number,
+            story,
+            branch,
+            candidate,
+        } => {
+            let number = *number;
+            let order = pulls::Order {
+                number,
+                story,
+                branch,
+                candidate,
+            };
+            pulls::merge(context, repo, &order).await
+        }
         Act::Admit {
             request,
             login,
             bot,
             ..
-        } => {
-            let answer = admission(repo, name, (login, *bot), None).await;
-            let request = *request;
-            return answered(answer, |answer| {
-                Event::repo(name, RepoEvent::Admitted { request, answer })
-            });
-        }
+        } => return admit(repo, name, *request, (login.as_str(), *bot)).await,
         Act::React { comment, reaction } => {
             return settle(repo.forge.react(name, *comment, *reaction).await);
         }
         Act::Answer { number, answer } => {
-            // Forges count issues and pull requests together.
-            let thread = StoryId::new(name.clone(), *number);
+            let thread = thread(name, *number);
             let comment = OwnComment::new(context, repo, &thread, &pending.id);
             return settle(comment.answer(answer).await);
         }
@@ -213,9 +222,23 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
         | Act::PublishWip { .. }
         | Act::Announce { .. }
         | Act::Reply { .. }
+        | Act::OpenPull { .. }
         | Act::RemoveLabel { .. } => return misrouted(act),
     };
     Try::news(Event::repo(name, event))
+}
+
+/// Whether somebody may have something done that is no story's.
+async fn admit(repo: &RepoContext, name: &RepoName, request: u64, who: (&str, bool)) -> Try {
+    let answer = admission(repo, name, who, None).await;
+    answered(answer, |answer| {
+        Event::repo(name, RepoEvent::Admitted { request, answer })
+    })
+}
+
+/// Where comments on a pull request stand: forges count issues and pull requests together.
+fn thread(repo: &RepoName, number: u64) -> StoryId {
+    StoryId::new(repo.clone(), number)
 }
 
 async fn of_head(context: &Arc<Context>, head: &HeadId, act: &Act) -> Try {

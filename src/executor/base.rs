@@ -51,9 +51,9 @@ async fn read_project_at_tip(repo: &RepoContext) -> Result<(Sha, Project), Unrea
     let project = project_at(repo, &tip.sha)
         .await
         .map_err(|error| Unreadable::Never(format!("{error:#}")))?;
-    if project.land == Land::PullRequest {
+    if project.land == Land::PullRequest && repo.forge.pull_requests().is_none() {
         let message =
-            "it lands by pull request, which this version cannot do yet: set `land = \"push\"` in \
+            "it lands by pull request, and this forge has none: set `land = \"push\"` in \
                        .huskies/project.toml on the base branch"
                 .to_owned();
         return Err(Unreadable::Never(message));

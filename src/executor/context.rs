@@ -13,6 +13,7 @@ use crate::domain::event::{Event, SubjectId};
 use crate::domain::id::{BranchName, RepoName, StoryId};
 use crate::domain::policy::Protection;
 use crate::domain::project::{Land, Runtime};
+use crate::domain::sandbox::Sandbox;
 use crate::domain::story::Story;
 use crate::domain::transition::Subject;
 use crate::engine::{EngineError, Handle, Report};
@@ -80,6 +81,13 @@ impl Context {
                 "{name} is not configured on this server any more: add its [[repo]] again"
             )
         })
+    }
+
+    pub(super) fn sandbox(&self) -> Sandbox {
+        match self.adapters.walls {
+            Some(_) => Sandbox::On,
+            None => Sandbox::Off,
+        }
     }
 
     pub(super) async fn story(&self, id: &StoryId) -> Result<Option<Story>, StoreError> {

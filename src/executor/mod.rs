@@ -10,6 +10,7 @@ mod base;
 mod checks;
 mod context;
 mod lanes;
+mod pulls;
 mod rooms;
 mod runs;
 mod supervisors;
@@ -208,8 +209,11 @@ fn lane_of(act: &Act) -> Lane {
         | Act::RetireWorktree { .. }
         | Act::SyncBase { .. }
         | Act::BuildCandidate { .. }
-        | Act::Land { .. } => Lane::Repository,
-        Act::PublishBranch { .. }
+        | Act::Land { .. }
+        | Act::MergePull { .. } => Lane::Repository,
+        // Behind the branch that it is of.
+        Act::OpenPull { .. }
+        | Act::PublishBranch { .. }
         | Act::PublishWip { .. }
         | Act::Announce { .. }
         | Act::Answer { .. }

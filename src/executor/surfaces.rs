@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 use super::acts::settle;
 use super::checks::{check_run, repo_of};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
+use super::pulls;
 use crate::domain::effect::{CommitStatus, Surface};
 use crate::domain::event::SubjectId;
 use crate::domain::id::{RepoName, StoryId};
-use crate::domain::sandbox::Sandbox;
+use crate::domain::pull::PullState;
 use crate::domain::text;
 use crate::forge::{CommentId, ForgeError, Status};
 use crate::report;
@@ -104,6 +105,9 @@ async fn write(context: &Context, pending: &PendingSurface) -> Result<Written, T
         (SubjectId::Story(story), Surface::StageLabel) => {
             stage_label(context, story, pending).await
         }
+        (SubjectId::Story(story), Surface::PullRequest) => {
+            pull_request(context, story, pending).await
+        }
         (
             SubjectId::Story(StoryId { repo, .. }) | SubjectId::Repo(repo),
             Surface::Status(status),
@@ -157,10 +161,7 @@ async fn sticky_comment(
     let repo = context.repo(&id.repo)?;
     let story = context.story(id).await.map_err(anyhow::Error::from)?;
     let story = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?;
-    let sandbox = match context.adapters.walls {
-        Some(_) => Sandbox::On,
-        None => Sandbox::Off,
-    };
+    let sandbox = context.sandbox();
     let body = context
         .adapters
         .masker
@@ -239,6 +240,36 @@ async fn stage_label(
         handle: String::new(),
         digest: stage.to_owned(),
     })
+}
+
+/// Title, text, and whether it is ready: one that is gone is nobody's to keep up to date.
+async fn pull_request(
+    context: &Context,
+    id: &StoryId,
+    pending: &PendingSurface,
+) -> Result<Written, Trouble> {
+    let repo = context.repo(&id.repo)?;
+    let story = context.story(id).await.map_err(anyhow::Error::from)?;
+    let story = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?;
+    let (PullState::Open(pull), Some(pulls)) = (story.pull, repo.forge.pull_requests()) else {
+        return Ok(pending.written.clone().unwrap_or(Written {
+            handle: String::new(),
+            digest: String::new(),
+        }));
+    };
+    let text = pulls::text(context, &story, pull.plain && !pull.ready);
+    let (handle, title) = (pull.number.to_string(), &text.title);
+    let digest = text::digest(&format!("{handle} {} {title}\n{}", pull.ready, text.body));
+    if let Some(written) = unchanged(pending, &digest) {
+        return Ok(written);
+    }
+    forget(context, pending).await?;
+    context.adapters.crash.reach("surface.pull.before");
+    pulls.edit_pull(&id.repo, pull.number, &text).await?;
+    if pull.ready && !pull.plain {
+        pulls.mark_ready(&id.repo, pull.number).await?;
+    }
+    Ok(Written { handle, digest })
 }
 
 async fn commit_status(

@@ -58,6 +58,10 @@ pub trait Workshop: Send + Sync {
     async fn conflicts(&self, base: &Sha, head: &Sha) -> Result<Vec<String>>;
     /// Squashes a story onto the base, in memory.
     async fn build_candidate(&self, spec: &CandidateSpec) -> Result<Built>;
+    /// The message that the forge is to squash a candidate with: the candidate's, and who made it.
+    async fn squash_message(&self, candidate: &Sha) -> Result<String>;
+    /// The first parent of a commit; `None` for one without.
+    async fn parent_of(&self, commit: &Sha) -> Result<Option<Sha>>;
     /// Moves the base branch from the candidate's base to the candidate, and from nowhere else.
     async fn land(&self, branch: &BranchName, candidate: &Candidate) -> Result<Landing>;
 }
@@ -140,6 +144,14 @@ impl Workshop for Repository {
 
     async fn build_candidate(&self, spec: &CandidateSpec) -> Result<Built> {
         self.build_candidate(spec).await
+    }
+
+    async fn squash_message(&self, candidate: &Sha) -> Result<String> {
+        self.squash_message(candidate).await
+    }
+
+    async fn parent_of(&self, commit: &Sha) -> Result<Option<Sha>> {
+        self.parent_of(commit).await
     }
 
     async fn land(&self, branch: &BranchName, candidate: &Candidate) -> Result<Landing> {

@@ -12,6 +12,7 @@ mod error;
 mod github;
 mod health;
 mod local;
+mod pulls;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -32,6 +33,9 @@ pub use github::{
 };
 pub use health::Health;
 pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
+pub use pulls::{
+    MergeAnswer, Mergeable, NewPull, OpenedPull, PullNow, PullRequests, PullStage, PullText, Squash,
+};
 
 /// The longest comment that GitHub takes, in characters; the local forge takes no longer ones.
 pub const LONGEST_COMMENT: usize = 65_536;
@@ -42,6 +46,11 @@ pub trait Forge: Send + Sync {
     /// How it is, as far as the last requests tell; one that is not away has nothing to tell.
     fn health(&self) -> Health {
         Health::Well
+    }
+
+    /// The pull requests of a forge that has any.
+    fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        None
     }
 
     /// What `login` may do. [`Permission::None`] for accounts that the forge does not know.

@@ -70,6 +70,32 @@ impl Repository {
         .await
     }
 
+    /// The message of a candidate as somebody else is to squash it, who becomes its author: the
+    /// author of the work is named in it.
+    pub async fn squash_message(&self, candidate: &Sha) -> Result<String> {
+        let candidate = candidate.clone();
+        self.read_objects(move |control| {
+            let commit = control.commit(&candidate)?;
+            let author = commit.author();
+            let name = String::from_utf8_lossy(author.name_bytes());
+            let email = String::from_utf8_lossy(author.email_bytes());
+            let credit = inert_line(&format!("Co-authored-by: {name} <{email}>"), TRAILER_CHARS);
+            let message = String::from_utf8_lossy(commit.message_bytes());
+            with_trailers(&message, vec![credit])
+        })
+        .await
+    }
+
+    /// The first parent of a commit; `None` for one without.
+    pub async fn parent_of(&self, commit: &Sha) -> Result<Option<Sha>> {
+        let commit = commit.clone();
+        self.read_objects(move |control| {
+            let parent = control.commit(&commit)?.parent_ids().next();
+            Ok(parent.map(sha))
+        })
+        .await
+    }
+
     /// The files in which `head` conflicts with `base`, sorted; none when it merges cleanly.
     pub async fn conflicts(&self, base: &Sha, head: &Sha) -> Result<Vec<String>> {
         Ok(match self.merge(base, head).await? {

@@ -6,8 +6,9 @@ const HEAD: &str = r#"# What huskies may do in this repository, and what has to 
 # huskies reads this file from the tip of the base branch, fresh at every start.
 
 # How changes reach the base branch. "push": huskies puts one tested commit a story on it.
-# "pull-request" is what GitHub repositories have when this is left out; this version refuses it.
-land = "push"
+# "pull-request": each story has a pull request, which GitHub squashes when its rules allow it.
+# Left out, it is "pull-request" on GitHub and "push" on the built-in forge.
+# land = "push"
 
 # How many failed attempts of an agent are followed by another one.
 max_retries = 3

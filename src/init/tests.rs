@@ -147,9 +147,11 @@ fn names_that_two_tools_share_say_whose_they_are() {
 fn the_file_explains_itself_and_its_examples_are_valid() {
     let text =
         render_project_toml(&detect(project(&[("Cargo.toml", "[package]")]).path()).unwrap());
-    // As it is written it must work on every forge, also where another way of landing is the default.
-    let project = parse(&text, PROJECT_FILE, Land::PullRequest).unwrap();
-    assert_eq!(project.land, Land::Push);
+    for forges_default in [Land::PullRequest, Land::Push] {
+        let project = parse(&text, PROJECT_FILE, forges_default).unwrap();
+        assert_eq!(project.land, forges_default);
+    }
+    let project = parsed(&text);
     assert!(!text.contains("\n\n\n"), "{text}");
     assert_eq!(project.gates_on(Moment::Commit).len(), 1);
     assert_eq!(project.agents.len(), 1);

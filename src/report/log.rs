@@ -72,17 +72,38 @@ fn story_line(event: &StoryEvent) -> String {
             super::plain(&failure_sentence(&failure))
         }
         StoryEvent::MergeRejected { reason, .. } => format!("it could not be landed: {reason}"),
+        StoryEvent::Landed { receipt } => format!("landed as {}", receipt.commit.short()),
+        StoryEvent::Contained { tip } => {
+            format!("the base branch contains it as of {}", tip.short())
+        }
+        StoryEvent::LandedDiffers { .. }
+        | StoryEvent::PullOpened { .. }
+        | StoryEvent::PullRefused { .. }
+        | StoryEvent::PullClosed { .. }
+        | StoryEvent::MergeNeedsApproval { .. }
+        | StoryEvent::LongAtRest => other_words(event),
+        StoryEvent::BaseConflicts { base, paths, .. } => base_conflict_words(base, paths),
+    }
+}
+
+fn other_words(event: &StoryEvent) -> String {
+    match event {
         StoryEvent::MergeNeedsApproval { head, paths } => format!(
             "commit {} touches {} and waits for an approval",
             head.short(),
             paths.join(", ")
         ),
-        StoryEvent::Landed { receipt } => format!("landed as {}", receipt.commit.short()),
-        StoryEvent::Contained { tip } => {
-            format!("the base branch contains it as of {}", tip.short())
-        }
         StoryEvent::LongAtRest => "nothing happened for long; its worktree can go".to_owned(),
-        StoryEvent::BaseConflicts { base, paths, .. } => base_conflict_words(base, paths),
+        StoryEvent::PullOpened { number, .. } => format!("pull request {number} is open"),
+        StoryEvent::PullRefused { message } => {
+            format!("its pull request could not be opened: {message}")
+        }
+        StoryEvent::PullClosed { number } => format!("somebody closed pull request {number}"),
+        StoryEvent::LandedDiffers { commit, .. } => format!(
+            "what landed as {} is not what was tested; the merge queue stops",
+            commit.short()
+        ),
+        other => Into::<&str>::into(other).replace('_', " "),
     }
 }
 

@@ -66,6 +66,27 @@ pub(super) fn failure_sentence(failure: &MergeFailure) -> String {
                 code(reason)
             )
         }
+        MergeFailure::LandedTreeDiffers {
+            commit,
+            tested,
+            found,
+            failed,
+        } => format!(
+            "What landed as {} is not what was tested: its tree is {}, and {} passed. {} Nothing else lands here \
+             before somebody has looked at it.",
+            code(commit.short()),
+            code(found.short()),
+            code(tested.short()),
+            if failed.is_empty() {
+                "The base branch moved in between, or somebody else changed what was merged."
+                    .to_owned()
+            } else {
+                format!(
+                    "The base branch moved in between, and {} failed on what came of it.",
+                    item_names(failed)
+                )
+            }
+        ),
     }
 }
 
@@ -127,6 +148,9 @@ pub fn block_reason(reason: &BlockReason) -> String {
             format!("The gates could not be run: {}.", code(message))
         }
         BlockReason::MergeFailed { failure } => failure_sentence(failure),
+        BlockReason::PullRequestClosed { number } => format!(
+            "Somebody closed its pull request #{number} without merging it. Everything that was done is kept."
+        ),
     }
 }
 

@@ -33,7 +33,7 @@ async fn ask(
 async fn a_route_that_is_not_known_is_a_violation() {
     let model = GithubModel::start("octo/app");
     assert_eq!(
-        ask(&model, Method::GET, "/repos/octo/app/pulls", None)
+        ask(&model, Method::GET, "/repos/octo/app/milestones", None)
             .await
             .0,
         404
@@ -46,7 +46,10 @@ async fn a_route_that_is_not_known_is_a_violation() {
     );
     assert_eq!(
         model.take_violations(),
-        ["GET /repos/octo/app/pulls", "PUT /repos/octo/app/issues/1"]
+        [
+            "GET /repos/octo/app/milestones",
+            "PUT /repos/octo/app/issues/1"
+        ]
     );
     model.assert_clean();
 }

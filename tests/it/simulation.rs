@@ -16,6 +16,7 @@ mod commits;
 mod dice;
 mod forge;
 mod history;
+mod landing;
 mod life;
 mod pulls;
 mod runs;

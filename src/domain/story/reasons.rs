@@ -9,9 +9,26 @@ use crate::domain::work::End;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum MergeFailure {
-    ConflictDetected { base: Sha, paths: Vec<String> },
-    GatesFailed { base: Sha, failed: Vec<ItemName> },
-    PushRejected { reason: String },
+    ConflictDetected {
+        base: Sha,
+        paths: Vec<String>,
+    },
+    GatesFailed {
+        base: Sha,
+        failed: Vec<ItemName>,
+    },
+    PushRejected {
+        reason: String,
+    },
+    /// It landed, but as another tree than the one that was tested (spec 7.5): by the forge's
+    /// doing, or because the base moved in between and the gates failed on what came of it.
+    LandedTreeDiffers {
+        commit: Sha,
+        tested: Sha,
+        found: Sha,
+        /// The gates that failed on what landed, where they could be asked.
+        failed: Vec<ItemName>,
+    },
 }
 
 /// Why a story needs a person.
@@ -69,6 +86,10 @@ pub enum BlockReason {
     },
     MergeFailed {
         failure: MergeFailure,
+    },
+    /// Somebody closed its pull request without merging it.
+    PullRequestClosed {
+        number: u64,
     },
 }
 

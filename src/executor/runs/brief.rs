@@ -122,7 +122,10 @@ fn occasion<'a>(brief: &'a AgentBrief, base: &'a BranchName) -> Occasion<'a> {
             conflict: Some(Conflict { base, tip, paths }),
         },
         Purpose::FixUp {
-            failure: MergeFailure::GatesFailed { .. } | MergeFailure::PushRejected { .. },
+            failure:
+                MergeFailure::GatesFailed { .. }
+                | MergeFailure::PushRejected { .. }
+                | MergeFailure::LandedTreeDiffers { .. },
         } => Occasion::FixUp {
             failures,
             conflict: None,

@@ -74,14 +74,22 @@ pub(super) enum Method {
     /// A POST that goes before other changes, because a person waits to see it.
     Reply(Value),
     Patch(Value),
+    Put(Value),
     Delete,
+    /// A mutation; the path of the request does not count.
+    Graphql(Value),
 }
 
 impl Method {
     fn kind(&self) -> Kind {
         match self {
             Self::Get => Kind::Read,
-            Self::Post(_) | Self::BarePost | Self::Patch(_) | Self::Delete => Kind::Write,
+            Self::Post(_)
+            | Self::BarePost
+            | Self::Patch(_)
+            | Self::Put(_)
+            | Self::Delete
+            | Self::Graphql(_) => Kind::Write,
             Self::Reply(_) => Kind::Reply,
         }
     }
@@ -390,9 +398,21 @@ impl Client {
             Method::Post(body) | Method::Reply(body) => octocrab._post(uri, Some(body)).await,
             Method::BarePost => octocrab._post(uri, None::<&()>).await,
             Method::Patch(body) => octocrab._patch(uri, Some(body)).await,
+            Method::Put(body) => octocrab._put(uri, Some(body)).await,
+            Method::Graphql(body) => {
+                let uri = graphql_path(&self.base_path);
+                octocrab._post(uri, Some(body)).await
+            }
             Method::Delete => octocrab._delete(uri, None::<&()>).await,
         }
     }
+}
+
+/// GraphQL is beside the REST API: at `/graphql`, and at `/api/graphql` on Enterprise Server
+/// ("Forming calls with GraphQL").
+fn graphql_path(base_path: &str) -> String {
+    let root = base_path.strip_suffix("/v3").unwrap_or(base_path);
+    format!("{root}/graphql")
 }
 
 fn only_if_changed(kept: &Kept) -> Option<HeaderMap> {
@@ -477,6 +497,12 @@ mod tests {
         );
         assert_eq!(segment(".."), "%2E%2E");
         assert_eq!(segment("v1.2-a_b~c"), "v1.2-a_b~c");
+    }
+
+    #[test]
+    fn graphql_is_beside_the_rest_api() {
+        assert_eq!(graphql_path(""), "/graphql");
+        assert_eq!(graphql_path("/api/v3"), "/api/graphql");
     }
 
     #[tokio::test]

@@ -10,7 +10,9 @@ mod deliveries;
 mod manifest;
 mod manners;
 mod needs;
+mod obstacles;
 mod payload;
+mod pulls;
 mod setup;
 
 use async_trait::async_trait;
@@ -30,7 +32,7 @@ pub use setup::{Made, NewApp, NewHook, NewLabel};
 
 use super::{
     CheckId, CheckRun, CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission,
-    STAGE_PREFIX, Status,
+    PullRequests, STAGE_PREFIX, Status,
 };
 use crate::domain::delivery::{CommentRef, Thread};
 use crate::domain::effect::Reaction;
@@ -215,6 +217,10 @@ fn issue_path(story: &StoryId) -> String {
 impl Forge for Github {
     fn health(&self) -> Health {
         self.client.health().borrow().clone()
+    }
+
+    fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        Some(self)
     }
 
     async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError> {

@@ -37,6 +37,12 @@ fn failures(text: &str) -> Vec<MergeFailure> {
         MergeFailure::PushRejected {
             reason: text.to_owned(),
         },
+        MergeFailure::LandedTreeDiffers {
+            commit: sha('1'),
+            tested: sha('2'),
+            found: sha('3'),
+            failed: vec![item("GH-2"), item("www.x.org")],
+        },
     ]
 }
 

@@ -91,9 +91,12 @@ pub(super) fn unrest(host: &Host, store: &SqliteStore) -> Option<String> {
     if !acts.is_empty() || !runs.is_empty() || !surfaces.is_empty() || inbox > 0 {
         return Some(format!("pending: {acts:?} {runs:?} {surfaces:?} {inbox}"));
     }
-    let restless = all_stories(host, store)
+    let stories = all_stories(host, store);
+    let stopped = stories.iter().any(Story::stops_the_queue);
+    let queues = |story: &Story| stopped && matches!(story.stage, Stage::Merge(_));
+    let restless = stories
         .into_iter()
-        .find(|story| !rests(story));
+        .find(|story| !rests(story) && !queues(story));
     restless.map(|story| format!("{} is {:?}", story.id, story.stage))
 }
 
@@ -176,6 +179,7 @@ pub(super) fn at_the_end(
     faults.extend(reports(world, written));
     faults.extend(checks(world, written));
     faults.extend(approvals(world, &stories));
+    faults.extend(untested(world, host, store));
     faults
 }
 
@@ -184,7 +188,8 @@ fn nothing_is_held(account: &Account, repo: &Repo) -> Option<String> {
         || !account.waiting.is_empty()
         || !repo.slots.is_empty()
         || !repo.waiting.is_empty()
-        || !repo.queue.is_empty()
+        || (!repo.queue.is_empty() && repo.stopped.is_none())
+        || !repo.shelf.is_empty()
         || repo.merging.is_some()
         || !repo.proposals.gating.is_empty()
         || !repo.proposals.waiting.is_empty()
@@ -346,6 +351,27 @@ fn checks(world: &World, written: &Writing) -> Vec<String> {
     faults
 }
 
+/// What the forge merged and nothing tested stopped the queue.
+fn untested(world: &World, host: &Host, store: &SqliteStore) -> Vec<String> {
+    let logs = (1..=STORIES).flat_map(|number| log(host, store, &story_subject(number)));
+    let reported: Vec<String> = logs
+        .filter_map(|record| match record.event {
+            Event::Story {
+                event: StoryEvent::LandedDiffers { commit, .. },
+                ..
+            } => Some(commit.to_string()),
+            _ => None,
+        })
+        .collect();
+    let merged = world.own_pulls.merged.iter();
+    let untested = merged.filter(|(commit, tree)| {
+        !world.sites.passed.contains(tree) && !reported.contains(&commit.to_string())
+    });
+    untested
+        .map(|(commit, _)| format!("{commit} landed, nothing tested it, and nobody was told"))
+        .collect()
+}
+
 /// What touches protected files landed with a writer's word alone.
 fn approvals(world: &World, stories: &[Story]) -> Vec<String> {
     let mut faults = Vec::new();
@@ -380,7 +406,7 @@ pub(super) fn note_statuses(commit: &Commit, written: &mut Writing) {
                 let id = format!("{}/{}", write.subject, check.run);
                 written.checks.insert(id, check.clone());
             }
-            Surface::StickyComment | Surface::StageLabel => {}
+            Surface::StickyComment | Surface::StageLabel | Surface::PullRequest => {}
         }
     }
 }

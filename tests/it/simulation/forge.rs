@@ -10,7 +10,8 @@ use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::{BranchName, RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
 use huskies::forge::{
-    CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission, Status,
+    CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission,
+    PullRequests, Status,
 };
 use huskies::store::NewDelivery;
 use jiff::{SignedDuration, Timestamp};
@@ -249,7 +250,7 @@ fn away(dice: &mut Dice) -> ForgeError {
 }
 
 impl FakeForge {
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         name: &str,
         effect: impl FnOnce(&mut World, Timestamp) -> Result<T>,
@@ -267,6 +268,10 @@ impl FakeForge {
 
 #[async_trait]
 impl Forge for FakeForge {
+    fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        Some(self)
+    }
+
     async fn permission(&self, _repo: &RepoName, login: &str) -> Result<Permission> {
         let may_write = login == WRITER;
         self.ask("permission", |_, _| {

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::dice::Dice;
 use super::forge::{READER, WRITER};
 use super::pulls::{Deed, PULLS};
-use super::sites::{PROJECT, PROJECT_FILE};
+use super::sites::{PROJECT, PROJECT_FILE, by_pull_request};
 use super::world::World;
 use super::{REPO, STORIES};
 
@@ -217,9 +217,10 @@ fn change(dice: &mut Dice, number: u64) -> Change {
 
 fn project(dice: &mut Dice) -> String {
     let qa = "\n[[agent]]\nname = \"critic\"\nstage = \"qa\"\nruntime = \"command\"\ncommand = \"true\"\n";
-    match dice.roll(5) {
+    match dice.roll(6) {
         0 => "max_retries = \"many\"".to_owned(),
         1 => format!("{PROJECT}{qa}"),
+        4 => by_pull_request(PROJECT),
         2 => PROJECT.replace("name = \"claude\"", "name = \"other\""),
         3 => PROJECT.replace("land = \"push\"", "land = \"push\"\npush_wip = true"),
         _ => PROJECT.to_owned(),

@@ -37,6 +37,15 @@ runtime = "command"
 command = "true"
 "#;
 
+/// The forge merges.
+pub(super) fn by_pull_request(project: &str) -> String {
+    project.replace("land = \"push\"", "land = \"pull-request\"")
+}
+
+pub(super) fn tree_of(world: &World, commit: &Sha) -> Sha {
+    tree_name(world.commits.tree(commit))
+}
+
 /// A folder in which an agent works.
 #[derive(Debug, Clone)]
 pub(super) struct Site {
@@ -80,9 +89,17 @@ pub(super) enum Made {
 }
 
 impl Sites {
-    pub(super) fn new(commits: &mut Commits, start: Timestamp) -> Self {
+    pub(super) fn new(commits: &mut Commits, (start, by_pull): (Timestamp, bool)) -> Self {
         let file = |path: &str, content: &str| (path.to_owned(), content.to_owned());
-        let tree = Tree::from([file(PROJECT_FILE, PROJECT), file("shared.txt", "as it was")]);
+        let project = if by_pull {
+            by_pull_request(PROJECT)
+        } else {
+            PROJECT.to_owned()
+        };
+        let tree = Tree::from([
+            file(PROJECT_FILE, &project),
+            file("shared.txt", "as it was"),
+        ]);
         let base = commits.add(&[], &tree, "the beginning");
         Self {
             base_tips: vec![base.clone()],

@@ -247,6 +247,19 @@ impl Workshop for FakeWorkshop {
         built.await
     }
 
+    async fn squash_message(&self, candidate: &Sha) -> Result<String> {
+        let world = self.link.lock();
+        let commit = world.commits.get(candidate);
+        commit.ok_or_else(|| not_found(candidate))?;
+        Ok("A story\n\nStory: octo/app#1\n".to_owned())
+    }
+
+    async fn parent_of(&self, commit: &Sha) -> Result<Option<Sha>> {
+        let world = self.link.lock();
+        let commit = world.commits.get(commit).ok_or_else(|| not_found(commit))?;
+        Ok(commit.parents.first().cloned())
+    }
+
     async fn land(&self, _branch: &BranchName, candidate: &Candidate) -> Result<Landing> {
         let landed = self.link.call("land", trouble, |world, now| {
             let landing = world.land(candidate, now);

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::commits::Commits;
 use super::dice::Dice;
 use super::forge::Issues;
+use super::landing::OwnPulls;
 use super::pulls::Pulls;
 use super::runs::Processes;
 use super::sites::Sites;
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) sites: Sites,
     pub(super) issues: Issues,
     pub(super) pulls: Pulls,
+    pub(super) own_pulls: OwnPulls,
     pub(super) processes: Processes,
     /// Deliveries on their way, by the time of their arrival and a number.
     pub(super) mail: BTreeMap<(Timestamp, u64), NewDelivery>,
@@ -55,7 +57,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(dice: Dice, fault_rate: Option<u64>, start: Timestamp) -> Self {
         let mut commits = Commits::default();
-        let sites = Sites::new(&mut commits, start);
+        let by_pull = dice.clone().luck(3);
+        let sites = Sites::new(&mut commits, (start, by_pull));
         Self {
             fault_rate,
             faults: 12,
@@ -65,6 +68,7 @@ impl World {
             sites,
             issues: Issues::new(start),
             pulls: Pulls::default(),
+            own_pulls: OwnPulls::default(),
             processes: Processes::default(),
             mail: BTreeMap::new(),
             letters: 0,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A project file in the making. Lands by pushing, since the modelled forge has no pull requests.
+/// A project file in the making. Lands by pushing unless it says otherwise.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Project {
     land: &'static str,
@@ -38,6 +38,12 @@ struct Agent {
 }
 
 impl Project {
+    /// The forge merges, as is the default on GitHub.
+    pub(crate) fn by_pull_request(mut self) -> Self {
+        self.land = "pull-request";
+        self
+    }
+
     /// No gate, no agent yet; three retries, as is the default.
     pub(crate) fn new() -> Self {
         Self {

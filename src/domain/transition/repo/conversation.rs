@@ -32,10 +32,11 @@ impl Turn {
             return ignored("it is not known which story that pull request is of");
         };
         let wishes = match said {
+            // The text of a pull request is no task.
             Said::Command {
                 command: Command::Start,
                 text,
-            } => {
+            } if !comment.on_pull_request => {
                 let task = task(&comment.title, &comment.body);
                 let trigger = self.repo.base.as_ref().map(|base| &base.trigger);
                 let told = text.as_ref().map(|text| tell(&comment.sender, text));
@@ -65,17 +66,18 @@ impl Turn {
         Ok(())
     }
 
-    /// An issue is its own story. Which story a pull request is of, its comments do not say: that
-    /// is known once huskies opens pull requests itself.
+    /// An issue is its own story.
     fn story_of(&self, comment: &Comment) -> Option<StoryId> {
-        let story = StoryId::new(self.repo.name.clone(), comment.number);
-        (!comment.on_pull_request).then_some(story)
+        if comment.on_pull_request {
+            return self.repo.pulls.get(&comment.number).cloned();
+        }
+        Some(StoryId::new(self.repo.name.clone(), comment.number))
     }
 
     /// What is written in a review reaches the agent. An approval calls nobody back, whatever kind
-    /// words come with it; what follows from it is for landing by pull request to say.
+    /// words come with it; a change that waited for it is tried again.
     pub(super) fn reviewed(&mut self, review: &Review, said: Option<&Said>) -> Result<(), Refusal> {
-        let Some(story) = self.story_of_head(&review.head) else {
+        let Some(story) = self.story_of_pull(review.number, &review.head) else {
             return self.reviewed_proposal(review, said);
         };
         let (place, comment) = match &review.kind {
@@ -84,7 +86,7 @@ impl Turn {
                 verdict: Verdict::Approved,
                 ..
             } if !matches!(said, Some(Said::Command { .. })) => {
-                return ignored("nothing follows from an approval yet");
+                return self.look_again(&story);
             }
             ReviewKind::Submitted { .. } => (Place::Review, None),
             ReviewKind::Comment { id, path, line } => {
@@ -151,7 +153,7 @@ impl Turn {
         match result.outcome {
             CheckOutcome::Failure => {}
             CheckOutcome::Success | CheckOutcome::Neutral => {
-                return ignored("nothing follows from a check that did not fail");
+                return self.look_again_soon(&result.commit);
             }
         }
         let Some(story) = self.story_at(&result.commit) else {

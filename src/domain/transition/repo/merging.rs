@@ -15,7 +15,7 @@ use crate::domain::work::{Candidate, GateOutcome, GateReport, Receipt};
 /// How soon a change that passed tries again to land in a work tree that is not clean.
 const LAND_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 /// Failures of git or of the gates' own machinery on one entry before a person is asked.
-const MAX_FAILURES: u32 = 3;
+pub(super) const MAX_FAILURES: u32 = 3;
 
 impl Turn {
     pub(super) fn enqueue(&mut self, entry: &QueueEntry) {
@@ -38,8 +38,10 @@ impl Turn {
 
     /// True when the story waits here.
     pub(super) fn prioritise_queue(&mut self, story: &StoryId, priority: i32) -> bool {
-        let mut queue = self.repo.queue.iter_mut();
-        let Some(entry) = queue.find(|entry| entry.story == *story) else {
+        let shelved = self.repo.shelf.iter_mut();
+        let shelved = shelved.map(|shelved| &mut shelved.merging.entry);
+        let mut entries = self.repo.queue.iter_mut().chain(shelved);
+        let Some(entry) = entries.find(|entry| entry.story == *story) else {
             return false;
         };
         entry.priority = priority;
@@ -58,9 +60,12 @@ impl Turn {
     /// Takes a story out of the queue and out of its merge run. What lands already cannot be called
     /// back, but is not tried again.
     pub(super) fn take_out(&mut self, story: &StoryId) -> bool {
-        let before = self.repo.queue.len();
+        let before = self.repo.queue.len() + self.repo.shelf.len();
         self.repo.queue.retain(|entry| entry.story != *story);
-        let mut found = before != self.repo.queue.len();
+        self.repo
+            .shelf
+            .retain(|shelved| shelved.merging.entry.story != *story);
+        let mut found = before != self.repo.queue.len() + self.repo.shelf.len();
         let Some(mut merging) = self
             .repo
             .merging
@@ -69,7 +74,10 @@ impl Turn {
             return found;
         };
         found = true;
-        if matches!(merging.phase, MergingPhase::Landing { .. }) {
+        if matches!(
+            merging.phase,
+            MergingPhase::Landing { .. } | MergingPhase::Checking { .. }
+        ) {
             merging.withdrawn = true;
             self.repo.merging = Some(merging);
         } else {
@@ -79,7 +87,14 @@ impl Turn {
     }
 
     pub(super) fn merge_next(&mut self) {
-        if self.repo.merging.is_some() || self.repo.base.is_none() || self.repo.queue.is_empty() {
+        let is_busy = self.repo.merging.is_some() || self.repo.stopped.is_some();
+        if is_busy || self.repo.base.is_none() {
+            return;
+        }
+        if let Some((merging, tested)) = self.take_due() {
+            return self.land(merging, tested);
+        }
+        if self.repo.queue.is_empty() {
             return;
         }
         let entry = self.repo.queue.remove(0);
@@ -105,6 +120,7 @@ impl Turn {
             failures,
             waits: None,
             withdrawn: false,
+            nudged: false,
         });
     }
 
@@ -112,10 +128,12 @@ impl Turn {
     pub(super) fn restart_merge_on(&mut self, tip: &Sha) {
         let stale = |merging: &mut Merging| match &merging.phase {
             MergingPhase::Building { base } => base != tip,
+            // The forge may have merged it: it is asked first.
+            MergingPhase::Waiting { .. } if merging.entry.by_pull => false,
             MergingPhase::Gating { candidate } | MergingPhase::Waiting { candidate, .. } => {
                 candidate.base != *tip
             }
-            MergingPhase::Landing { .. } => false,
+            MergingPhase::Landing { .. } | MergingPhase::Checking { .. } => false,
         };
         if let Some(merging) = self.repo.merging.take_if(stale) {
             self.stop_gates(&merging);
@@ -130,13 +148,16 @@ impl Turn {
         }
     }
 
-    fn run_id(&self, number: u64) -> RunId {
+    pub(super) fn run_id(&self, number: u64) -> RunId {
         RunId::Merge(self.repo.name.clone(), number)
     }
 
     pub(super) fn merge_event(&mut self, number: u64, event: &RepoEvent) -> Result<(), Refusal> {
         let current = |merging: &mut Merging| merging.number == number;
         let Some(merging) = self.repo.merging.take_if(current) else {
+            if matches!(event, RepoEvent::LandDue { .. }) && self.shelved_due(number) {
+                return Ok(());
+            }
             return ignored("of an older merge run");
         };
         match merging.phase.clone() {
@@ -144,6 +165,9 @@ impl Turn {
             MergingPhase::Gating { candidate } => self.gated(merging, candidate, event),
             MergingPhase::Landing { candidate, gates } => {
                 self.tried_to_land(merging, Tested { candidate, gates }, event)
+            }
+            MergingPhase::Checking { tested, landed } => {
+                self.checked_landed(merging, (tested, landed), event)
             }
             MergingPhase::Waiting { candidate, gates } => {
                 let tested = Tested { candidate, gates };
@@ -260,13 +284,18 @@ impl Turn {
             return self.repo.queue.insert(0, merging.entry);
         };
         let Tested { candidate, gates } = tested;
-        self.effects.push(Effect::Act(Act::Land {
-            number: merging.number,
-            branch,
-            candidate: candidate.clone(),
-        }));
+        if merging.entry.by_pull {
+            self.merge_pull(&merging, branch, &candidate);
+        } else {
+            self.effects.push(Effect::Act(Act::Land {
+                number: merging.number,
+                branch,
+                candidate: candidate.clone(),
+            }));
+        }
         self.repo.merging = Some(Merging {
             phase: MergingPhase::Landing { candidate, gates },
+            nudged: false,
             ..merging
         });
     }
@@ -283,7 +312,16 @@ impl Turn {
             RepoEvent::LandWaits { reason, .. } if !merging.withdrawn => {
                 self.wait_to_land(merging, tested, reason);
             }
-            RepoEvent::LandWaits { .. } => self.merge_next(),
+            RepoEvent::PullWaits { reason, .. } if !merging.withdrawn => {
+                self.shelve(merging, tested, reason);
+            }
+            RepoEvent::LandWaits { .. } | RepoEvent::PullWaits { .. } => self.merge_next(),
+            RepoEvent::PullMerged { landed, .. } => self.pull_merged(merging, tested, landed),
+            RepoEvent::PullMergedByHand { commit, .. } => self.merged_by_hand(&merging, commit),
+            RepoEvent::PullGone { pull, .. } => {
+                let number = *pull;
+                self.fail(&merging, |_| StoryEvent::PullClosed { number });
+            }
             RepoEvent::LandRejected { reason, .. } => {
                 let reason = reason.clone();
                 self.fail(&merging, |head| StoryEvent::MergeRejected { head, reason });
@@ -307,19 +345,27 @@ impl Turn {
             commit,
             tree,
         } = tested.candidate;
+        let gates = tested.gates;
+        self.has_landed(
+            &merging.entry.story,
+            Receipt {
+                base,
+                head,
+                commit,
+                tree,
+                gates,
+            },
+        );
+    }
+
+    pub(super) fn has_landed(&mut self, story: &StoryId, receipt: Receipt) {
+        let commit = receipt.commit.clone();
         if let Some(base) = &mut self.repo.base {
-            base.tip = commit.clone();
+            base.tip = commit;
         }
-        let story = &merging.entry.story;
         self.unwatch(story);
         self.repo.queue.retain(|entry| entry.story != *story);
-        let receipt = Box::new(Receipt {
-            base,
-            head,
-            commit,
-            tree,
-            gates: tested.gates,
-        });
+        let receipt = Box::new(receipt);
         self.tell(story, StoryEvent::Landed { receipt });
         // The project file may have changed with it, and other stories may be contained now.
         self.sync();
@@ -345,6 +391,15 @@ impl Turn {
     }
 
     fn wait_to_land(&mut self, merging: Merging, tested: Tested, reason: &str) {
+        let number = merging.number;
+        let Tested { candidate, gates } = tested;
+        let phase = MergingPhase::Waiting { candidate, gates };
+        self.repo.merging = Some(self.waits(merging, phase, reason));
+        self.wake("land", LAND_AGAIN, RepoEvent::LandDue { number });
+    }
+
+    /// Says why it waits, where that is news.
+    pub(super) fn waits(&mut self, merging: Merging, phase: MergingPhase, reason: &str) -> Merging {
         if merging.waits.as_deref() != Some(reason) {
             let (head, reason) = (merging.entry.head.clone(), reason.to_owned());
             self.tell(
@@ -352,14 +407,11 @@ impl Turn {
                 StoryEvent::MergeWaits { head, reason },
             );
         }
-        let number = merging.number;
-        self.wake("land", LAND_AGAIN, RepoEvent::LandDue { number });
-        let Tested { candidate, gates } = tested;
-        self.repo.merging = Some(Merging {
-            phase: MergingPhase::Waiting { candidate, gates },
+        Merging {
+            phase,
             waits: Some(reason.to_owned()),
             ..merging
-        });
+        }
     }
 
     /// Ends the run with news for its story, and goes on with the next one.
@@ -381,12 +433,12 @@ impl Turn {
 }
 
 /// A change and the gates that passed on its tree.
-struct Tested {
-    candidate: Candidate,
-    gates: Vec<GateOutcome>,
+pub(super) struct Tested {
+    pub(super) candidate: Candidate,
+    pub(super) gates: Vec<GateOutcome>,
 }
 
-fn too_early(merging: &Merging, event: &RepoEvent) -> Refusal {
+pub(super) fn too_early(merging: &Merging, event: &RepoEvent) -> Refusal {
     Refusal::Illegal {
         event: event.into(),
         state: format!("merge run {} is {:?}", merging.number, merging.phase),

@@ -1,11 +1,14 @@
 //! A repository: fans deliveries out to stories ([`deliveries`], [`conversation`]), hands out
-//! agents ([`slots`]), merges one story at a time ([`merging`]), and has the heads of people's pull
-//! requests gated ([`proposals`]).
+//! agents ([`slots`]), merges one story at a time ([`merging`]), by pull request where that is wanted
+//! ([`pulls`], [`pull_requests`]), and has the heads of people's pull requests gated
+//! ([`proposals`]).
 
 mod conversation;
 mod deliveries;
 mod merging;
 mod proposals;
+mod pull_requests;
+mod pulls;
 mod slots;
 
 use jiff::{SignedDuration, Timestamp};
@@ -52,7 +55,12 @@ impl Turn {
             RepoEvent::Commented { comment, said } => self.commented(comment, said),
             RepoEvent::Reviewed { review, said } => self.reviewed(review, said.as_ref()),
             RepoEvent::Checked { result } => self.checked(result),
-            RepoEvent::PullRequest { change } => self.pull_request(change),
+            RepoEvent::PullRequest { change } => match self.pull_of_story(change) {
+                Some(outcome) => outcome,
+                None => self.pull_request(change),
+            },
+            RepoEvent::PullKnown { story, pull } => self.pull_known(story, *pull),
+            RepoEvent::QueueResumed { story } => self.queue_resumed(story),
             RepoEvent::CheckRequested { request } => self.check_requested(request),
             RepoEvent::Admitted { request, answer } => self.admitted(*request, answer),
             RepoEvent::HeadSettled { commit } => self.head_settled(commit),
@@ -75,6 +83,10 @@ impl Turn {
             | RepoEvent::LandMissed { number, .. }
             | RepoEvent::LandWaits { number, .. }
             | RepoEvent::LandRejected { number, .. }
+            | RepoEvent::PullMerged { number, .. }
+            | RepoEvent::PullMergedByHand { number, .. }
+            | RepoEvent::PullWaits { number, .. }
+            | RepoEvent::PullGone { number, .. }
             | RepoEvent::LandDue { number } => self.merge_event(*number, event),
         }
     }
@@ -129,6 +141,7 @@ impl Turn {
             }
         }
         self.restart_merge_on(&tip);
+        self.look_at_shelf_again(&tip);
         self.merge_next();
     }
 

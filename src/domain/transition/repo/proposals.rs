@@ -21,6 +21,7 @@ const FEWEST_DIGITS: usize = 7;
 const OWN_CHECK: &str = "huskies/gates";
 
 impl Turn {
+    /// A pull request that no story lands by.
     pub(super) fn pull_request(&mut self, change: &PullRequestChange) -> Result<(), Refusal> {
         match &change.action {
             PullRequestAction::Opened
@@ -44,9 +45,6 @@ impl Turn {
     ) -> Result<(), Refusal> {
         let number = change.number;
         let base = change.base.branch.as_ref();
-        if self.story_of_head(&change.head).is_some() {
-            return ignored("its story gates what is on that branch");
-        }
         if !self.may_be_the_base(base) {
             return self.forget_proposal(number);
         }

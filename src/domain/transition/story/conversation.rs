@@ -179,6 +179,7 @@ impl Turn {
             | BlockReason::NothingTested
             | BlockReason::Protected { .. }
             | BlockReason::GatesUnavailable { .. }
+            | BlockReason::PullRequestClosed { .. }
             | BlockReason::MergeFailed { .. } => false,
         };
         helps && !self.story.messages.is_empty()

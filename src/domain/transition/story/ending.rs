@@ -186,9 +186,11 @@ impl Turn {
         self.remember_tampering(&collected.noticed);
         self.note_head(collected);
         self.publish_wip(collected);
-        match then {
-            Some(then) => self.rest(then),
-            None => self.follow(&agent, &end, collected),
+        if let Some(then) = then {
+            self.rest(then);
+        } else {
+            self.want_pull();
+            self.follow(&agent, &end, collected);
         }
         Ok(())
     }

@@ -118,6 +118,7 @@ impl Turn {
                 Some(head) => self.enter_merge(head.commit),
                 None => self.begin_again(),
             },
+            Then::Blocked { reason } => self.block(reason),
             Then::Done { commit, receipt } => {
                 self.done(commit, receipt);
                 self.retire();
@@ -250,7 +251,11 @@ fn on_the_way_out(phase: Phase, then: &Then) -> Option<Phase> {
 /// Backlog because its label is removed as well.
 fn weightier(earlier: Then, later: Then) -> Then {
     match (&earlier, &later) {
-        (Then::Done { .. }, _) | (Then::Cancelled, Then::Backlog) => earlier,
-        (Then::Backlog | Then::Cancelled | Then::Again | Then::Merge, _) => later,
+        (Then::Done { .. }, _)
+        | (Then::Cancelled, Then::Backlog | Then::Blocked { .. })
+        | (Then::Backlog, Then::Blocked { .. }) => earlier,
+        (Then::Backlog | Then::Cancelled | Then::Again | Then::Merge | Then::Blocked { .. }, _) => {
+            later
+        }
     }
 }

@@ -25,6 +25,8 @@ impl Turn {
         if self.story.wishes.held {
             return self.hold_merge(head);
         }
+        self.pull_is_ready();
+        self.want_pull();
         let entry = QueueEntry {
             story: self.story.id.clone(),
             head: head.clone(),
@@ -32,6 +34,7 @@ impl Turn {
             priority: self.story.wishes.priority,
             since: self.now,
             approved: self.story.approved.as_ref() == Some(&head),
+            by_pull: self.story.lands_by_pull(),
         };
         self.merge_status(&head, MergeNews::Queued);
         self.merge_phase(&head, MergePhase::Queued);
@@ -191,7 +194,9 @@ impl Turn {
             self.story.conflicts.clone_from(paths);
         }
         match failure {
-            MergeFailure::ConflictDetected { .. } | MergeFailure::PushRejected { .. } => {
+            MergeFailure::ConflictDetected { .. }
+            | MergeFailure::PushRejected { .. }
+            | MergeFailure::LandedTreeDiffers { .. } => {
                 self.enter_stage(|work| Stage::MergeFailure { failure, work }, purpose);
             }
             MergeFailure::GatesFailed { .. } => self.enter_stage(Stage::Coding, purpose),

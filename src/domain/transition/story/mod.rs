@@ -1,5 +1,6 @@
 //! A story's transitions, by theme: what people ask ([`requests`]) and say ([`conversation`]), an attempt up to its agent
-//! ([`attempt`]), how it ends ([`ending`]), the gates ([`judging`]), the merge ([`merging`]), and
+//! ([`attempt`]), how it ends ([`ending`]), the gates ([`judging`]), the merge ([`merging`]), its
+//! pull request ([`pulls`]), and
 //! the ways out of all of them ([`leaving`]).
 
 mod attempt;
@@ -8,6 +9,7 @@ mod ending;
 mod judging;
 mod leaving;
 mod merging;
+mod pulls;
 mod requests;
 
 use jiff::Timestamp;
@@ -16,6 +18,7 @@ use super::{Refusal, Step, Subject, ignored};
 use crate::domain::effect::{Act, CommitStatus, Effect, GatesNews, MergeNews, StatusNews, Surface};
 use crate::domain::event::{AccountEvent, Event, RepoEvent, StoryEvent};
 use crate::domain::id::{Attempt, Sha};
+use crate::domain::pull::PullState;
 use crate::domain::story::{Phase, Purpose, Recent, Stage, Story, Work};
 
 pub(super) fn step(story: &Story, event: &StoryEvent, now: Timestamp) -> Result<Step, Refusal> {
@@ -25,8 +28,12 @@ pub(super) fn step(story: &Story, event: &StoryEvent, now: Timestamp) -> Result<
         now,
     };
     turn.apply(event)?;
+    turn.let_the_queue_go_on(story, event);
     if turn.story.was_started() || !turn.story.refused.is_empty() {
         turn.effects.push(Effect::Surface(Surface::StickyComment));
+    }
+    if let PullState::Open(_) = turn.story.pull {
+        turn.effects.push(Effect::Surface(Surface::PullRequest));
     }
     if turn.story.was_started() && turn.story.stage.name() != story.stage.name() {
         turn.effects.push(Effect::Surface(Surface::StageLabel));
@@ -98,9 +105,23 @@ impl Turn {
             | StoryEvent::MergeNeedsApproval { .. }
             | StoryEvent::Landed { .. }
             | StoryEvent::Contained { .. } => self.merge_event(event),
+            StoryEvent::PullOpened { .. }
+            | StoryEvent::PullRefused { .. }
+            | StoryEvent::PullClosed { .. }
+            | StoryEvent::LandedDiffers { .. } => self.pull_event(event),
             StoryEvent::BaseConflicts { head, base, paths } => {
                 self.base_conflicts(head, base, paths)
             }
+        }
+    }
+
+    /// The queue has stopped for a change that landed as another one. Whatever a person does with
+    /// its story says that he has seen it.
+    fn let_the_queue_go_on(&mut self, before: &Story, event: &StoryEvent) {
+        let stopped = before.stops_the_queue() || matches!(event, StoryEvent::LandedDiffers { .. });
+        if stopped && !self.story.stops_the_queue() {
+            let story = self.story.id.clone();
+            self.tell_repo(RepoEvent::QueueResumed { story });
         }
     }
 

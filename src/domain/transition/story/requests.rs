@@ -8,8 +8,8 @@ use crate::domain::effect::{Act, MergeNews, Reaction};
 use crate::domain::event::{AccountEvent, RepoEvent};
 use crate::domain::id::{BranchName, Sha, Slug};
 use crate::domain::story::{
-    Actor, Admission, BacklogNote, BlockReason, BlockedFrom, Counters, Merge, MergePhase, Phase,
-    Purpose, Request, Stage, Then, Wish,
+    Actor, Admission, BacklogNote, BlockReason, BlockedFrom, Counters, Merge, MergeFailure,
+    MergePhase, Phase, Purpose, Request, Stage, Then, Wish,
 };
 use crate::domain::work::{Task, TaskComment};
 
@@ -159,7 +159,8 @@ impl Turn {
         let resting = cancelled
             || matches!(story.stage, Stage::Backlog { .. })
             || matches!(going, Some(Then::Backlog));
-        let blocked = matches!(story.stage, Stage::Blocked { .. });
+        let blocked = matches!(story.stage, Stage::Blocked { .. })
+            || matches!(going, Some(Then::Blocked { .. }));
         let needs_no_start = matches!(wish, Wish::Start { .. } | Wish::Hold | Wish::Release);
         if landed {
             return Some("its change has landed already");
@@ -287,6 +288,14 @@ impl Turn {
         let Stage::Blocked { reason, from } = self.story.stage.clone() else {
             return self.begin_coding();
         };
+        if let BlockReason::MergeFailed {
+            failure: MergeFailure::LandedTreeDiffers { commit, .. },
+        } = reason
+        {
+            // It is on the base branch, whatever anybody thinks of it.
+            let receipt = None;
+            return self.rest(Then::Done { commit, receipt });
+        }
         self.remember("A person looked at what had stopped the story and asked for another try.");
         if matches!(reason, BlockReason::Paused { .. }) {
             self.lift_pauses();

@@ -111,6 +111,11 @@ impl World {
                 attempt: *attempt,
                 collected: self.collect(since.as_ref(), conflicts, dice),
             }),
+            Act::OpenPull { .. } if dice.trouble(6) => Some(StoryEvent::PullRefused { message }),
+            Act::OpenPull { .. } => Some(StoryEvent::PullOpened {
+                number: self.new_number(),
+                plain: dice.luck(5),
+            }),
             Act::RetireWorktree { .. }
             | Act::PublishBranch { .. }
             | Act::PublishWip { .. }
@@ -122,6 +127,7 @@ impl World {
             | Act::Answer { .. }
             | Act::SyncBase { .. }
             | Act::BuildCandidate { .. }
+            | Act::MergePull { .. }
             | Act::Land { .. } => None,
         }
     }
@@ -344,12 +350,18 @@ fn end(dice: &mut Dice, now: jiff::Timestamp) -> End {
 /// of several equal tries, is not among them.
 pub(super) fn is_fenced(event: &Event) -> bool {
     match event {
-        Event::Story { event, .. } => !matches!(event, StoryEvent::SessionSeen { .. }),
+        Event::Story { event, .. } => !matches!(
+            event,
+            StoryEvent::SessionSeen { .. }
+                | StoryEvent::PullOpened { .. }
+                | StoryEvent::PullRefused { .. }
+        ),
         Event::Repo { event, .. } => !matches!(
             event,
             RepoEvent::BaseSynced { .. }
                 | RepoEvent::BaseUnavailable { .. }
                 | RepoEvent::LandWaits { .. }
+                | RepoEvent::PullWaits { .. }
         ),
         Event::Head { .. } => true,
         Event::Account { .. } => false,

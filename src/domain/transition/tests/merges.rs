@@ -3,9 +3,11 @@
 use super::answers::Dice;
 use super::world::World;
 use crate::domain::effect::Act;
-use crate::domain::event::RepoEvent;
+use crate::domain::event::{RepoEvent, SubjectId};
 use crate::domain::id::{Sha, StoryId};
 use crate::domain::project::Trigger;
+use crate::domain::pull::LandedTree;
+use crate::domain::transition::Subject;
 use crate::domain::work::{Candidate, MergeCheck};
 
 impl World {
@@ -21,6 +23,12 @@ impl World {
             Act::Land {
                 number, candidate, ..
             } => Some(self.tried_to_land(number, candidate, dice)),
+            Act::MergePull {
+                number,
+                story,
+                candidate,
+                ..
+            } => Some(self.tried_to_merge(number, &story, candidate, dice)),
             Act::Admit { request, login, .. } => Some(RepoEvent::Admitted {
                 request,
                 answer: super::pulls::admission(&login),
@@ -36,6 +44,7 @@ impl World {
             | Act::Announce { .. }
             | Act::Reply { .. }
             | Act::React { .. }
+            | Act::OpenPull { .. }
             | Act::RemoveLabel { .. } => None,
         }
     }
@@ -116,5 +125,66 @@ impl World {
                 RepoEvent::Landed { number }
             }
         }
+    }
+
+    /// What the forge may say about a pull request: it tests nothing itself.
+    fn tried_to_merge(
+        &mut self,
+        number: u64,
+        story: &StoryId,
+        candidate: Candidate,
+        dice: &mut Dice,
+    ) -> RepoEvent {
+        let subject = self.subject(&SubjectId::Story(story.clone()));
+        let pull = match subject {
+            Subject::Story(story) => story.pull.number(),
+            Subject::Repo(_) | Subject::Head(_) | Subject::Account(_) => None,
+        };
+        let reason = "1 of 2 approvals".to_owned();
+        let Some(pull) = pull else {
+            return RepoEvent::PullWaits { number, reason };
+        };
+        if dice.trouble(3) {
+            return [
+                RepoEvent::PullWaits {
+                    number,
+                    reason: reason.clone(),
+                },
+                RepoEvent::LandWaits { number, reason },
+                RepoEvent::PullGone { number, pull },
+            ][dice.roll(3)]
+            .clone();
+        }
+        let is_between = dice.trouble(5);
+        if self.tip != candidate.base && !is_between {
+            let tip = self.tip.clone();
+            return RepoEvent::LandMissed { number, tip };
+        }
+        if dice.luck(10) {
+            self.tip = self.new_sha();
+            let commit = self.tip.clone();
+            return RepoEvent::PullMergedByHand { number, commit };
+        }
+        let commit = self.new_sha();
+        let parent = if is_between {
+            self.new_sha()
+        } else {
+            candidate.base
+        };
+        let other = is_between || dice.luck(15);
+        let tree = if other {
+            self.new_sha()
+        } else {
+            candidate.tree
+        };
+        self.tip = commit.clone();
+        let explained = is_between && dice.luck(2);
+        let landed = LandedTree {
+            commit,
+            parent,
+            tree,
+            explained,
+        };
+        RepoEvent::PullMerged { number, landed }
     }
 }

@@ -9,11 +9,12 @@ use super::{agent, project, repo_name, story_id};
 use crate::domain::account::Limits;
 use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
-    PullRequestHead, Review, ReviewKind, Said, Verdict,
+    PullRequestAction, PullRequestBase, PullRequestChange, PullRequestHead, Review, ReviewKind,
+    Said, Verdict,
 };
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::money::Usd;
-use crate::domain::project::{Project, Role, Runtime};
+use crate::domain::project::{Land, Project, Role, Runtime};
 use crate::domain::story::{Actor, Wish};
 use crate::domain::transition::Refusal;
 
@@ -40,6 +41,9 @@ fn world(dice: &mut Dice) -> World {
         max_retries: 2,
         ..project()
     };
+    if dice.luck(2) {
+        project.land = Land::PullRequest;
+    }
     project.agents[0].max_budget = [None, Some(Usd::from_cents(100))][dice.roll(2)];
     if dice.luck(2) {
         project
@@ -62,8 +66,8 @@ fn world(dice: &mut Dice) -> World {
 /// Something that a person does.
 fn outside(world: &mut World, dice: &mut Dice) -> Event {
     let number = 1 + dice.roll(3) as u64;
-    let action = match dice.roll(24) {
-        18..=23 => return super::pulls::outside(world, dice),
+    let action = match dice.roll(25) {
+        19..=24 => return super::pulls::outside(world, dice),
         0..=3 => IssueAction::Labeled("huskies".to_owned()),
         4 => IssueAction::Unlabeled("huskies".to_owned()),
         5 => IssueAction::Closed,
@@ -80,6 +84,7 @@ fn outside(world: &mut World, dice: &mut Dice) -> Event {
         12 => return operator(number, Wish::Stop),
         13 => IssueAction::Labeled("huskies:approve".to_owned()),
         14 | 15 => return commented(number, dice),
+        17 => return pull_changed(world, number, dice),
         16 => return reviewed_or_checked(world, number, dice),
         _ => return operator(number, Wish::Retry { label: None }),
     };
@@ -169,6 +174,50 @@ fn reviewed_or_checked(world: &World, number: u64, dice: &mut Dice) -> Event {
             said,
         },
     )
+}
+
+/// Somebody closes, merges or pushes to the story's pull request.
+fn pull_changed(world: &mut World, number: u64, dice: &mut Dice) -> Event {
+    let id = story_id(number);
+    let pull = world
+        .stories()
+        .find(|story| story.id == id)
+        .and_then(|story| story.pull.number());
+    let commit = world.new_sha();
+    // Of a branch of the repository itself: gated like anybody's where no story has it any more.
+    world.trusted.insert(commit.clone());
+    let action = match dice.roll(4) {
+        0 => PullRequestAction::Closed { merged: None },
+        1 => {
+            world.tip = commit.clone();
+            let merged = Some(commit.clone());
+            PullRequestAction::Closed { merged }
+        }
+        2 => PullRequestAction::Synchronized { before: None },
+        _ => PullRequestAction::Reopened,
+    };
+    let change = PullRequestChange {
+        number: pull.unwrap_or(100 + number),
+        action,
+        head: PullRequestHead {
+            repo: Some(repo_name()),
+            branch: format!("feature/story-{number}-x").parse().ok(),
+            commit,
+        },
+        base: PullRequestBase {
+            branch: "main".parse().ok(),
+            commit: None,
+        },
+        author: "ann".to_owned(),
+        sender: "bob".to_owned(),
+        by_bot: false,
+        title: String::new(),
+        body: String::new(),
+        labels: Vec::new(),
+        draft: false,
+    };
+    let change = Box::new(change);
+    Event::repo(&repo_name(), RepoEvent::PullRequest { change })
 }
 
 fn operator(number: u64, wish: Wish) -> Event {

@@ -98,6 +98,12 @@ impl World {
         sha(self.counter)
     }
 
+    /// For a pull request.
+    pub(super) fn new_number(&mut self) -> u64 {
+        self.counter += 1;
+        1_000 + self.counter
+    }
+
     pub(super) fn subject(&self, id: &SubjectId) -> Subject {
         let known = self.subjects.get(id).cloned();
         known.unwrap_or_else(|| Subject::new(id))

@@ -214,7 +214,10 @@ async fn list(
         let newest: HashMap<&str, u64> = found.iter().map(|c| (c.name.as_str(), c.id)).collect();
         found.retain(|check| newest[check.name.as_str()] == check.id);
     }
-    let runs: Vec<Value> = found.iter().map(|check| payload(check, APP_ID)).collect();
+    let mut runs: Vec<Value> = found.iter().map(|check| payload(check, APP_ID)).collect();
+    if !query.contains_key("app_id") {
+        runs.extend(state.pulls.check_runs(&sha));
+    }
     Ok(Json(json!({ "total_count": runs.len(), "check_runs": runs })).into_response())
 }
 

@@ -62,13 +62,6 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
             post(async |model: Model, Path(id): Path<u64>| again(&model.0, id)),
         )
         .route("/app-manifests/{code}/conversions", post(conversion))
-        // They are only ever asked with requests that lack something.
-        .route("/repos/{owner}/{repo}/git/refs", post(lacking))
-        .route("/repos/{owner}/{repo}/pulls", post(lacking))
-}
-
-async fn lacking() -> Refusal {
-    Refusal::invalid(json!([{ "resource": "Request", "field": "ref", "code": "missing_field" }]))
 }
 
 fn shown(hook: &Hook) -> Value {

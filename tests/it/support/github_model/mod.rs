@@ -1,10 +1,11 @@
 //! A stateful model of the part of GitHub that huskies talks to, served over a real socket.
 //!
-//! It holds one repository with its issues, labels, comments, permissions and commit statuses,
+//! It holds one repository with its issues, labels, comments, permissions, commit statuses and pull
+//! requests,
 //! enforces the limits that GitHub documents, builds the signed deliveries GitHub would send, and
 //! fails the test that made it answer a route it does not know. Tests speak to it in verbs
 //! (`github.label(7, "huskies", "ada")`), programs speak to it in HTTP.
-//! Not for: git transport, pull requests, checks (no room talks to them yet).
+//! Not for: git transport; check runs are only there to be required.
 //!
 //! It runs on a thread of its own, so that a test may block without stopping it.
 
@@ -15,6 +16,7 @@ mod fault;
 mod hooks;
 mod json;
 mod limits;
+mod pulls;
 mod recording;
 mod routes;
 mod server;
@@ -32,6 +34,7 @@ pub(crate) use checks::Check;
 pub(crate) use delivery::{Delivery, send};
 pub(crate) use fault::{Answer, Fault};
 pub(crate) use hooks::Hook;
+pub(crate) use pulls::{BranchRules, PullRequest};
 pub(crate) use state::{Comment, Issue, RecordedRequest, Status};
 
 use state::State;
@@ -93,6 +96,7 @@ impl GithubModel {
     /// Statuses are accepted only for commits that the repository at `path` has.
     pub(crate) fn serve_commits_of(&self, path: &Path) {
         let path = path.to_owned();
+        self.shared.lock().pulls.repository = Some(path.clone());
         self.serve_commits(move |sha| {
             git2::Repository::open(&path)
                 .and_then(|repository| {
@@ -409,6 +413,77 @@ impl GithubModel {
             "{what} did not come about; requests so far: {:#?}",
             self.requests()
         );
+    }
+}
+
+/// Pull requests.
+impl GithubModel {
+    /// All of them, oldest first.
+    pub(crate) fn pulls(&self) -> Vec<PullRequest> {
+        self.shared.lock().pulls.all.clone()
+    }
+
+    /// How often one was merged by request.
+    pub(crate) fn merges(&self) -> usize {
+        self.shared.lock().pulls.merges
+    }
+
+    /// What the base branch asks for from now on.
+    pub(crate) fn protect(&self, rules: BranchRules) {
+        self.change(|state| state.pulls.rules = rules);
+    }
+
+    /// The repository's plan has no draft pull requests.
+    pub(crate) fn refuse_drafts(&self) {
+        self.change(|state| state.pulls.has_no_drafts = true);
+    }
+
+    /// Happens while the next merge is under way, behind GitHub's own checks.
+    pub(crate) fn during_the_next_merge(&self, between: impl FnOnce() + Send + 'static) {
+        self.change(|state| state.pulls.between = Some(Box::new(between)));
+    }
+
+    /// Somebody reviews: `APPROVED`, `CHANGES_REQUESTED` or `COMMENTED`.
+    pub(crate) fn review(
+        &self,
+        number: u64,
+        by: &str,
+        (state, text): (&'static str, &str),
+    ) -> Delivery {
+        self.change(|model| model.review(number, by, state, text))
+    }
+
+    /// A check of somebody else succeeds.
+    pub(crate) fn pass_check(&self, sha: &str, name: &str) -> Delivery {
+        self.change(|state| state.pass_check(sha, name))
+    }
+
+    pub(crate) fn close_pull(&self, number: u64, by: &str) -> Delivery {
+        self.change(|state| state.close_pull(number, by))
+    }
+
+    /// Somebody else than huskies opens one for a branch.
+    pub(crate) fn open_pull_by(&self, branch: &str, by: &str) -> u64 {
+        self.change(|state| state.pulls.add(branch, by))
+    }
+
+    /// Somebody else than huskies merges it.
+    pub(crate) fn merge_by_hand(&self, number: u64, by: &str) -> Delivery {
+        self.change(|state| {
+            let commit = state.squash(number, by, ("By hand", ""));
+            commit.expect("it can be merged");
+            state.pull_event("closed", number, by)
+        })
+    }
+
+    /// Somebody writes in its conversation.
+    pub(crate) fn say_on_pull(&self, number: u64, text: &str, by: &str) -> Delivery {
+        self.change(|state| state.pull_comment(number, text, by))
+    }
+
+    /// Somebody pushed to its branch.
+    pub(crate) fn pull_moved(&self, number: u64, by: &str) -> Delivery {
+        self.change(|state| state.pull_event("synchronize", number, by))
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::limits::{Refusal, check_comment, check_label, check_reaction, check_status, required};
 use super::state::{Label, State, Status};
-use super::{OWN_LOGIN, Shared, app, checks, hooks, json};
+use super::{OWN_LOGIN, Shared, app, checks, hooks, json, pulls};
 
 type Model = Extracted<Arc<Shared>>;
 type Answer = Result<Response, Refusal>;
@@ -60,6 +60,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .merge(app::routes())
         .merge(checks::routes())
         .merge(hooks::routes())
+        .merge(pulls::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
         .with_state(Arc::clone(shared))

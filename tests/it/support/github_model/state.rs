@@ -12,6 +12,7 @@ use super::delivery::Delivery;
 use super::fault::Faults;
 use super::hooks::{Attempt, Hook};
 use super::limits::Secondary;
+use super::pulls::Pulls;
 use super::{OWN_LOGIN, TOKEN, json};
 
 /// An issue as it is now.
@@ -104,6 +105,7 @@ pub(super) struct State {
     pub(super) rate_limit_remaining: u32,
     pub(super) secondary: Secondary,
     pub(super) own_deliveries: Vec<Delivery>,
+    pub(super) pulls: Pulls,
     last_comment: u64,
     last_delivery: u64,
 }
@@ -137,6 +139,7 @@ impl State {
             rate_limit_remaining: 5_000,
             secondary: Secondary::default(),
             own_deliveries: Vec::new(),
+            pulls: Pulls::default(),
             last_comment: 1_000,
             last_delivery: 0,
         }

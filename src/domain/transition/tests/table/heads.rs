@@ -343,7 +343,7 @@ fn two_heads_are_gated_at_a_time_and_none_that_is_a_storys() {
       the first is judged -> pull 3 at 16, pull 4 at 1a, pull 6 at 19, gating 19, gating 1a | tell head 1a gates_asked
 
     a story at commit 40
-      its own pull request -> ignored: its story gates what is on that branch
+      its own pull request -> ignored: nothing follows from that for a story's own pull request
       a fork's branch of that name -> pull 3 at 16, pull 4 at 1a, pull 6 at 19, pull 10 at 29, gating 19, gating 1a | tell head 29 withheld
       its commit elsewhere -> pull 3 at 16, pull 4 at 1a, pull 6 at 19, pull 10 at 29, pull 11 at 28, gating 19, gating 1a
     ");

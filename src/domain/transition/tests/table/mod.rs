@@ -10,6 +10,7 @@ mod heads;
 mod ledger;
 mod merge;
 mod people;
+mod pulls;
 mod queue;
 mod road;
 mod scene;

@@ -48,7 +48,7 @@ impl Rows {
         self.repo = stepped.expect("a legal step").subject;
     }
 
-    fn merge_number(&self) -> u64 {
+    pub(super) fn merge_number(&self) -> u64 {
         let Subject::Repo(repo) = &self.repo else {
             panic!("not a repository");
         };
@@ -64,7 +64,7 @@ impl Rows {
         rows
     }
 
-    fn built(&self, base: u64) -> RepoEvent {
+    pub(super) fn built(&self, base: u64) -> RepoEvent {
         RepoEvent::CandidateBuilt {
             number: self.merge_number(),
             candidate: Candidate {
@@ -86,14 +86,14 @@ impl Rows {
         event
     }
 
-    fn gates(&self, failure: Option<&str>) -> RepoEvent {
+    pub(super) fn gates(&self, failure: Option<&str>) -> RepoEvent {
         RepoEvent::GatesEnded {
             number: self.merge_number(),
             report: report(&sha(30), &sha(130), failure),
         }
     }
 
-    fn missed(&self, tip: u64) -> RepoEvent {
+    pub(super) fn missed(&self, tip: u64) -> RepoEvent {
         let number = self.merge_number();
         RepoEvent::LandMissed {
             number,
@@ -101,7 +101,7 @@ impl Rows {
         }
     }
 
-    fn waits(&self) -> RepoEvent {
+    pub(super) fn waits(&self) -> RepoEvent {
         let number = self.merge_number();
         RepoEvent::LandWaits {
             number,
@@ -109,7 +109,7 @@ impl Rows {
         }
     }
 
-    fn land_due(&self) -> RepoEvent {
+    pub(super) fn land_due(&self) -> RepoEvent {
         RepoEvent::LandDue {
             number: self.merge_number(),
         }
@@ -145,7 +145,7 @@ fn checked(tip: u64, head: u64, paths: &[&str]) -> RepoEvent {
     event
 }
 
-fn enqueued(number: u64, priority: i32, after: i64) -> RepoEvent {
+pub(super) fn enqueued(number: u64, priority: i32, after: i64) -> RepoEvent {
     RepoEvent::Enqueued {
         entry: QueueEntry {
             story: story_id(number),
@@ -154,11 +154,12 @@ fn enqueued(number: u64, priority: i32, after: i64) -> RepoEvent {
             priority,
             since: noon() + SignedDuration::from_secs(after),
             approved: false,
+            by_pull: false,
         },
     }
 }
 
-fn withdrawn(number: u64) -> RepoEvent {
+pub(super) fn withdrawn(number: u64) -> RepoEvent {
     RepoEvent::Withdrawn {
         story: story_id(number),
     }

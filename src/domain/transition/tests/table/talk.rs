@@ -751,7 +751,7 @@ fn reviews_and_checks_go_to_the_story_whose_branch_or_commit_it_is() {
       changes requested -> idle | tell #7 said Tell { message: Message { author: "ann", place: Review, text: "Red." } }
       commented -> idle | tell #7 said Tell { message: Message { author: "ann", place: Review, text: "Red." } }
       commented, without words -> ignored: it says nothing
-      approved, with words -> ignored: nothing follows from an approval yet
+      approved, with words -> ignored: it does not wait for the forge
       approved, and merge -> idle | tell #7 said Merge
       dismissed -> ignored: nothing follows from a dismissed review
       at a line -> idle | tell #7 said Tell { message: Message { author: "ann", place: Line { path: "a.rs", line: Some(3) }, text: "Red." } }
@@ -760,7 +760,7 @@ fn reviews_and_checks_go_to_the_story_whose_branch_or_commit_it_is() {
       another story's -> ignored: it is about no story's branch
       ci failed -> idle | tell #7 check_failed
       ci failed elsewhere -> ignored: no story is at that commit
-      ci passed -> ignored: nothing follows from a check that did not fail
+      ci passed -> ignored: nothing waits for that check
       our own check -> ignored: a check of huskies' own
       checks wanted again -> ignored: no pull request that is open has that head
     "#);

@@ -9,7 +9,7 @@ use crate::domain::effect::{
 use crate::domain::event::{AccountEvent, Event, RepoEvent, StoryEvent};
 use crate::domain::head::HeadState;
 use crate::domain::proposal::HeadAnswer;
-use crate::domain::repo::{Merging, MergingPhase, Repo};
+use crate::domain::repo::{Merging, MergingPhase, Repo, Shelved};
 use crate::domain::story::{
     BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
     Purpose, Reply, Stage, Story, Then, Work,
@@ -113,6 +113,7 @@ fn then_words(then: &Then) -> &'static str {
         Then::Cancelled => "cancelled",
         Then::Again => "again",
         Then::Merge => "merge",
+        Then::Blocked { .. } => "blocked",
         Then::Done { .. } => "done",
     }
 }
@@ -134,6 +135,9 @@ fn failure_words(failure: &MergeFailure) -> String {
             format!("{} failed", failed.join(", "))
         }
         MergeFailure::PushRejected { reason } => format!("rejected: {reason}"),
+        MergeFailure::LandedTreeDiffers { failed, .. } => {
+            format!("landed another tree, {} failed", failed.len())
+        }
     }
 }
 
@@ -170,6 +174,7 @@ fn reason_words(reason: &BlockReason) -> String {
         BlockReason::Lost { times } => format!("lost {times} times"),
         BlockReason::Paused { times, .. } => format!("paused {times} times"),
         BlockReason::MergeFailed { failure } => failure_words(failure),
+        BlockReason::PullRequestClosed { number } => format!("#{number} was closed"),
     }
 }
 
@@ -191,6 +196,14 @@ fn repo_words(repo: &Repo) -> String {
         words.push(format!("#{} waits for an agent", request.story.number));
     }
     words.extend(repo.merging.as_ref().map(merging_words));
+    for Shelved { merging, due } in &repo.shelf {
+        let due = if *due { ", due" } else { "" };
+        let (number, story) = (merging.number, merging.entry.story.number);
+        words.push(format!("merge {number}: #{story} on the shelf{due}"));
+    }
+    if let Some(story) = &repo.stopped {
+        words.push(format!("stopped for #{}", story.number));
+    }
     for entry in &repo.queue {
         words.push(format!("#{} queued", entry.story.number));
     }
@@ -223,6 +236,7 @@ fn merging_words(merging: &Merging) -> String {
         MergingPhase::Gating { .. } => "gating".to_owned(),
         MergingPhase::Landing { .. } => "landing".to_owned(),
         MergingPhase::Waiting { .. } => "waiting to land".to_owned(),
+        MergingPhase::Checking { .. } => "checking what landed".to_owned(),
     };
     let withdrawn = if merging.withdrawn {
         " (withdrawn)"
@@ -274,6 +288,7 @@ fn effect_words(effect: &Effect, now: Timestamp) -> Option<String> {
         Effect::Run(Run::Stop { id }) => format!("stop {id}"),
         Effect::Surface(Surface::StickyComment | Surface::CheckRun(_)) => return None,
         Effect::Surface(Surface::StageLabel) => "label".to_owned(),
+        Effect::Surface(Surface::PullRequest) => "pull".to_owned(),
         Effect::Surface(Surface::Status(status)) => {
             let news = match &status.news {
                 StatusNews::Merge(MergeNews::Withdrawn) => "withdrawn",
@@ -333,7 +348,9 @@ fn act_words(act: &Act) -> String {
         | Act::RetireWorktree { .. }
         | Act::PublishBranch { .. }
         | Act::PublishWip { .. }
+        | Act::OpenPull { .. }
         | Act::SyncBase { .. }
+        | Act::MergePull { .. }
         | Act::Land { .. } => name.to_owned(),
     }
 }
