@@ -1,8 +1,8 @@
 // Holds every request that the tests sent to the model of GitHub against GitHub's own description of
 // its API: `node replay.js FOLDER`, where FOLDER has what `HUSKIES_RECORD_REQUESTS=FOLDER cargo test`
-// left there. Prism, made from the description, answers 404 to a path that is none and 422 to a
-// body or parameter that does not fit. What the description does not say (a status's description of
-// 140 characters, say) the model checks itself.
+// left there. Prism, made from the description, answers 404 to a path that is none and 422 to a body
+// or parameter that does not fit; GraphQL goes by its schema. What neither says (a status's
+// description of 140 characters, say) the model checks itself.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
@@ -10,6 +10,9 @@ import { createRequire } from 'node:module'
 import { request as send } from 'node:http'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+
+import { schema } from '@octokit/graphql-schema'
+import { buildSchema, parse, validate } from 'graphql'
 
 import { freePort } from './port.js'
 
@@ -31,6 +34,8 @@ if (requests.length === 0) {
   console.error(`${folder} has no recorded requests: run the tests with HUSKIES_RECORD_REQUESTS set to it`)
   process.exit(2)
 }
+// One type of it has a field twice, which is nothing to us.
+const graphql = buildSchema(schema.idl, { assumeValidSDL: true })
 const { url, stop } = await startPrism()
 const misfits = []
 for (const request of requests) {
@@ -78,6 +83,7 @@ function skeleton(value) {
 
 /** What Prism has against a request; nothing when it fits. */
 async function hold({ method, target, body }) {
+  if (target.endsWith('/graphql')) return validate(graphql, parse(JSON.parse(body).query)).join('; ') || undefined
   const { status, violations, text } = await exchange(method, target, body)
   if (violations) {
     // Examples in the description do not all fit their own schemas; only what was sent counts here.
