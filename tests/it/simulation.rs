@@ -23,6 +23,7 @@ mod script;
 mod sites;
 mod store;
 mod supervisors;
+mod watch;
 mod workshop;
 mod world;
 

@@ -18,6 +18,7 @@ use super::forge::Issues;
 use super::pulls::Pulls;
 use super::runs::Processes;
 use super::sites::Sites;
+use super::watch::Watch;
 
 /// Everything outside, in one place: what happens in it happens in one order.
 pub(super) struct World {
@@ -33,6 +34,7 @@ pub(super) struct World {
     pub(super) issues: Issues,
     pub(super) pulls: Pulls,
     pub(super) processes: Processes,
+    pub(super) watch: Watch,
     /// Deliveries on their way, by the time of their arrival and a number.
     pub(super) mail: BTreeMap<(Timestamp, u64), NewDelivery>,
     pub(super) letters: u64,
@@ -66,6 +68,7 @@ impl World {
             issues: Issues::new(start),
             pulls: Pulls::default(),
             processes: Processes::default(),
+            watch: Watch::default(),
             mail: BTreeMap::new(),
             letters: 0,
             accepted: BTreeMap::new(),
@@ -88,8 +91,9 @@ impl World {
     }
 
     /// A new server begins.
-    pub(super) fn revive(&mut self) {
+    pub(super) fn revive(&mut self, now: Timestamp) {
         self.dead = false;
+        self.watch.begin(now);
         self.sites.busy.clear();
     }
 
