@@ -24,6 +24,7 @@ mod script;
 mod sites;
 mod store;
 mod supervisors;
+mod watch;
 mod workshop;
 mod world;
 

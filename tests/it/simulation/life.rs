@@ -138,7 +138,7 @@ impl Telling {
         {
             let mut world = link.lock();
             world.note(at, "--- a server starts");
-            world.revive();
+            world.revive(at);
         }
         let store = SimulatedStore {
             host: Arc::clone(&self.host),

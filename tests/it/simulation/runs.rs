@@ -183,7 +183,11 @@ impl World {
             let Some((at, key)) = due.min() else { return };
             let run = self.processes.all.get_mut(&key).unwrap();
             if let Some((_, deed)) = run.plan.pop_front() {
-                self.note(at, &format!("  {}: {deed:?}", name_of(&key)));
+                let name = name_of(&key);
+                if !run.stopping && self.watch.overlooks(name, at) {
+                    self.violation(format!("{name} goes on though it was to end"));
+                }
+                self.note(at, &format!("  {name}: {deed:?}"));
                 self.perform(&key, deed);
             }
         }
@@ -280,8 +284,9 @@ impl World {
     /// The server is away from `from` to `to`; with a new boot everything that ran is gone.
     pub(super) fn pass_without_server(&mut self, (from, to): (Timestamp, Timestamp), boot: bool) {
         let limit = from + NO_SERVER;
+        self.advance(from);
+        self.watch.leave();
         if boot {
-            self.advance(from);
             self.processes.boots += 1;
             for run in self.processes.all.values_mut() {
                 if run.state == State::Running {

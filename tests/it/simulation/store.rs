@@ -21,6 +21,7 @@ use huskies::store::{
 use tokio::runtime::{Builder, Runtime};
 
 use super::check::{check_commit, note_statuses};
+use super::watch::check_runs;
 use super::world::Link;
 
 /// Where the store's own asynchronous work is done.
@@ -98,6 +99,7 @@ impl SimulatedStore {
             world.note(now, &format!("{subject} {name}{refusal}"));
         }
         check_commit(commit, &mut world);
+        check_runs(commit, now, &mut world);
         drop(world);
         let mut written = self.written.lock().unwrap();
         written.commits += 1;

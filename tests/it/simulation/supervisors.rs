@@ -48,6 +48,9 @@ impl Supervisors for FakeSupervisors {
         {
             let mut world = self.link.lock();
             world.advance(now);
+            if world.watch.forbids(&name) {
+                world.violation(format!("{name} is started though it was to end"));
+            }
             if world.fails_to_launch() {
                 world.note(now, &format!("launch {name}: fails"));
                 return Err(LaunchError::Hangs);
@@ -82,13 +85,17 @@ async fn follow(
         let next = {
             let mut world = link.lock();
             world.advance(now);
+            if !greeted {
+                greeted = true;
+                world.watch.greet(name_of(&key));
+                let Some(run) = world.processes.get(&key) else {
+                    return;
+                };
+                drop(news.send(Progress::Hello(run.identity.clone())));
+            }
             let Some(run) = world.processes.get(&key) else {
                 return;
             };
-            if !greeted {
-                greeted = true;
-                drop(news.send(Progress::Hello(run.identity.clone())));
-            }
             if run.session.is_some() && run.session != told {
                 told.clone_from(&run.session);
                 let session = told.clone().unwrap();

@@ -19,6 +19,7 @@ use super::landing::OwnPulls;
 use super::pulls::Pulls;
 use super::runs::Processes;
 use super::sites::Sites;
+use super::watch::Watch;
 
 /// Everything outside, in one place: what happens in it happens in one order.
 pub(super) struct World {
@@ -35,6 +36,7 @@ pub(super) struct World {
     pub(super) pulls: Pulls,
     pub(super) own_pulls: OwnPulls,
     pub(super) processes: Processes,
+    pub(super) watch: Watch,
     /// Deliveries on their way, by the time of their arrival and a number.
     pub(super) mail: BTreeMap<(Timestamp, u64), NewDelivery>,
     pub(super) letters: u64,
@@ -70,6 +72,7 @@ impl World {
             pulls: Pulls::default(),
             own_pulls: OwnPulls::default(),
             processes: Processes::default(),
+            watch: Watch::default(),
             mail: BTreeMap::new(),
             letters: 0,
             accepted: BTreeMap::new(),
@@ -92,8 +95,9 @@ impl World {
     }
 
     /// A new server begins.
-    pub(super) fn revive(&mut self) {
+    pub(super) fn revive(&mut self, now: Timestamp) {
         self.dead = false;
+        self.watch.begin(now);
         self.sites.busy.clear();
     }
 
