@@ -272,3 +272,28 @@ pub(super) async fn retire(
     }
     Try::Done(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_removed_with_what_is_in_it_and_one_that_is_not_there_is_removed_already() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(home.join("session"), "words").unwrap();
+        remove_folder(&home).unwrap();
+        assert!(!home.exists());
+        remove_folder(&home).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("home");
+        std::fs::write(&file, "no folder").unwrap();
+        let error = remove_folder(&file).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotADirectory);
+    }
+}

@@ -60,7 +60,7 @@ pub(super) async fn agent_spec(
         agent: brief.agent.clone(),
         prompt,
         start: brief.start.clone(),
-        budget: Some(brief.reservation.amount()).filter(|amount| *amount > Usd::ZERO),
+        budget: ceiling(brief.reservation.amount()),
         cap: fix_up.then_some(FIX_UP_CAP),
         worktree: worktree.path,
         prompt_file: folder.path().join("prompt.md"),
@@ -74,6 +74,11 @@ pub(super) async fn agent_spec(
         )?,
     };
     Ok(spec(&request)?)
+}
+
+/// What an agent may spend of what is reserved for it; an agent without money has no ceiling to know.
+fn ceiling(reserved: Usd) -> Option<Usd> {
+    Some(reserved).filter(|amount| *amount > Usd::ZERO)
 }
 
 async fn prompt(
@@ -162,4 +167,16 @@ pub(super) async fn gates_spec(
         changed_paths: Some(repo.git.changed_paths(&brief.rules, &brief.commit).await?),
         parallel: default_parallel(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_told_what_is_reserved_for_it_unless_that_is_nothing() {
+        let reserved = Usd::from_cents(150);
+        assert_eq!(ceiling(reserved), Some(reserved));
+        assert_eq!(ceiling(Usd::ZERO), None);
+    }
 }
