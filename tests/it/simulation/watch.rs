@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::world::World;
 
 /// What a server may need to pass a stop on, with a disk that refuses what it wants to say before.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the servers know of the runs, by the runs' names.
 #[derive(Debug, Default)]
