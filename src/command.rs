@@ -28,8 +28,11 @@ const LONGEST_WORD: usize = 40;
 /// - `@NAME WORD` with nothing behind it is a command when WORD is one: whoever writes
 ///   `@huskies stop` does not mean the agent.
 pub fn read(text: &str, names: &[String]) -> Option<Said> {
-    let text = without_invisible(text)?;
-    let (address, behind) = address(&text, names)?;
+    // huskies wrote it, or somebody copies what it wrote.
+    if text.starts_with(MARKER_PREFIX) {
+        return None;
+    }
+    let (address, behind) = address(text, names)?;
     let behind = behind.trim();
     match address {
         Address::Prefix => Some(by_prefix(behind)),
@@ -43,16 +46,11 @@ pub fn read_review(text: &str, names: &[String]) -> Option<Said> {
     match read(text, names) {
         Some(said @ (Said::Command { .. } | Said::Unknown { .. })) => Some(said),
         Some(Said::ToAgent { .. }) | None => {
-            let text = without_invisible(text)?;
-            let text = text.trim();
-            (!text.is_empty()).then(|| to_agent(text))
+            let seen = visible(text);
+            let seen = seen.trim();
+            (!text.starts_with(MARKER_PREFIX) && !seen.is_empty()).then(|| to_agent(seen))
         }
     }
-}
-
-/// The text as people see it; `None` for a comment that huskies wrote, or that copies one.
-fn without_invisible(text: &str) -> Option<String> {
-    (!text.starts_with(MARKER_PREFIX)).then(|| visible(text))
 }
 
 #[derive(Clone, Copy)]
@@ -61,8 +59,10 @@ enum Address {
     Name,
 }
 
-/// How the first line begins that addresses huskies, and everything behind that.
-fn address<'a>(text: &'a str, names: &[String]) -> Option<(Address, &'a str)> {
+/// How the first line begins that addresses huskies, and everything behind that. What is code and
+/// what is not goes by the text as the forge has it, words by what people see of it: what is
+/// invisible, or a line end only here, must not get anything out of a code block.
+fn address(text: &str, names: &[String]) -> Option<(Address, String)> {
     let options =
         Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH;
     let (mut depth, mut begins) = (0_usize, false);
@@ -77,10 +77,14 @@ fn address<'a>(text: &'a str, names: &[String]) -> Option<(Address, &'a str)> {
                 begins = false;
                 // As it is written: an escaped `\/huskies` is not meant.
                 let line = text[..range.start].rfind('\n').map_or(0, |end| end + 1);
+                let rest = &text[range.start..];
+                let first = rest.split('\n').next().unwrap_or_default();
                 if text[line..range.start].trim().is_empty()
-                    && let Some(found) = begins_with_address(&text[range.start..], names)
+                    && begins_with_address(&visible(first), names).is_some()
                 {
-                    return Some(found);
+                    let seen = visible(rest);
+                    let (address, behind) = begins_with_address(&seen, names)?;
+                    return Some((address, behind.to_owned()));
                 }
             }
             _ => begins = false,
@@ -228,6 +232,8 @@ mod tests {
             "```\n/huskies stop\n```",
             "~~~sh\n/huskies stop",
             "    /huskies stop",
+            "    a\n    \u{b}b\n    @huskies, use it",
+            "```\n\u{200b}```\n/huskies stop\n```",
             "`/huskies stop`",
             "<!-- /huskies stop -->",
             "<!--\n/huskies stop\n-->",
