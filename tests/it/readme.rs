@@ -254,5 +254,5 @@ fn the_first_commands_are_the_two_that_a_fresh_machine_needs() {
         .map(|block| block.text)
         .collect();
     assert_eq!(shell[..2], ["cargo run --release -- demo", "cargo test"]);
-    assert!(include_str!("../../.ci/run").contains(" run --release -- demo"));
+    assert!(include_str!("../../.ci/run").contains("cargo run --release -- demo"));
 }
