@@ -56,7 +56,6 @@ impl Project {
         }
     }
 
-    /// A gate that runs on what an agent committed and on what is about to land.
     /// The one part of the project that is set up and torn down.
     pub(crate) fn component(mut self, setup: String, teardown: String) -> Self {
         self.component = vec![Component {
@@ -67,6 +66,7 @@ impl Project {
         self
     }
 
+    /// A gate that runs on what an agent committed and on what is about to land.
     pub(crate) fn gate(self, name: &str, command: &str) -> Self {
         self.gate_on(name, command, &["accept", "merge"])
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::app::{APP_ID, APP_LOGIN};
 use super::limits::{Refusal, required};
+use super::routes::check_repo;
 use super::state::State;
 use super::{Delivery, GithubModel, Shared, json};
 
@@ -120,11 +121,6 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
             get(read).patch(update),
         )
         .route("/repos/{owner}/{repo}/commits/{sha}/check-runs", get(list))
-}
-
-fn check_repo(state: &State, owner: &str, repo: &str) -> Result<(), Refusal> {
-    let is_own = state.repo == format!("{owner}/{repo}");
-    is_own.then_some(()).ok_or_else(Refusal::not_found)
 }
 
 /// As GitHub says it to every other token.

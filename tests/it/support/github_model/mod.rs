@@ -1,11 +1,10 @@
 //! A stateful model of the part of GitHub that huskies talks to, served over a real socket.
 //!
-//! It holds one repository with its issues, labels, comments, permissions, commit statuses and pull
-//! requests,
-//! enforces the limits that GitHub documents, builds the signed deliveries GitHub would send, and
-//! fails the test that made it answer a route it does not know. Tests speak to it in verbs
-//! (`github.label(7, "huskies", "ada")`), programs speak to it in HTTP.
-//! Not for: git transport; check runs are only there to be required.
+//! It holds one repository with its issues, labels, comments, permissions, commit statuses, check
+//! runs and pull requests, enforces the limits that GitHub documents, builds the signed deliveries
+//! GitHub would send, and fails the test that made it answer a route it does not know. Tests speak
+//! to it in verbs (`github.label(7, "huskies", "ada")`), programs speak to it in HTTP.
+//! Not for: git transport.
 //!
 //! It runs on a thread of its own, so that a test may block without stopping it.
 

@@ -74,7 +74,7 @@ async fn unknown_route(Extracted(shared): Model, request: Request) -> Refusal {
     Refusal::not_found()
 }
 
-fn check_repo(state: &State, owner: &str, repo: &str) -> Result<(), Refusal> {
+pub(super) fn check_repo(state: &State, owner: &str, repo: &str) -> Result<(), Refusal> {
     let (own_owner, own_repo) = state.repo.split_once('/').expect("owner/name");
     let same = own_owner.eq_ignore_ascii_case(owner) && own_repo.eq_ignore_ascii_case(repo);
     if same {
