@@ -27,7 +27,7 @@ pub(super) async fn check_run(
 ) -> Result<Written, Trouble> {
     let repo = context.repo(name)?;
     if !repo.forge.takes_check_runs() {
-        return Ok(unknown());
+        return Ok(Written::default());
     }
     let wanted = wanted(context, repo, (check, pending)).await?;
     let digest = text::digest(&format!("{wanted:?}"));
@@ -47,17 +47,9 @@ pub(super) async fn check_run(
         // The status says the same, and the reports behind this one do not wait for a person.
         Err(error @ ForgeError::Forbidden { .. }) => {
             tracing::warn!(%name, %error, "check runs cannot be written: the App needs `checks: write`");
-            Ok(unknown())
+            Ok(Written::default())
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// It is not known what is there.
-fn unknown() -> Written {
-    Written {
-        handle: String::new(),
-        digest: String::new(),
     }
 }
 

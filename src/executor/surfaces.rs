@@ -13,6 +13,7 @@ use crate::domain::effect::{CommitStatus, Surface};
 use crate::domain::event::SubjectId;
 use crate::domain::id::{RepoName, StoryId};
 use crate::domain::pull::PullState;
+use crate::domain::story::Story;
 use crate::domain::text;
 use crate::forge::{CommentId, ForgeError, Status};
 use crate::report;
@@ -125,6 +126,11 @@ async fn write(context: &Context, pending: &PendingSurface) -> Result<Written, T
     }
 }
 
+async fn known_story(context: &Context, id: &StoryId) -> anyhow::Result<Story> {
+    let story = context.story(id).await?;
+    story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))
+}
+
 /// What was written last, when it is the same as what would be written now.
 pub(super) fn unchanged(pending: &PendingSurface, digest: &str) -> Option<Written> {
     pending
@@ -159,8 +165,7 @@ async fn sticky_comment(
     pending: &PendingSurface,
 ) -> Result<Written, Trouble> {
     let repo = context.repo(&id.repo)?;
-    let story = context.story(id).await.map_err(anyhow::Error::from)?;
-    let story = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?;
+    let story = known_story(context, id).await?;
     let sandbox = context.sandbox();
     let body = context
         .adapters
@@ -221,11 +226,7 @@ async fn stage_label(
     id: &StoryId,
     pending: &PendingSurface,
 ) -> Result<Written, Trouble> {
-    let story = context.story(id).await.map_err(anyhow::Error::from)?;
-    let stage = story
-        .ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?
-        .stage
-        .name();
+    let stage = known_story(context, id).await?.stage.name();
     if let Some(written) = unchanged(pending, stage) {
         return Ok(written);
     }
@@ -249,13 +250,9 @@ async fn pull_request(
     pending: &PendingSurface,
 ) -> Result<Written, Trouble> {
     let repo = context.repo(&id.repo)?;
-    let story = context.story(id).await.map_err(anyhow::Error::from)?;
-    let story = story.ok_or_else(|| anyhow::anyhow!("{id} is not in the store"))?;
+    let story = known_story(context, id).await?;
     let (PullState::Open(pull), Some(pulls)) = (story.pull, repo.forge.pull_requests()) else {
-        return Ok(pending.written.clone().unwrap_or(Written {
-            handle: String::new(),
-            digest: String::new(),
-        }));
+        return Ok(pending.written.clone().unwrap_or_default());
     };
     let text = pulls::text(context, &story, pull.plain && !pull.ready);
     let (handle, title) = (pull.number.to_string(), &text.title);

@@ -176,7 +176,8 @@ pub struct PendingSurface {
     pub written: Option<Written>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// By default nobody knows what is there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Written {
     /// The forge's id of a comment; empty where the surface needs none.
     pub handle: String,
