@@ -355,10 +355,15 @@ pub enum MergeNews {
 }
 
 impl StatusNews {
+    /// What the gates' verdicts are called on a forge, as statuses and as check runs.
+    pub const GATES: &'static str = "huskies/gates";
+    /// The same of the way onto the base branch.
+    pub const MERGE: &'static str = "huskies/merge";
+
     pub fn context(&self) -> &'static str {
         match self {
-            Self::Gates(_) => "huskies/gates",
-            Self::Merge(_) => "huskies/merge",
+            Self::Gates(_) => Self::GATES,
+            Self::Merge(_) => Self::MERGE,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Markdown, Masker, NAMED, footer, gate_table, what_happened};
+use crate::domain::effect::StatusNews;
 use crate::domain::pull::{Obstacles, Rule};
 use crate::domain::sandbox::Sandbox;
 use crate::domain::story::{MARKER_PREFIX, Stage, Story};
@@ -93,7 +94,7 @@ fn rule_words(rule: Rule) -> &'static str {
 }
 
 fn checks(missing: &[String]) -> Option<String> {
-    let own = missing.iter().any(|name| name == "huskies/merge");
+    let own = missing.iter().any(|name| name == StatusNews::MERGE);
     if own {
         return Some(
             "the rules require huskies/merge, which is green only once it has landed: require huskies/gates instead"

@@ -6,7 +6,7 @@ use crate::domain::delivery::{
     CheckRequest, Comment, CommentRef, PullRequestAction, PullRequestChange, Review, ReviewKind,
     Thread, Verdict, WantedCheck,
 };
-use crate::domain::effect::{Act, Effect, Reaction};
+use crate::domain::effect::{Act, Effect, Reaction, StatusNews};
 use crate::domain::event::{Event, HeadEvent};
 use crate::domain::head::HeadId;
 use crate::domain::id::{BranchName, Sha};
@@ -17,8 +17,6 @@ use crate::domain::story::{Actor, Admission};
 const AT_ONCE: usize = 2;
 /// An approval names at least so many digits of a commit.
 const FEWEST_DIGITS: usize = 7;
-/// The name of the check run that huskies writes.
-const OWN_CHECK: &str = "huskies/gates";
 
 impl Turn {
     /// A pull request that no story lands by.
@@ -264,7 +262,7 @@ impl Turn {
     pub(super) fn check_requested(&mut self, request: &CheckRequest) -> Result<(), Refusal> {
         match &request.wanted {
             WantedCheck::SuiteAgain { .. } => {}
-            WantedCheck::RunAgain { name, .. } if name == OWN_CHECK => {}
+            WantedCheck::RunAgain { name, .. } if name == StatusNews::GATES => {}
             WantedCheck::RunAgain { .. }
             | WantedCheck::Suite { .. }
             | WantedCheck::Action { .. } => {

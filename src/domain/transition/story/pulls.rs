@@ -29,12 +29,11 @@ impl Turn {
 
     /// Has a pull request opened, where the project lands by one and there is a commit for it.
     pub(super) fn want_pull(&mut self) {
-        let is_wanted = self.story.pull == PullState::None && self.story.head.is_some();
-        if let (true, true, Some(branch)) = (
-            is_wanted,
-            self.story.lands_by_pull(),
-            self.story.branch.clone(),
-        ) {
+        let is_there = self.story.pull != PullState::None;
+        if is_there || self.story.head.is_none() || !self.story.lands_by_pull() {
+            return;
+        }
+        if let Some(branch) = self.story.branch.clone() {
             self.story.pull = PullState::Asked;
             self.act(Act::OpenPull { branch });
         }
