@@ -28,7 +28,11 @@ struct Pull<'a> {
     head: &'a str,
 }
 
-impl Pull<'_> {
+impl<'a> Pull<'a> {
+    fn new(number: u64, from: &'a str, head: &'a str) -> Self {
+        Self { number, from, head }
+    }
+
     fn payload(&self) -> Value {
         json!({
             "number": self.number,
@@ -147,11 +151,7 @@ async fn the_head_of_a_pull_request_is_gated_once_and_shows_what_its_gates_found
         scene.remote.propose(1, RIGHT),
         scene.remote.propose(2, WRONG),
     );
-    let pull = |number, head| Pull {
-        number,
-        from: REPO,
-        head,
-    };
+    let pull = |number, head| Pull::new(number, REPO, head);
     let opened = pull(1, &right).opened(&scene.github);
     scene.accepted(&opened).await;
     let again = scene.server.deliver(&opened).await;
@@ -187,11 +187,7 @@ async fn a_pull_request_cannot_change_the_gates_that_judge_it() {
     let easy = "land = \"push\"\n[[gate]]\nname = \"easy\"\ncommand = \"true\"\n";
     let files = [(".huskies/project.toml", easy), WRONG[0]];
     let head = scene.remote.propose(1, &files);
-    let pull = Pull {
-        number: 1,
-        from: REPO,
-        head: &head,
-    };
+    let pull = Pull::new(1, REPO, &head);
     scene.accepted(&pull.opened(&scene.github)).await;
     wait_for_state(&scene, &head, "failure").await;
     assert_eq!(description(&scene.github, &head), "Failed: greets.");
@@ -203,11 +199,7 @@ async fn a_forks_head_waits_until_somebody_who_may_approved_that_very_commit() {
     scene.github.set_permission("eve", "read");
     let older = scene.remote.propose(1, WRONG);
     let head = scene.remote.propose(1, RIGHT);
-    let fork = |head| Pull {
-        number: 1,
-        from: "eve/app",
-        head,
-    };
+    let fork = |head| Pull::new(1, "eve/app", head);
     scene.accepted(&fork(&older).opened(&scene.github)).await;
     wait_for_state(&scene, &older, "pending").await;
     let wanted = format!("/huskies approve {}", &older[..10]);
@@ -255,11 +247,7 @@ async fn a_review_approves_the_commit_that_was_looked_at() {
     let scene = served().await;
     let older = scene.remote.propose(1, WRONG);
     let head = scene.remote.propose(1, RIGHT);
-    let fork = Pull {
-        number: 1,
-        from: "eve/app",
-        head: &head,
-    };
+    let fork = Pull::new(1, "eve/app", &head);
     scene.accepted(&fork.opened(&scene.github)).await;
     wait_for_state(&scene, &head, "pending").await;
     scene.github.set_permission("eve", "read");
@@ -294,11 +282,7 @@ async fn standing_still() -> (Scene, String, crate::support::pause::Held) {
     let project = stage.coder().gate("greets", &gate);
     let scene = stage.serve(&project).await;
     let head = scene.remote.propose(1, RIGHT);
-    let pull = Pull {
-        number: 1,
-        from: REPO,
-        head: &head,
-    };
+    let pull = Pull::new(1, REPO, &head);
     scene.accepted(&pull.opened(&scene.github)).await;
     let held = pause.reached().await;
     (scene, head, held)
@@ -310,11 +294,7 @@ async fn a_newer_head_stops_the_gates_of_the_one_before() {
     let newer = scene
         .remote
         .propose(1, &[("greeting.txt", "Hello there\n")]);
-    let pull = Pull {
-        number: 1,
-        from: REPO,
-        head: &newer,
-    };
+    let pull = Pull::new(1, REPO, &newer);
     scene.accepted(&pull.pushed(&scene.github, &head)).await;
     wait_for_state(&scene, &head, "error").await;
     wait_for_state(&scene, &newer, "success").await;
@@ -328,11 +308,7 @@ async fn a_newer_head_stops_the_gates_of_the_one_before() {
 #[tokio::test]
 async fn a_closed_pull_request_has_no_gates() {
     let (scene, head, _held) = standing_still().await;
-    let pull = Pull {
-        number: 1,
-        from: REPO,
-        head: &head,
-    };
+    let pull = Pull::new(1, REPO, &head);
     scene.accepted(&pull.closed(&scene.github)).await;
     wait_for_state(&scene, &head, "error").await;
     assert_eq!(
@@ -372,11 +348,7 @@ fn is_concluded(github: &GithubModel, head: &str, conclusion: &str) -> bool {
 
 async fn open_as_app(scene: &Scene, number: u64, files: &[(&str, &str)]) -> String {
     let head = scene.remote.propose(number, files);
-    let pull = Pull {
-        number,
-        from: REPO,
-        head: &head,
-    };
+    let pull = Pull::new(number, REPO, &head);
     scene.accepted(&pull.opened(&scene.github)).await;
     head
 }
@@ -512,11 +484,7 @@ async fn the_heads_of_closed_pull_requests_are_swept() {
         .serve_with(&project, |config| config.retention("candidates_days", 0))
         .await;
     let head = scene.remote.propose(1, RIGHT);
-    let pull = Pull {
-        number: 1,
-        from: REPO,
-        head: &head,
-    };
+    let pull = Pull::new(1, REPO, &head);
     scene.accepted(&pull.opened(&scene.github)).await;
     wait_for_state(&scene, &head, "success").await;
     let name = format!("{REPO} {}", &head[..10]);
@@ -525,11 +493,7 @@ async fn the_heads_of_closed_pull_requests_are_swept() {
     scene.accepted(&pull.closed(&scene.github)).await;
     // Deliveries are taken in order: once this one has effect, the one before has.
     let other = scene.remote.propose(2, WRONG);
-    let next = Pull {
-        number: 2,
-        from: REPO,
-        head: &other,
-    };
+    let next = Pull::new(2, REPO, &other);
     scene.accepted(&next.opened(&scene.github)).await;
     wait_for_state(&scene, &other, "failure").await;
     let swept = gc(&scene, &[]).await;

@@ -31,6 +31,17 @@ async fn begun(rules: BranchRules) -> (Scene, u64) {
     (scene, story)
 }
 
+/// The same, where somebody has to approve what is tested before it lands.
+async fn waiting_for_an_approval() -> (Scene, u64) {
+    let (scene, story) = begun(BranchRules {
+        approvals: 1,
+        ..BranchRules::default()
+    })
+    .await;
+    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    (scene, story)
+}
+
 fn only_pull(github: &GithubModel) -> PullRequest {
     let mut pulls = github.pulls();
     assert_eq!(pulls.len(), 1, "{pulls:#?}");
@@ -189,13 +200,8 @@ async fn a_missing_review_is_named_and_given_it_lands_with_few_requests() {
 
 #[tokio::test]
 async fn a_review_that_asks_for_changes_reaches_the_agent() {
-    let (scene, story) = begun(BranchRules {
-        approvals: 1,
-        ..BranchRules::default()
-    })
-    .await;
+    let (scene, story) = waiting_for_an_approval().await;
     scene.github.set_permission("bob", "write");
-    wait_for_reason(&scene, story, "0 of 1 approvals").await;
     let again = "echo Hello Bob > greeting.txt; commit 'Greet Bob'";
     scene.agent.story_turn(story, 2, again);
     let pull = only_pull(&scene.github).number;
@@ -358,12 +364,7 @@ async fn a_landed_tree_that_fails_stops_the_queue_until_a_person_says_go_on() {
 
 #[tokio::test]
 async fn one_that_somebody_merges_is_done() {
-    let (scene, story) = begun(BranchRules {
-        approvals: 1,
-        ..BranchRules::default()
-    })
-    .await;
-    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let (scene, story) = waiting_for_an_approval().await;
     let pull = only_pull(&scene.github).number;
     let merged = scene.github.merge_by_hand(pull, WRITER);
     scene.accepted(&merged).await;
@@ -375,12 +376,7 @@ async fn one_that_somebody_merges_is_done() {
 
 #[tokio::test]
 async fn one_that_somebody_closes_blocks_its_story_and_a_retry_opens_another() {
-    let (scene, story) = begun(BranchRules {
-        approvals: 1,
-        ..BranchRules::default()
-    })
-    .await;
-    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let (scene, story) = waiting_for_an_approval().await;
     let pull = only_pull(&scene.github).number;
     let closed = scene.github.close_pull(pull, WRITER);
     scene.accepted(&closed).await;
@@ -422,12 +418,7 @@ async fn without_drafts_the_title_says_it() {
 
 #[tokio::test]
 async fn comments_on_the_pull_request_reach_its_story() {
-    let (scene, story) = begun(BranchRules {
-        approvals: 1,
-        ..BranchRules::default()
-    })
-    .await;
-    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let (scene, story) = waiting_for_an_approval().await;
     let again = "echo Hello all > greeting.txt; commit 'Greet all'";
     scene.agent.story_turn(story, 2, again);
     let pull = only_pull(&scene.github).number;

@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::delivery::{
+    PullRequestAction, PullRequestBase, PullRequestChange, PullRequestHead,
+};
 use crate::domain::id::{ItemName, RepoName, Sha, StoryId};
 use crate::domain::project::{Agent, Gate, Land, Moment, Project, Role, Runtime, Trigger};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict};
@@ -37,6 +40,26 @@ fn item(name: &str) -> ItemName {
 /// An object id that a number makes recognisable.
 fn sha(number: u64) -> Sha {
     format!("{number:040x}").parse().unwrap()
+}
+
+/// What happened to somebody's pull request to the base branch.
+fn pull_change(number: u64, action: PullRequestAction, head: PullRequestHead) -> PullRequestChange {
+    PullRequestChange {
+        number,
+        action,
+        head,
+        base: PullRequestBase {
+            branch: "main".parse().ok(),
+            commit: None,
+        },
+        author: "bob".to_owned(),
+        sender: "bob".to_owned(),
+        by_bot: false,
+        title: "A door".to_owned(),
+        body: String::new(),
+        labels: Vec::new(),
+        draft: false,
+    }
 }
 
 fn agent(name: &str, role: Role, runtime: Runtime) -> Agent {

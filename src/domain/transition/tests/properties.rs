@@ -5,12 +5,11 @@ use proptest::test_runner::Config;
 
 use super::answers::{Dice, is_fenced, pushed};
 use super::world::World;
-use super::{agent, project, repo_name, story_id};
+use super::{agent, project, pull_change, repo_name, story_id};
 use crate::domain::account::Limits;
 use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
-    PullRequestAction, PullRequestBase, PullRequestChange, PullRequestHead, Review, ReviewKind,
-    Said, Verdict,
+    PullRequestAction, PullRequestHead, Review, ReviewKind, Said, Verdict,
 };
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::money::Usd;
@@ -196,27 +195,13 @@ fn pull_changed(world: &mut World, number: u64, dice: &mut Dice) -> Event {
         2 => PullRequestAction::Synchronized { before: None },
         _ => PullRequestAction::Reopened,
     };
-    let change = PullRequestChange {
-        number: pull.unwrap_or(100 + number),
-        action,
-        head: PullRequestHead {
-            repo: Some(repo_name()),
-            branch: format!("feature/story-{number}-x").parse().ok(),
-            commit,
-        },
-        base: PullRequestBase {
-            branch: "main".parse().ok(),
-            commit: None,
-        },
-        author: "ann".to_owned(),
-        sender: "bob".to_owned(),
-        by_bot: false,
-        title: String::new(),
-        body: String::new(),
-        labels: Vec::new(),
-        draft: false,
+    let head = PullRequestHead {
+        repo: Some(repo_name()),
+        branch: format!("feature/story-{number}-x").parse().ok(),
+        commit,
     };
-    let change = Box::new(change);
+    let number = pull.unwrap_or(100 + number);
+    let change = Box::new(pull_change(number, action, head));
     Event::repo(&repo_name(), RepoEvent::PullRequest { change })
 }
 

@@ -3,10 +3,10 @@
 
 use super::answers::Dice;
 use super::world::World;
-use super::{repo_name, sha};
+use super::{pull_change, repo_name, sha};
 use crate::domain::delivery::{
-    CheckRequest, Command, Comment, PullRequestAction, PullRequestBase, PullRequestChange,
-    PullRequestHead, Review, ReviewKind, Said, Verdict, WantedCheck,
+    CheckRequest, Command, Comment, PullRequestAction, PullRequestChange, PullRequestHead, Review,
+    ReviewKind, Said, Verdict, WantedCheck,
 };
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::Sha;
@@ -83,22 +83,10 @@ fn change(number: u64, head: PullRequestHead, dice: &mut Dice) -> PullRequestCha
         _ => PullRequestAction::ReadyForReview,
     };
     let branch = if dice.luck(8) { "other" } else { "main" };
-    PullRequestChange {
-        number,
-        action,
-        head,
-        base: PullRequestBase {
-            branch: branch.parse().ok(),
-            commit: None,
-        },
-        author: "bob".to_owned(),
-        sender: "bob".to_owned(),
-        by_bot: false,
-        title: String::new(),
-        body: String::new(),
-        labels: Vec::new(),
-        draft: dice.luck(3),
-    }
+    let mut change = pull_change(number, action, head);
+    change.base.branch = branch.parse().ok();
+    change.draft = dice.luck(3);
+    change
 }
 
 /// A writer's word for a commit counts from when it is said.

@@ -4,15 +4,15 @@
 use super::Table;
 use super::queue::{Rows, synced};
 use crate::domain::delivery::{
-    CheckRequest, Command, Comment, PullRequestAction, PullRequestBase, PullRequestChange,
-    PullRequestHead, Review, ReviewKind, Said, Verdict, WantedCheck,
+    CheckRequest, Command, Comment, PullRequestAction, PullRequestHead, Review, ReviewKind, Said,
+    Verdict, WantedCheck,
 };
 use crate::domain::event::{Event, HeadEvent, RepoEvent, SubjectId};
 use crate::domain::head::HeadId;
 use crate::domain::id::Sha;
 use crate::domain::story::Admission;
 use crate::domain::transition::Subject;
-use crate::domain::transition::tests::{repo_name, report, sha, story_id};
+use crate::domain::transition::tests::{pull_change, repo_name, report, sha, story_id};
 
 /// A commit under test.
 struct One {
@@ -157,22 +157,8 @@ fn pull(number: u64, action: PullRequestAction, head: PullRequestHead) -> RepoEv
 }
 
 fn to(base: &str, number: u64, (action, head): (PullRequestAction, PullRequestHead)) -> RepoEvent {
-    let change = PullRequestChange {
-        number,
-        action,
-        head,
-        base: PullRequestBase {
-            branch: base.parse().ok(),
-            commit: None,
-        },
-        author: "eve".to_owned(),
-        sender: "eve".to_owned(),
-        by_bot: false,
-        title: "A door".to_owned(),
-        body: String::new(),
-        labels: Vec::new(),
-        draft: true,
-    };
+    let mut change = pull_change(number, action, head);
+    change.base.branch = base.parse().ok();
     RepoEvent::PullRequest {
         change: Box::new(change),
     }

@@ -4,14 +4,14 @@ use super::Table;
 use super::queue::{Rows, enqueued, synced, withdrawn};
 use super::scene::{Scene, contained, landed, operator};
 use crate::domain::delivery::{
-    CheckKind, CheckOutcome, CheckResult, PullRequestAction, PullRequestBase, PullRequestChange,
-    PullRequestHead, Review, ReviewKind, Verdict,
+    CheckKind, CheckOutcome, CheckResult, PullRequestAction, PullRequestHead, Review, ReviewKind,
+    Verdict,
 };
 use crate::domain::event::{RepoEvent, StoryEvent};
 use crate::domain::project::Land;
 use crate::domain::pull::LandedTree;
 use crate::domain::story::Wish;
-use crate::domain::transition::tests::{repo_name, report, sha, story_id};
+use crate::domain::transition::tests::{pull_change, repo_name, report, sha, story_id};
 use crate::domain::work::End;
 
 fn retry() -> StoryEvent {
@@ -232,30 +232,15 @@ fn passed() -> RepoEvent {
 }
 
 fn pull(number: u64, action: PullRequestAction) -> RepoEvent {
-    let change = PullRequestChange {
-        number,
-        action,
-        head: if number == 100 {
-            head()
-        } else {
-            PullRequestHead {
-                branch: "patch-1".parse().ok(),
-                ..head()
-            }
-        },
-        base: PullRequestBase {
-            branch: "main".parse().ok(),
-            commit: None,
-        },
-        author: "ann".to_owned(),
-        sender: "bob".to_owned(),
-        by_bot: false,
-        title: String::new(),
-        body: String::new(),
-        labels: Vec::new(),
-        draft: false,
+    let head = if number == 100 {
+        head()
+    } else {
+        PullRequestHead {
+            branch: "patch-1".parse().ok(),
+            ..head()
+        }
     };
-    let change = Box::new(change);
+    let change = Box::new(pull_change(number, action, head));
     RepoEvent::PullRequest { change }
 }
 
