@@ -228,10 +228,14 @@ fn first_events(config: &ServerConfig) -> Vec<Event> {
     let limits = AccountEvent::Configured {
         limits: config.limits.clone(),
     };
-    let opened = config
-        .repos
-        .iter()
-        .map(|repo| Event::repo(&repo.name, RepoEvent::Opened));
+    let opened = config.repos.iter().map(|repo| {
+        Event::repo(
+            &repo.name,
+            RepoEvent::Opened {
+                looks: config.pace_of(repo),
+            },
+        )
+    });
     std::iter::once(Event::Account { event: limits })
         .chain(opened)
         .collect()

@@ -279,6 +279,7 @@ pub(super) fn adapters(
         base_branch: repo.config.base_branch,
         protection: repo.config.protection,
         bots: repo.config.bots,
+        mentions: repo.config.mentions,
         runtimes: config.runtimes.clone(),
     };
     let binary = super::walls::binary()?;

@@ -14,6 +14,7 @@ use super::{CliError, ExitStatus};
 use crate::app::App;
 use crate::config::environment::Environment;
 use crate::config::server::ServerConfig;
+use crate::domain::reconciliation::Pace;
 use crate::report::Masker;
 
 /// Run the server: receive webhooks, move stories, report
@@ -67,7 +68,8 @@ fn announce(app: &App) {
 struct Served {
     data_dir: PathBuf,
     repos: Vec<String>,
-    webhooks: bool,
+    /// `None`: no repository is on GitHub.
+    looks: Option<Pace>,
 }
 
 impl Served {
@@ -79,7 +81,7 @@ impl Served {
                 .iter()
                 .map(|repo| repo.name.to_string())
                 .collect(),
-            webhooks: config.github.is_some(),
+            looks: config.repos.iter().find_map(|repo| config.pace_of(repo)),
         }
     }
 
@@ -87,10 +89,17 @@ impl Served {
         let repos = self.repos.join(", ");
         let data_dir = self.data_dir.display();
         let address = app.address();
-        if self.webhooks {
-            tracing::info!(%repos, %data_dir, "webhooks are taken at http://{address}/webhooks/github");
-        } else {
+        let Some(Pace { seconds, alone }) = self.looks else {
             tracing::info!(%repos, %data_dir, "open a story with `huskies story new TITLE --start`");
+            return;
+        };
+        if alone {
+            tracing::info!(%repos, %data_dir, "no webhook secret is configured: GitHub is polled every {seconds} s");
+        } else {
+            tracing::info!(
+                %repos, %data_dir,
+                "webhooks are taken at http://{address}/webhooks/github; what they miss is looked for every {seconds} s"
+            );
         }
     }
 }

@@ -14,7 +14,7 @@ enum Kind {
 }
 
 /// Every key outside of `[[repo]]`, as the path to it.
-const KEYS: [(&[&str], Kind); 49] = [
+const KEYS: [(&[&str], Kind); 50] = [
     (&["listen"], Kind::Text),
     (&["data_dir"], Kind::Text),
     (&["forge", "github", "api_url"], Kind::Text),
@@ -27,6 +27,7 @@ const KEYS: [(&[&str], Kind); 49] = [
     (&["forge", "github", "webhook_secret_files"], Kind::List),
     (&["forge", "github", "write_spacing_ms"], Kind::Number),
     (&["forge", "github", "redeliver_minutes"], Kind::Number),
+    (&["forge", "github", "look_secs"], Kind::Number),
     (&["notify", "command"], Kind::List),
     (&["notify", "webhook"], Kind::Text),
     (&["limits", "per_story_usd"], Kind::Number),

@@ -24,6 +24,7 @@ use crate::domain::id::{BranchName, RepoName};
 use crate::domain::money::Usd;
 use crate::domain::policy::Protection;
 use crate::domain::project::Runtime;
+use crate::domain::reconciliation::Pace;
 use crate::domain::sandbox::Sandbox;
 use walls::RawWalls;
 pub use walls::{NetworkChoice, WallsConfig};
@@ -246,6 +247,16 @@ impl ServerConfig {
         let on_github = |repo: &&RepoConfig| repo.forge == ForgeKind::GitHub;
         let repos = self.repos.iter().filter(on_github);
         repos.filter_map(|repo| Some((self.github.as_ref()?, repo)))
+    }
+
+    /// How often a repository is looked at for what no delivery told; the built-in forge tells all.
+    pub fn pace_of(&self, repo: &RepoConfig) -> Option<Pace> {
+        let github = self.github.as_ref()?;
+        let on_github = repo.forge == ForgeKind::GitHub;
+        on_github.then(|| Pace {
+            seconds: u32::try_from(github.look_every.as_secs()).unwrap_or(u32::MAX),
+            alone: github.webhook_secrets.is_empty(),
+        })
     }
 
     /// The first file for webhook secrets that a configuration names, whether it is there or not.

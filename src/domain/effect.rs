@@ -13,6 +13,7 @@ use super::event::{Event, SubjectId};
 use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
 use super::project::{Agent, Component, Moment};
 use super::proposal::HeadAnswer;
+use super::reconciliation::Look;
 use super::story::{BlockReason, MergeFailure, Purpose, Recent, Reply};
 use super::work::{Candidate, GateReport, Message, Receipt, Start, Task};
 
@@ -116,6 +117,10 @@ pub enum Act {
     Answer {
         number: u64,
         answer: HeadAnswer,
+    },
+    /// Look on the forge for what no delivery told.
+    Look {
+        look: Box<Look>,
     },
     /// Look where the base branch is, and which of these tips it contains.
     SyncBase {

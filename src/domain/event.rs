@@ -15,6 +15,7 @@ use super::head::HeadId;
 use super::id::{Attempt, BranchName, ItemName, RepoName, SessionId, Sha, StoryId};
 use super::project::{Project, Trigger};
 use super::pull::LandedTree;
+use super::reconciliation::{Found, Pace};
 use super::repo::{QueueEntry, SlotRequest};
 use super::story::{Actor, Admission, Wish};
 use super::work::{
@@ -320,8 +321,16 @@ impl StoryEvent {
 #[serde(rename_all = "snake_case", tag = "event")]
 #[strum(serialize_all = "snake_case")]
 pub enum RepoEvent {
-    /// The server begins to serve it.
-    Opened,
+    /// The server begins to serve it, and looks at it so often.
+    Opened {
+        #[serde(default)]
+        looks: Option<Pace>,
+    },
+    /// A timer: look for what no delivery told.
+    LookDue,
+    Looked {
+        found: Box<Found>,
+    },
     Issue {
         change: IssueChange,
     },
@@ -528,6 +537,7 @@ mod tests {
         };
         assert_eq!(Event::story(&id, seen).attempt(), Some(3));
         assert_eq!(Event::story(&id, StoryEvent::LongAtRest).attempt(), None);
-        assert_eq!(Event::repo(&id.repo, RepoEvent::Opened).attempt(), None);
+        let opened = RepoEvent::Opened { looks: None };
+        assert_eq!(Event::repo(&id.repo, opened).attempt(), None);
     }
 }

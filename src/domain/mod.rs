@@ -14,6 +14,7 @@ pub mod policy;
 pub mod project;
 pub mod proposal;
 pub mod pull;
+pub mod reconciliation;
 pub mod repo;
 pub mod sandbox;
 pub mod story;

@@ -9,6 +9,7 @@ use super::delivery::IssueChange;
 use super::id::{Attempt, BranchName, ItemName, RepoName, Sha, StoryId};
 use super::project::Trigger;
 use super::proposal::Proposals;
+use super::reconciliation::Looks;
 use super::work::Candidate;
 
 /// Everything that is known about a repository.
@@ -44,6 +45,8 @@ pub struct Repo {
     /// person has looked at it.
     #[serde(default)]
     pub stopped: Option<StoryId>,
+    #[serde(default)]
+    pub looks: Looks,
 }
 
 impl Repo {
@@ -63,6 +66,7 @@ impl Repo {
             pulls: BTreeMap::new(),
             shelf: Vec::new(),
             stopped: None,
+            looks: Looks::default(),
         }
     }
 }

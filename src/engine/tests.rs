@@ -51,7 +51,10 @@ pub(super) fn opened(id: &str) -> NewDelivery {
         id: id.parse().unwrap(),
         received_at: "2026-01-01T00:00:00Z".parse().unwrap(),
         event: "issues".to_owned(),
-        content: Some(Event::repo(&"octo/app".parse().unwrap(), RepoEvent::Opened)),
+        content: Some(Event::repo(
+            &"octo/app".parse().unwrap(),
+            RepoEvent::Opened { looks: None },
+        )),
         reason: None,
     }
 }

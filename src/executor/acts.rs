@@ -8,22 +8,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::base::{read_project, sync_base};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
-use super::{pulls, worktree};
+use super::publish::{publish_branch, publish_wip};
+use super::{look, pulls, worktree};
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::head::HeadId;
-use crate::domain::id::{Attempt, BranchName, RepoName, Sha, StoryId};
+use crate::domain::id::{BranchName, RepoName, StoryId};
 use crate::domain::proposal::HeadAnswer;
 use crate::domain::story::{Admission, Reply, Story};
 use crate::domain::work::Candidate;
 use crate::engine::Report;
 use crate::forge::{ForgeError, RetryWhen};
-use crate::git::{Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed};
+use crate::git::{Built, CandidateSpec, CollectSpec, GitError, Landing};
 use crate::report::{self, Markdown};
 use crate::store::PendingAct;
 
 /// How soon a forge is asked again that wants a person to mend something first.
-const MENDED_CHECK: Duration = Duration::from_mins(1);
+pub(super) const MENDED_CHECK: Duration = Duration::from_mins(1);
 
 /// Carries an act out, however many tries it takes, and stores its outcome.
 pub(super) async fn carry_out(
@@ -152,6 +153,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
         Act::FetchHead { .. }
         | Act::Answer { .. }
         | Act::SyncBase { .. }
+        | Act::Look { .. }
         | Act::BuildCandidate { .. }
         | Act::Land { .. }
         | Act::MergePull { .. } => misrouted(&pending.act),
@@ -166,6 +168,7 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
     let act = &pending.act;
     let event = match act {
         Act::SyncBase { heads } => sync_base(repo, heads).await,
+        Act::Look { look } => return look::look(context, (name, repo), look).await,
         Act::BuildCandidate {
             number,
             base,
@@ -327,38 +330,6 @@ async fn may_write(
         return Ok(repo.bots.iter().any(named));
     }
     Ok(repo.forge.permission(name, login).await?.can_write())
-}
-
-async fn publish_branch(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {
-    let pushed = repo.git.push_branch(branch, commit).await;
-    let what = format!("the story branch {branch}");
-    published(pushed, &what, "statuses on its commits may be missing")
-}
-
-async fn publish_wip(repo: &RepoContext, story: &StoryId, attempt: Attempt, commit: &Sha) -> Try {
-    let pushed = repo.git.push_wip(story, attempt, commit).await;
-    let what = format!("the kept work of {story}, attempt {attempt}");
-    published(pushed, &what, "it is on this server alone")
-}
-
-/// What is not taken for good is said in the log and holds up nothing: the server has it all.
-fn published(pushed: Result<Pushed, GitError>, what: &str, otherwise: &str) -> Try {
-    match pushed {
-        Ok(Pushed::Done | Pushed::NoRemote) => {}
-        Ok(Pushed::Moved { .. }) => {
-            tracing::warn!("somebody else moved {what} on the forge; it is left as it is");
-        }
-        Ok(Pushed::Rejected { reason }) => {
-            tracing::error!(reason, "the forge rejects {what}; {otherwise}");
-        }
-        Err(error @ (GitError::Unavailable { .. } | GitError::TimedOut { .. })) => {
-            return Try::again(&error);
-        }
-        Err(error) => {
-            tracing::error!(%error, "{what} cannot be pushed; {otherwise}");
-        }
-    }
-    Try::Done(None)
 }
 
 /// A comment of its own. Its marker is looked for first, so that a repeat posts nothing.

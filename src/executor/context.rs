@@ -59,6 +59,8 @@ pub struct RepoContext {
     pub protection: Protection,
     /// Programs' accounts that may do what people with write permission may.
     pub bots: Vec<String>,
+    /// Names by which a comment addresses the agent, without the `@`.
+    pub mentions: Vec<String>,
     /// The runtimes that its agents may have.
     pub runtimes: Vec<Runtime>,
 }

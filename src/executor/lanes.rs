@@ -9,6 +9,8 @@ use crate::domain::event::SubjectId;
 pub(super) enum Lane {
     Admissions,
     Repository,
+    /// They may wait long for a forge that is away.
+    Looks,
     Reports,
 }
 

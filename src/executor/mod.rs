@@ -10,6 +10,8 @@ mod base;
 mod checks;
 mod context;
 mod lanes;
+mod look;
+mod publish;
 mod pulls;
 mod rooms;
 mod runs;
@@ -202,6 +204,7 @@ impl Executor {
 fn lane_of(act: &Act) -> Lane {
     match act {
         Act::Admit { .. } => Lane::Admissions,
+        Act::Look { .. } => Lane::Looks,
         Act::ReadProject { .. }
         | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }

@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod github;
 mod health;
+mod listing;
 mod local;
 mod pulls;
 
@@ -32,6 +33,7 @@ pub use github::{
     InvalidSettings, Made, NEEDS, Need, NewApp, NewHook, NewLabel, TokenKind, app_manifest,
 };
 pub use health::Health;
+pub use listing::{ListedComment, ListedIssue, ListedReview, Listing, WantedIssues};
 pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
 pub use pulls::{
     MergeAnswer, Mergeable, NewPull, OpenedPull, PullNow, PullRequests, PullStage, PullText, Squash,
@@ -50,6 +52,11 @@ pub trait Forge: Send + Sync {
 
     /// The pull requests of a forge that has any.
     fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        None
+    }
+
+    /// What can be looked up, on a forge that does not tell everything by itself.
+    fn listing(&self) -> Option<&dyn Listing> {
         None
     }
 

@@ -63,6 +63,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "forge",
             "report",
             "sandbox",
+            // What nobody delivered is read here.
+            "command",
         ],
     ),
     // What is old goes, and a full disk is said: asks every adapter that keeps something.

@@ -39,6 +39,7 @@ mod protected;
 mod pull_heads;
 mod pull_requests;
 mod readme;
+mod reconciliation;
 mod rotation;
 mod sandbox;
 mod secrets;

@@ -18,6 +18,7 @@ mod forge;
 mod history;
 mod landing;
 mod life;
+mod lists;
 mod pulls;
 mod runs;
 mod script;

@@ -15,6 +15,9 @@ const WEBHOOK_SECRET_ENV: &str = "HUSKIES_WEBHOOK_SECRET";
 /// What GitHub asks for ("Best practices for using the REST API").
 const WRITE_SPACING: Duration = Duration::from_secs(1);
 const REDELIVER: Duration = Duration::from_mins(30);
+/// With webhooks, and without.
+const LOOK: Duration = Duration::from_hours(1);
+const POLL: Duration = Duration::from_mins(1);
 const TOKEN_PURPOSE: &str = "set it to a token that may write issues, statuses and contents";
 const SECRET_PURPOSE: &str = "set it to the secret that you gave the webhook on GitHub";
 
@@ -22,8 +25,10 @@ const SECRET_PURPOSE: &str = "set it to the secret that you gave the webhook on 
 pub struct GitHubConfig {
     pub api_url: String,
     pub identity: GitHubIdentity,
-    /// Each of them is valid; never empty.
+    /// Each of them is valid. Without any no webhook is taken, and GitHub is polled.
     pub webhook_secrets: Vec<Secret>,
+    /// How often each repository is looked at for what no delivery told.
+    pub look_every: Duration,
     /// Between two changes on GitHub.
     pub write_spacing: Duration,
     /// How often missed deliveries are asked for; `None`: never.
@@ -56,6 +61,7 @@ pub(super) struct RawGitHub {
     webhook_secret_files: Vec<PathBuf>,
     write_spacing_ms: Option<u64>,
     redeliver_minutes: Option<u64>,
+    look_secs: Option<u32>,
 }
 
 impl RawGitHub {
@@ -65,9 +71,11 @@ impl RawGitHub {
         environment: &Environment,
         folder: &Path,
     ) -> Result<GitHubConfig, ConfigError> {
+        let webhook_secrets = self.webhook_secrets(environment, folder)?;
         Ok(GitHubConfig {
             identity: self.identity(environment, folder)?,
-            webhook_secrets: self.webhook_secrets(environment, folder)?,
+            look_every: self.look_every(webhook_secrets.is_empty())?,
+            webhook_secrets,
             api_url: self.api_url.unwrap_or_else(|| GITHUB_API.to_owned()),
             write_spacing: self
                 .write_spacing_ms
@@ -122,7 +130,8 @@ impl RawGitHub {
         }
     }
 
-    /// Those of files and of variables; the default variable only where nothing else is named.
+    /// Those of files and of variables; the default variable only where nothing else is named, so
+    /// that only an empty list turns webhooks off.
     fn webhook_secrets(
         &self,
         environment: &Environment,
@@ -143,12 +152,19 @@ impl RawGitHub {
             .webhook_secret_files
             .iter()
             .map(|file| in_file("forge.github.webhook_secret_files", &folder.join(file)));
-        let secrets = variables.chain(files).collect::<Result<Vec<_>, _>>()?;
-        if secrets.is_empty() {
-            let message = "it names no variable: deliveries could not be told from forgeries";
-            return Err(value_error("forge.github.webhook_secret_envs", message));
+        variables.chain(files).collect()
+    }
+
+    fn look_every(&self, polls: bool) -> Result<Duration, ConfigError> {
+        match self.look_secs {
+            None if polls => Ok(POLL),
+            None => Ok(LOOK),
+            Some(0) => {
+                let message = "it is 0: name the seconds between two looks at a repository";
+                Err(value_error("forge.github.look_secs", message))
+            }
+            Some(seconds) => Ok(Duration::from_secs(u64::from(seconds))),
         }
-        Ok(secrets)
     }
 }
 
@@ -198,7 +214,19 @@ mod tests {
         let both = refused("app_id = 7\nprivate_key_file = 'key'\ntoken_env = 'T'");
         assert!(both.contains("name an App or a token"), "{both}");
         assert!(refused("webhook_secret_files = ['gone']").contains("cannot be read"));
-        assert!(refused("webhook_secret_envs = []").contains("could not be told from forgeries"));
+        assert!(refused("look_secs = 0").contains("seconds between two looks"));
+    }
+
+    #[test]
+    fn github_is_polled_often_where_no_secret_is_named_and_looked_at_now_and_then_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let looks = |text| {
+            let config = checked(text, folder.path()).unwrap();
+            (config.webhook_secrets.len(), config.look_every.as_secs())
+        };
+        assert_eq!(looks(""), (1, 3_600));
+        assert_eq!(looks("webhook_secret_envs = []"), (0, 60));
+        assert_eq!(looks("webhook_secret_envs = []\nlook_secs = 5"), (0, 5));
     }
 
     #[test]

@@ -6,9 +6,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-/// Answers that are kept, and the longest one in bytes: at most 16 MiB together.
-const MOST: usize = 256;
-const LONGEST: usize = 64 * 1024;
+/// All answers together, in bytes.
+const MOST: usize = 16 * 1024 * 1024;
+/// The longest one: a page of a hundred pull requests takes about two of these.
+const LONGEST: usize = 4 * 1024 * 1024;
 
 /// An answer that GitHub may say is still good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub(super) struct Cache {
     kept: HashMap<String, Kept>,
     /// The paths, the one that was asked longest ago first.
     order: VecDeque<String>,
+    bytes: usize,
 }
 
 impl Cache {
@@ -35,17 +37,24 @@ impl Cache {
     }
 
     pub(super) fn keep(&mut self, path: &str, kept: Kept) {
+        self.forget(path);
         if kept.body.len() > LONGEST {
-            self.kept.remove(path);
-            self.order.retain(|known| known != path);
             return;
         }
+        self.bytes += kept.body.len();
         self.kept.insert(path.to_owned(), kept);
-        self.touch(path);
-        if self.order.len() > MOST
-            && let Some(oldest) = self.order.pop_front()
+        self.order.push_back(path.to_owned());
+        while self.bytes > MOST
+            && let Some(oldest) = self.order.front().cloned()
         {
-            self.kept.remove(&oldest);
+            self.forget(&oldest);
+        }
+    }
+
+    fn forget(&mut self, path: &str) {
+        if let Some(kept) = self.kept.remove(path) {
+            self.bytes -= kept.body.len();
+            self.order.retain(|known| known != path);
         }
     }
 
@@ -81,13 +90,16 @@ mod tests {
     #[test]
     fn what_was_asked_longest_ago_makes_room() {
         let mut cache = Cache::default();
-        for number in 0..MOST {
-            cache.keep(&format!("/{number}"), kept("x"));
+        let long = "x".repeat(LONGEST);
+        let fit = MOST / LONGEST;
+        for number in 0..fit {
+            cache.keep(&format!("/{number}"), kept(&long));
         }
         assert!(cache.get("/0").is_some());
         cache.keep("/new", kept("x"));
         assert!(cache.get("/0").is_some() && cache.get("/new").is_some());
         assert_eq!(cache.get("/1"), None);
-        assert_eq!((cache.kept.len(), cache.order.len()), (MOST, MOST));
+        assert_eq!((cache.kept.len(), cache.order.len()), (fit, fit));
+        assert_eq!(cache.bytes, (fit - 1) * LONGEST + 1);
     }
 }

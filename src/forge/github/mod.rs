@@ -7,6 +7,7 @@ mod cache;
 mod checks;
 mod client;
 mod deliveries;
+mod listing;
 mod manifest;
 mod manners;
 mod needs;
@@ -31,8 +32,8 @@ pub use needs::{EVENTS, NEEDS, Need};
 pub use setup::{Made, NewApp, NewHook, NewLabel};
 
 use super::{
-    CheckId, CheckRun, CommentId, Forge, ForgeError, Health, Issue, MARKER_PREFIX, Permission,
-    PullRequests, STAGE_PREFIX, Status,
+    CheckId, CheckRun, CommentId, Forge, ForgeError, Health, Issue, Listing, MARKER_PREFIX,
+    Permission, PullRequests, STAGE_PREFIX, Status,
 };
 use crate::domain::delivery::{CommentRef, Thread};
 use crate::domain::effect::Reaction;
@@ -220,6 +221,10 @@ impl Forge for Github {
     }
 
     fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        Some(self)
+    }
+
+    fn listing(&self) -> Option<&dyn Listing> {
         Some(self)
     }
 

@@ -42,9 +42,10 @@ pub(super) fn hold(id: &SubjectId) -> Event {
                 by: Actor::Operator,
             },
         ),
-        SubjectId::Repo(_) | SubjectId::Head(_) | SubjectId::Account => {
-            Event::repo(&"octo/app".parse().unwrap(), RepoEvent::Opened)
-        }
+        SubjectId::Repo(_) | SubjectId::Head(_) | SubjectId::Account => Event::repo(
+            &"octo/app".parse().unwrap(),
+            RepoEvent::Opened { looks: None },
+        ),
     }
 }
 

@@ -39,6 +39,17 @@ fn after(seconds: u64, step: Step) -> (Duration, Step) {
 }
 
 #[test]
+fn a_label_whose_delivery_is_lost_is_found_and_its_story_lands() {
+    let history = History {
+        steps: vec![after(1, started())],
+        fault_rate: None,
+        loss_rate: Some(1),
+        cents: 5_000,
+    };
+    assert_kept(&history, &["delivery 1 is lost", "Landed"]);
+}
+
+#[test]
 fn a_timer_survives_a_disk_that_does_not_take_its_event() {
     let full = || after(240, Step::FullDisk { writes: 3 });
     let history = History {
@@ -51,6 +62,7 @@ fn a_timer_survives_a_disk_that_does_not_take_its_event() {
             full(),
         ],
         fault_rate: None,
+        loss_rate: None,
         cents: 5_000,
     };
     assert_kept(
@@ -68,6 +80,7 @@ fn a_sticky_comment_that_was_deleted_is_posted_anew_once() {
             after(300, Step::DeleteSticky { number: 1 }),
         ],
         fault_rate: Some(3),
+        loss_rate: None,
         cents: 5_000,
     };
     let lost = "create_comment: done, and its answer is lost";
@@ -98,6 +111,7 @@ fn a_label_whose_writing_was_not_answered_does_not_stay_when_the_story_turns_bac
     let history = History {
         steps,
         fault_rate: Some(4),
+        loss_rate: None,
         cents: 5_000,
     };
     let lost = "set_stage_label: done, and its answer is lost";

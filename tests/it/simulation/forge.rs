@@ -8,9 +8,10 @@ use huskies::domain::delivery::{Comment as Written, CommentRef, IssueAction, Iss
 use huskies::domain::effect::Reaction;
 use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::{BranchName, RepoName, Sha, StoryId};
+use huskies::domain::reconciliation::Deed;
 use huskies::domain::work::TaskComment;
 use huskies::forge::{
-    CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission,
+    CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, Listing, MARKER_PREFIX, Permission,
     PullRequests, Status,
 };
 use huskies::store::NewDelivery;
@@ -41,6 +42,9 @@ pub(super) struct IssueState {
     pub(super) labels: BTreeSet<String>,
     pub(super) open: bool,
     pub(super) comments: Vec<Comment>,
+    /// Who labelled or closed it, oldest first.
+    pub(super) history: Vec<Deed>,
+    pub(super) changed_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,8 @@ impl Issues {
             labels: BTreeSet::new(),
             open: true,
             comments: Vec::new(),
+            history: Vec::new(),
+            changed_at: start,
         };
         Self {
             by_number: (1..=STORIES)
@@ -133,6 +139,14 @@ impl World {
             IssueAction::Reopened => issue.open = true,
             IssueAction::Edited => issue.title.push_str(" (edited)"),
         }
+        issue.changed_at = now;
+        issue.history.push(Deed {
+            id: letter,
+            action: action.clone(),
+            by: sender.to_owned(),
+            by_bot: false,
+            at: now,
+        });
         let change = IssueChange {
             number,
             action,
@@ -199,9 +213,17 @@ impl World {
         branches.any(|tip| self.commits.contains(tip, commit))
     }
 
-    /// A delivery sets out: it arrives late, now and then after a later one, and now and then twice.
+    /// A delivery sets out: it arrives late, or never, now and then after a later one, and now and then twice.
     pub(super) fn send(&mut self, name: &str, content: Option<&Event>, now: Timestamp) {
         self.letters += 1;
+        // What people say is not looked up where webhooks should tell of it.
+        let is_found_again = name != "issue_comment";
+        if let Some(rate) = self.loss_rate.filter(|_| is_found_again)
+            && self.dice.luck(rate)
+        {
+            self.note(now, &format!("{name} delivery {} is lost", self.letters));
+            return;
+        }
         let id = format!("delivery-{}", self.letters);
         let times = 1 + u64::from(self.dice.luck(6));
         for _ in 0..times {
@@ -269,6 +291,10 @@ impl FakeForge {
 #[async_trait]
 impl Forge for FakeForge {
     fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        Some(self)
+    }
+
+    fn listing(&self) -> Option<&dyn Listing> {
         Some(self)
     }
 

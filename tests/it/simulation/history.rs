@@ -86,6 +86,8 @@ pub(super) struct History {
     pub(super) steps: Vec<(Duration, Step)>,
     /// How often a call to the outside goes wrong: once in this many. `None`: never.
     pub(super) fault_rate: Option<u64>,
+    /// How often a delivery gets lost: once in this many. `None`: never.
+    pub(super) loss_rate: Option<u64>,
     /// The day's ceiling.
     pub(super) cents: u64,
 }
@@ -94,6 +96,7 @@ impl History {
     pub(super) fn of(seed: u64, dice: &mut Dice) -> Self {
         Self {
             fault_rate: *dice.pick(&[None, Some(25), Some(8)]),
+            loss_rate: *dice.pick(&[None, Some(6)]),
             cents: *dice.pick(&[400, 1_200, 5_000]),
             steps: steps(seed, dice),
         }

@@ -14,8 +14,8 @@ use super::forge::FakeForge;
 use super::sites::tree_of;
 use super::world::World;
 
-/// The first pull request's number; no story has it.
-const FIRST: u64 = 100;
+/// The first pull request's number; no story has it, and no pull request of a person.
+const FIRST: u64 = 200;
 
 #[derive(Debug)]
 pub(super) struct Pull {
@@ -43,6 +43,20 @@ impl World {
         found.ok_or_else(|| ForgeError::NotFound {
             what: format!("pull request {number}"),
         })
+    }
+
+    pub(super) fn open_own_pulls(&self) -> impl Iterator<Item = (u64, Sha)> {
+        let numbered = (FIRST..).zip(&self.own_pulls.all);
+        let open = numbered.filter(|(_, pull)| pull.open);
+        open.map(|(number, pull)| (number, self.sites.pushed[&pull.branch].clone()))
+    }
+
+    /// What became of one that is closed, and its head.
+    pub(super) fn own_pull_state(&mut self, number: u64) -> Result<(Option<Sha>, Sha)> {
+        let pull = self.own_pull(number)?;
+        let (merged, branch) = (pull.merged.clone(), pull.branch.clone());
+        let head = self.sites.pushed[&branch].clone();
+        Ok((merged.map(|(commit, _)| commit), head))
     }
 
     fn open_pull(&mut self, branch: &BranchName, now: Timestamp) -> OpenedPull {

@@ -12,6 +12,7 @@ use huskies::domain::event::{AccountEvent, Event, RepoEvent};
 use huskies::domain::money::Usd;
 use huskies::domain::policy::Protection;
 use huskies::domain::project::Runtime;
+use huskies::domain::reconciliation::Pace;
 use huskies::engine::{EngineError, Handle, Report};
 use huskies::executor::{Adapters, RepoContext};
 use huskies::report::Masker;
@@ -34,6 +35,11 @@ use super::world::{Link, SimulatedClock, World, until};
 
 /// Transactions after which a history must have come to rest.
 const ENOUGH: usize = 3_000;
+/// Longer than it has to be quiet before a history is over.
+const LOOKS: Pace = Pace {
+    seconds: 3_600,
+    alone: false,
+};
 /// Nothing that waits for something waits longer than this, but for the next day's money.
 const QUIET: u32 = 45;
 /// Then also that has come.
@@ -122,7 +128,11 @@ impl Telling {
         let folder = temporary_folder();
         Self {
             store: host.open(&folder.path().join("huskies.db")),
-            world: Arc::new(Mutex::new(World::new(dice, history.fault_rate, start()))),
+            world: Arc::new(Mutex::new(World::new(
+                dice,
+                (history.fault_rate, history.loss_rate),
+                start(),
+            ))),
             host: Arc::clone(host),
             written: Arc::default(),
             folder,
@@ -167,6 +177,7 @@ impl Telling {
             base_branch: Some("main".parse().unwrap()),
             protection: Protection::default(),
             bots: Vec::new(),
+            mentions: Vec::new(),
             runtimes: Runtime::ALL.to_vec(),
         };
         Adapters {
@@ -221,7 +232,10 @@ impl Telling {
         handle
             .report(Report::event(Event::Account { event }))
             .await?;
-        let opened = Event::repo(&REPO.parse().unwrap(), RepoEvent::Opened);
+        let opened = Event::repo(
+            &REPO.parse().unwrap(),
+            RepoEvent::Opened { looks: Some(LOOKS) },
+        );
         handle.report(Report::event(opened)).await?;
         Ok(())
     }

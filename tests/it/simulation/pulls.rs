@@ -7,6 +7,7 @@ use huskies::domain::delivery::{
 };
 use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::Sha;
+use huskies::forge::ForgeError;
 use jiff::Timestamp;
 
 use super::REPO;
@@ -100,8 +101,19 @@ impl World {
         (action, commit): (PullRequestAction, Sha),
         now: Timestamp,
     ) {
+        let change = self.change_of(number, (action, commit));
+        let change = Box::new(change);
+        let event = Event::repo(&REPO.parse().unwrap(), RepoEvent::PullRequest { change });
+        self.send("pull_request", Some(&event), now);
+    }
+
+    fn change_of(
+        &self,
+        number: u64,
+        (action, commit): (PullRequestAction, Sha),
+    ) -> PullRequestChange {
         let repo = if number == OWN { REPO } else { "mallory/app" };
-        let change = PullRequestChange {
+        PullRequestChange {
             number,
             action,
             head: PullRequestHead {
@@ -121,10 +133,30 @@ impl World {
             body: String::new(),
             labels: Vec::new(),
             draft: false,
-        };
-        let change = Box::new(change);
-        let event = Event::repo(&REPO.parse().unwrap(), RepoEvent::PullRequest { change });
-        self.send("pull_request", Some(&event), now);
+        }
+    }
+
+    /// Those of people and those of stories.
+    pub(super) fn open_pulls(&self) -> Vec<PullRequestChange> {
+        let people = self.pulls.heads.iter();
+        let people = people.map(|(number, head)| (*number, head.clone()));
+        let open = people.chain(self.open_own_pulls());
+        let change = |(number, head)| self.change_of(number, (PullRequestAction::Opened, head));
+        open.map(change).collect()
+    }
+
+    pub(super) fn pull_change(&mut self, number: u64) -> Result<PullRequestChange, ForgeError> {
+        if let Some(head) = self.pulls.heads.get(&number).cloned() {
+            return Ok(self.change_of(number, (PullRequestAction::Opened, head)));
+        }
+        if PULLS.contains(&number) {
+            let head = self.sites.base.clone();
+            let action = PullRequestAction::Closed { merged: None };
+            return Ok(self.change_of(number, (action, head)));
+        }
+        let (merged, head) = self.own_pull_state(number)?;
+        let action = PullRequestAction::Closed { merged };
+        Ok(self.change_of(number, (action, head)))
     }
 
     fn approve_head(&mut self, number: u64, (by, now): (&'static str, Timestamp)) {

@@ -26,6 +26,8 @@ pub(super) struct World {
     pub(super) dice: Dice,
     /// How often a call goes wrong: once in this many. `None`: never.
     pub(super) fault_rate: Option<u64>,
+    /// How often a delivery gets lost: once in this many. `None`: never.
+    pub(super) loss_rate: Option<u64>,
     /// Faults that are left: nothing breaks for ever.
     pub(super) faults: u32,
     /// Writes that the disk will refuse.
@@ -57,12 +59,17 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(dice: Dice, fault_rate: Option<u64>, start: Timestamp) -> Self {
+    pub(super) fn new(
+        dice: Dice,
+        (fault_rate, loss_rate): (Option<u64>, Option<u64>),
+        start: Timestamp,
+    ) -> Self {
         let mut commits = Commits::default();
         let by_pull = dice.clone().luck(3);
         let sites = Sites::new(&mut commits, (start, by_pull));
         Self {
             fault_rate,
+            loss_rate,
             faults: 12,
             dice,
             refused_writes: 0,

@@ -77,6 +77,7 @@ struct Github {
     webhook_secret_files: Vec<PathBuf>,
     write_spacing_ms: u64,
     redeliver_minutes: u64,
+    look_secs: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -129,6 +130,7 @@ impl Config {
             webhook_secret_files: Vec::new(),
             write_spacing_ms: 0,
             redeliver_minutes: 0,
+            look_secs: 3_600,
         };
         let repo = Repo {
             name: REPO,
@@ -236,6 +238,22 @@ impl Config {
     pub(crate) fn redeliver_minutes(mut self, minutes: u64) -> Self {
         if let Some(Forges { github }) = &mut self.forge {
             github.redeliver_minutes = minutes;
+        }
+        self
+    }
+
+    /// How often the forge is looked at for what no delivery told.
+    pub(crate) fn look_secs(mut self, seconds: u64) -> Self {
+        if let Some(Forges { github }) = &mut self.forge {
+            github.look_secs = seconds;
+        }
+        self
+    }
+
+    /// No webhook can reach the server.
+    pub(crate) fn without_webhooks(mut self) -> Self {
+        if let Some(Forges { github }) = &mut self.forge {
+            github.webhook_secret_envs = Vec::new();
         }
         self
     }

@@ -18,6 +18,7 @@ const OWN_CHECKS: &str = "huskies/";
 
 impl Turn {
     pub(super) fn commented(&mut self, comment: &Comment, said: &Said) -> Result<(), Refusal> {
+        self.note_comment(comment.id);
         if let Said::Command {
             command: Command::Approve,
             text,

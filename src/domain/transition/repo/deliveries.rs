@@ -10,16 +10,26 @@ use crate::domain::work::Task;
 
 impl Turn {
     pub(super) fn issue(&mut self, change: &IssueChange) -> Result<(), Refusal> {
-        let Some(base) = &self.repo.base else {
+        if self.repo.base.is_none() {
             self.repo.parked.push(change.clone());
             return Ok(());
+        }
+        let is_noted = self.note_labels(change);
+        if self.ask_about_issue(change) || is_noted {
+            return Ok(());
+        }
+        ignored("nothing that huskies acts on")
+    }
+
+    /// False when it asks for nothing.
+    pub(super) fn ask_about_issue(&mut self, change: &IssueChange) -> bool {
+        let Some(base) = &self.repo.base else {
+            return false;
         };
         let wishes = wishes(change, &base.trigger);
-        if wishes.is_empty() {
-            return ignored("nothing that huskies acts on");
-        }
+        let asks = !wishes.is_empty();
         self.ask(change, wishes);
-        Ok(())
+        asks
     }
 
     /// Takes up what arrived before the names of the labels were known.
@@ -28,6 +38,7 @@ impl Turn {
             return;
         };
         for change in std::mem::take(&mut self.repo.parked) {
+            self.note_labels(&change);
             self.ask(&change, wishes(&change, &trigger));
         }
     }

@@ -1,7 +1,7 @@
 //! A repository: fans deliveries out to stories ([`deliveries`], [`conversation`]), hands out
 //! agents ([`slots`]), merges one story at a time ([`merging`]), by pull request where that is wanted
-//! ([`pulls`], [`pull_requests`]), and has the heads of people's pull requests gated
-//! ([`proposals`]).
+//! ([`pulls`], [`pull_requests`]), has the heads of people's pull requests gated ([`proposals`]), and
+//! looks for what no delivery told ([`reconciling`]).
 
 mod conversation;
 mod deliveries;
@@ -9,11 +9,13 @@ mod merging;
 mod proposals;
 mod pull_requests;
 mod pulls;
+mod reconciling;
 mod slots;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Refusal, Step, Subject, ignored};
+use crate::domain::delivery::PullRequestChange;
 use crate::domain::effect::{Act, Effect, Timer};
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::id::{Sha, StoryId};
@@ -46,7 +48,8 @@ struct Turn {
 impl Turn {
     fn apply(&mut self, event: &RepoEvent) -> Result<(), Refusal> {
         match event {
-            RepoEvent::Opened
+            RepoEvent::Opened { .. }
+            | RepoEvent::LookDue
             | RepoEvent::SyncDue
             | RepoEvent::BaseUnavailable { .. }
             | RepoEvent::BaseSynced { .. } => self.base_event(event),
@@ -55,10 +58,8 @@ impl Turn {
             RepoEvent::Commented { comment, said } => self.commented(comment, said),
             RepoEvent::Reviewed { review, said } => self.reviewed(review, said.as_ref()),
             RepoEvent::Checked { result } => self.checked(result),
-            RepoEvent::PullRequest { change } => match self.pull_of_story(change) {
-                Some(outcome) => outcome,
-                None => self.pull_request(change),
-            },
+            RepoEvent::PullRequest { change } => self.pull_request_changed(change),
+            RepoEvent::Looked { found } => self.looked(found),
             RepoEvent::PullKnown { story, pull } => self.pull_known(story, *pull),
             RepoEvent::QueueResumed { story } => self.queue_resumed(story),
             RepoEvent::CheckRequested { request } => self.check_requested(request),
@@ -93,7 +94,12 @@ impl Turn {
 
     fn base_event(&mut self, event: &RepoEvent) -> Result<(), Refusal> {
         match event {
-            RepoEvent::Opened | RepoEvent::SyncDue => self.sync(),
+            RepoEvent::Opened { looks } => {
+                self.pace_looks(*looks);
+                self.sync();
+            }
+            RepoEvent::LookDue => self.look_due(),
+            RepoEvent::SyncDue => self.sync(),
             RepoEvent::BaseUnavailable { .. } => self.wake("sync", SYNC_AGAIN, RepoEvent::SyncDue),
             RepoEvent::BaseSynced {
                 branch,
@@ -109,10 +115,18 @@ impl Turn {
                 };
                 self.base_synced(base, contained);
                 self.note_checks(tip, checks);
+                self.look_if_due();
             }
             other => return Err(out_of_place(other)),
         }
         Ok(())
+    }
+
+    fn pull_request_changed(&mut self, change: &PullRequestChange) -> Result<(), Refusal> {
+        match self.pull_of_story(change) {
+            Some(outcome) => outcome,
+            None => self.pull_request(change),
+        }
     }
 
     /// Has the base branch looked at, and whether it contains the stories that are not done.

@@ -126,6 +126,7 @@ impl World {
             | Act::FetchHead { .. }
             | Act::Answer { .. }
             | Act::SyncBase { .. }
+            | Act::Look { .. }
             | Act::BuildCandidate { .. }
             | Act::MergePull { .. }
             | Act::Land { .. } => None,

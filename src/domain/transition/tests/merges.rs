@@ -34,6 +34,7 @@ impl World {
                 answer: super::pulls::admission(&login),
             }),
             Act::FetchHead { .. }
+            | Act::Look { .. }
             | Act::Answer { .. }
             | Act::ReadProject { .. }
             | Act::PrepareWorktree { .. }

@@ -89,7 +89,7 @@ impl World {
         world.must(Event::Account {
             event: AccountEvent::Configured { limits },
         });
-        world.must(Event::repo(&repo_name(), RepoEvent::Opened));
+        world.must(Event::repo(&repo_name(), RepoEvent::Opened { looks: None }));
         world
     }
 

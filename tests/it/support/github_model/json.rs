@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::state::{Comment, Issue, Label, State, Status};
+use super::state::{Comment, Deed, Issue, Label, State, Status};
 
 /// 40 zeros: how a push payload says "no commit".
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
@@ -111,6 +111,28 @@ pub(super) fn issue(state: &State, issue: &Issue) -> Value {
     })
 }
 
+/// A line of an issue's history.
+pub(super) fn deed(state: &State, deed: &Deed) -> Value {
+    let mut shown = json!({
+        "id": deed.id,
+        "node_id": format!("LE_{}", deed.id),
+        "url": format!("https://api.github.com/repos/{}/issues/events/{}", state.repo, deed.id),
+        "actor": account(&deed.by),
+        "event": deed.event,
+        "commit_id": null,
+        "commit_url": null,
+        "created_at": deed.at.to_string(),
+    });
+    if let Some(label) = deed
+        .label
+        .as_deref()
+        .and_then(|name| state.label_named(name))
+    {
+        shown["label"] = json!({ "name": label.name, "color": label.color });
+    }
+    shown
+}
+
 pub(super) fn comment(state: &State, comment: &Comment) -> Value {
     json!({
         "url": format!("https://api.github.com/repos/{}/issues/comments/{}", state.repo, comment.id),
@@ -118,6 +140,7 @@ pub(super) fn comment(state: &State, comment: &Comment) -> Value {
             "https://github.com/{}/issues/{}#issuecomment-{}",
             state.repo, comment.issue, comment.id
         ),
+        "issue_url": format!("https://api.github.com/repos/{}/issues/{}", state.repo, comment.issue),
         "id": comment.id,
         "node_id": format!("IC_{}", comment.id),
         "user": account(&comment.author),

@@ -15,6 +15,7 @@ mod fault;
 mod hooks;
 mod json;
 mod limits;
+mod lists;
 mod pulls;
 mod recording;
 mod routes;
@@ -463,7 +464,7 @@ impl GithubModel {
 
     /// Somebody else than huskies opens one for a branch.
     pub(crate) fn open_pull_by(&self, branch: &str, by: &str) -> u64 {
-        self.change(|state| state.pulls.add(branch, by))
+        self.change(|state| state.pulls.add(branch, by, state.now))
     }
 
     /// Somebody else than huskies merges it.

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::delivery::Delivery;
@@ -34,8 +35,17 @@ pub(crate) struct PullRequest {
     pub(crate) open: bool,
     pub(crate) merged: Option<String>,
     merged_by: Option<String>,
-    /// Who said what last, oldest first.
-    reviews: Vec<(String, &'static str)>,
+    pub(super) updated_at: Timestamp,
+    /// Oldest first.
+    reviews: Vec<Review>,
+}
+
+#[derive(Debug, Clone)]
+struct Review {
+    by: String,
+    state: &'static str,
+    text: String,
+    commit: Option<String>,
 }
 
 /// What the base branch asks for.
@@ -122,7 +132,7 @@ impl Pulls {
         found.status.success().then_some(text)
     }
 
-    pub(super) fn add(&mut self, branch: &str, by: &str) -> u64 {
+    pub(super) fn add(&mut self, branch: &str, by: &str, now: Timestamp) -> u64 {
         let number = 100 + self.all.len() as u64;
         self.all.push(PullRequest {
             number,
@@ -134,6 +144,7 @@ impl Pulls {
             open: true,
             merged: None,
             merged_by: None,
+            updated_at: now,
             reviews: Vec::new(),
         });
         number
@@ -263,16 +274,26 @@ impl State {
             .find_mut(number)
             .ok()
             .expect("no such pull request");
-        pull.reviews.push((by.to_owned(), state));
+        let branch = pull.branch.clone();
+        let head = self.pulls.tip(&branch);
+        let now = self.tick();
+        let pull = self.pulls.find_mut(number).ok().expect("it is there");
+        pull.updated_at = now;
+        pull.reviews.push(Review {
+            by: by.to_owned(),
+            state,
+            text: text.to_owned(),
+            commit: head.clone(),
+        });
+        let id = 79 + pull.reviews.len();
         let pull = pull.clone();
-        let head = self.pulls.tip(&pull.branch);
         let mut shown = self.pull_json(&pull);
         // The payload of a review has no word about a merge.
         shown.as_object_mut().expect("an object").remove("merged");
         let payload = json!({
             "action": "submitted",
             "review": {
-                "id": 80, "user": parts::account(by), "body": text, "commit_id": head,
+                "id": id, "user": parts::account(by), "body": text, "commit_id": head,
                 "state": state.to_ascii_lowercase(),
             },
             "pull_request": shown, "repository": parts::repository(self),
@@ -362,7 +383,7 @@ impl State {
 /// Everybody's newest word.
 fn newest_reviews(pull: &PullRequest) -> Vec<(String, &'static str)> {
     let mut newest: Vec<(String, &'static str)> = Vec::new();
-    for (by, state) in &pull.reviews {
+    for Review { by, state, .. } in &pull.reviews {
         newest.retain(|(known, _)| known != by);
         newest.push((by.clone(), state));
     }
@@ -434,7 +455,8 @@ async fn create(Extracted(shared): Model, Json(body): Json<Value>) -> Answer {
         )));
     }
     let author = state.own_login().to_owned();
-    let number = state.pulls.add(&branch, &author);
+    let now = state.tick();
+    let number = state.pulls.add(&branch, &author, now);
     let pull = state.pulls.find_mut(number)?;
     (pull.title, pull.body, pull.draft) = (title, text, draft);
     let pull = pull.clone();
@@ -526,7 +548,13 @@ async fn reviews(Extracted(shared): Model, Path((_, _, number)): OfPull) -> Answ
     let shown: Vec<Value> = pull
         .reviews
         .iter()
-        .map(|(by, state)| json!({ "id": 80, "user": parts::account(by), "state": state }))
+        .zip(80..)
+        .map(|(review, id)| {
+            json!({
+                "id": id, "user": parts::account(&review.by), "state": review.state,
+                "body": review.text, "commit_id": review.commit,
+            })
+        })
         .collect();
     Ok(Json(shown).into_response())
 }

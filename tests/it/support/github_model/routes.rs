@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::limits::{Refusal, check_comment, check_label, check_reaction, check_status, required};
 use super::state::{Label, State, Status};
-use super::{OWN_LOGIN, Shared, app, checks, hooks, json, pulls};
+use super::{OWN_LOGIN, Shared, app, checks, hooks, json, lists, pulls};
 
-type Model = Extracted<Arc<Shared>>;
-type Answer = Result<Response, Refusal>;
+pub(super) type Model = Extracted<Arc<Shared>>;
+pub(super) type Answer = Result<Response, Refusal>;
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
@@ -60,6 +60,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .merge(app::routes())
         .merge(checks::routes())
         .merge(hooks::routes())
+        .merge(lists::routes())
         .merge(pulls::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
@@ -84,7 +85,7 @@ pub(super) fn check_repo(state: &State, owner: &str, repo: &str) -> Result<(), R
     }
 }
 
-fn check_issue(
+pub(super) fn check_issue(
     state: &State,
     (owner, repo, number): &(String, String, u64),
 ) -> Result<u64, Refusal> {
@@ -160,7 +161,7 @@ async fn comments(
 }
 
 /// One page, with the `Link` header that GitHub sends when there are others.
-fn page_of(all: &[Value], query: &HashMap<String, String>, url: &str) -> Response {
+pub(super) fn page_of(all: &[Value], query: &HashMap<String, String>, url: &str) -> Response {
     let number_of = |name: &str| {
         query
             .get(name)

@@ -39,6 +39,17 @@ pub(crate) struct Comment {
     pub(crate) updated_at: Timestamp,
 }
 
+/// An entry of an issue's history.
+#[derive(Debug, Clone)]
+pub(super) struct Deed {
+    pub(super) id: u64,
+    pub(super) issue: u64,
+    pub(super) event: &'static str,
+    pub(super) label: Option<String>,
+    pub(super) by: String,
+    pub(super) at: Timestamp,
+}
+
 /// One commit status as it was written; statuses are never overwritten, only followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Status {
@@ -106,6 +117,8 @@ pub(super) struct State {
     pub(super) secondary: Secondary,
     pub(super) own_deliveries: Vec<Delivery>,
     pub(super) pulls: Pulls,
+    /// Of all issues, oldest first.
+    pub(super) deeds: Vec<Deed>,
     last_comment: u64,
     last_delivery: u64,
 }
@@ -140,6 +153,7 @@ impl State {
             secondary: Secondary::default(),
             own_deliveries: Vec::new(),
             pulls: Pulls::default(),
+            deeds: Vec::new(),
             last_comment: 1_000,
             last_delivery: 0,
         }
@@ -192,7 +206,7 @@ impl State {
     }
 
     /// The time of a change that happens now.
-    fn tick(&mut self) -> Timestamp {
+    pub(super) fn tick(&mut self) -> Timestamp {
         self.now += Duration::from_secs(1);
         self.now
     }
@@ -303,12 +317,20 @@ impl State {
 
     fn issue_event(
         &mut self,
-        action: &str,
+        action: &'static str,
         number: u64,
         by: &str,
         label: Option<&str>,
     ) -> Delivery {
         self.know(by);
+        self.deeds.push(Deed {
+            id: 5_000 + self.deeds.len() as u64,
+            issue: number,
+            event: action,
+            label: label.map(str::to_owned),
+            by: by.to_owned(),
+            at: self.now,
+        });
         let mut payload = json!({
             "action": action,
             "issue": json::issue(self, &self.issues[&number]),

@@ -8,6 +8,7 @@ mod deliveries;
 mod ends;
 mod heads;
 mod ledger;
+mod looks;
 mod merge;
 mod people;
 mod pulls;

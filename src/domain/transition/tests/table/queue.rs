@@ -32,6 +32,19 @@ impl Rows {
         rows
     }
 
+    /// A new repository, whose lines go on below those that there are.
+    pub(super) fn afresh(self) -> Self {
+        Self::new().on(self)
+    }
+
+    /// Goes on below the lines of `before`.
+    pub(super) fn on(self, before: Self) -> Self {
+        Self {
+            table: before.table,
+            ..self
+        }
+    }
+
     pub(super) fn given(&mut self, situation: &str) {
         self.table.given(situation);
     }

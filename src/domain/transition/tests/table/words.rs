@@ -341,6 +341,10 @@ fn act_words(act: &Act) -> String {
         }
         Act::BuildCandidate { base, .. } => format!("{name} on {}", tail(base.as_str())),
         Act::Admit { request, login, .. } => format!("{name} {login} ({request})"),
+        Act::Look { look } => match look.since {
+            None => format!("{name} for {}", look.label),
+            Some(since) => format!("{name} since {}", since.strftime("%H:%M:%S")),
+        },
         Act::ReadProject { .. }
         | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }
