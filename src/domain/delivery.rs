@@ -260,6 +260,24 @@ pub enum CheckKind {
     Status,
 }
 
+impl CheckResult {
+    /// Where more can be read about it; a status is all that there is of one.
+    pub fn source(&self) -> Option<CheckSource> {
+        let (kind, id) = (self.kind, self.id?);
+        match kind {
+            CheckKind::CheckRun | CheckKind::WorkflowRun => Some(CheckSource { kind, id }),
+            CheckKind::Status => None,
+        }
+    }
+}
+
+/// A check that has more to tell, by the forge's number for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckSource {
+    pub kind: CheckKind,
+    pub id: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckOutcome {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
-use super::delivery::CommentRef;
+use super::delivery::{CheckSource, CommentRef};
 use super::event::{Event, SubjectId};
 use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
 use super::project::{Agent, Component, Moment};
@@ -102,6 +102,13 @@ pub enum Act {
     },
     RemoveLabel {
         label: String,
+    },
+    /// Read the failing part of a check's log.
+    ReadCheck {
+        commit: Sha,
+        name: String,
+        summary: String,
+        source: CheckSource,
     },
     /// Open the story's pull request, unless it is open already.
     OpenPull {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
 use super::delivery::{
-    CheckRequest, CheckResult, Comment, CommentRef, IssueChange, PullRequestChange, Push, Review,
-    Said,
+    CheckRequest, CheckResult, CheckSource, Comment, CommentRef, IssueChange, PullRequestChange,
+    Push, Review, Said,
 };
 pub use super::head::HeadEvent;
 use super::head::HeadId;
@@ -257,11 +257,21 @@ pub enum StoryEvent {
     Contained {
         tip: Sha,
     },
-    /// A check of somebody else failed on a commit. `summary` is what it says about it.
+    /// A check of somebody else failed on a commit. `summary` is what it says about it; its log can
+    /// be read where `source` says so.
     CheckFailed {
         commit: Sha,
         name: String,
         summary: String,
+        #[serde(default)]
+        source: Option<CheckSource>,
+    },
+    /// `log` is the failing part of it, where there is one.
+    CheckRead {
+        commit: Sha,
+        name: String,
+        summary: String,
+        log: Option<String>,
     },
     /// Nothing has happened for long: a worktree that it still has can go. What is in it is kept
     /// first, and the next attempt gets a new one.
@@ -297,6 +307,7 @@ impl StoryEvent {
             Self::Asked { .. }
             | Self::Said { .. }
             | Self::CheckFailed { .. }
+            | Self::CheckRead { .. }
             | Self::Admitted { .. }
             | Self::MergeBegan { .. }
             | Self::MergeWaits { .. }

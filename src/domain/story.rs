@@ -298,6 +298,9 @@ pub struct KnownSession {
 pub struct Recent {
     pub at: Timestamp,
     pub text: String,
+    /// What somebody's log says about it.
+    #[serde(default)]
+    pub log: Option<String>,
 }
 
 /// Where a story is.

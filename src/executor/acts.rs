@@ -148,6 +148,28 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
         Act::React { comment, reaction } => {
             settle(repo.forge.react(&story.repo, *comment, *reaction).await)
         }
+        Act::ReadCheck {
+            commit,
+            name,
+            summary,
+            source,
+        } => {
+            let log = match repo.forge.failing_part(&story.repo, *source).await {
+                Ok(log) => log,
+                Err(error) => match settle(Err(error)) {
+                    // It may not be read.
+                    Try::Done(_) => None,
+                    again @ Try::Again { .. } => return again,
+                },
+            };
+            let read = StoryEvent::CheckRead {
+                commit: commit.clone(),
+                name: name.clone(),
+                summary: summary.clone(),
+                log,
+            };
+            Try::news(Event::story(story, read))
+        }
         Act::RemoveLabel { label } => settle(repo.forge.remove_label(story, label).await),
         Act::OpenPull { branch } => pulls::open(context, repo, story, branch).await,
         Act::FetchHead { .. }
@@ -226,6 +248,7 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
         | Act::Announce { .. }
         | Act::Reply { .. }
         | Act::OpenPull { .. }
+        | Act::ReadCheck { .. }
         | Act::RemoveLabel { .. } => return misrouted(act),
     };
     Try::news(Event::repo(name, event))

@@ -203,7 +203,7 @@ impl Executor {
 
 fn lane_of(act: &Act) -> Lane {
     match act {
-        Act::Admit { .. } => Lane::Admissions,
+        Act::Admit { .. } | Act::ReadCheck { .. } => Lane::Admissions,
         Act::Look { .. } => Lane::Looks,
         Act::ReadProject { .. }
         | Act::FetchHead { .. }

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::delivery::CommentRef;
+use crate::domain::delivery::{CheckSource, CommentRef};
 use crate::domain::effect::Reaction;
 pub use crate::domain::effect::StatusState;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
@@ -41,6 +41,9 @@ pub use pulls::{
 
 /// The longest comment that GitHub takes, in characters; the local forge takes no longer ones.
 pub const LONGEST_COMMENT: usize = 65_536;
+
+/// The most of a check's log that is handed on, in bytes: as much as of a failed gate's output.
+pub const LONGEST_LOG: usize = crate::domain::story::FAILURE_BYTES;
 
 /// A forge, as the executor sees it.
 #[async_trait]
@@ -128,6 +131,16 @@ pub trait Forge: Send + Sync {
         commit: &Sha,
         check: (Option<&CheckId>, &CheckRun),
     ) -> Result<CheckId, ForgeError>;
+
+    /// The part of a check's log that says why it failed, cut to [`LONGEST_LOG`]; `None` where there
+    /// is none, or it is gone.
+    async fn failing_part(
+        &self,
+        _repo: &RepoName,
+        _check: CheckSource,
+    ) -> Result<Option<String>, ForgeError> {
+        Ok(None)
+    }
 
     /// The branch that changes go to unless somebody says otherwise; `None` when the forge does not
     /// keep one.

@@ -24,6 +24,10 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::CheckFailed { commit, name, .. } => {
             format!("the check {name} failed on {}", commit.short())
         }
+        StoryEvent::CheckRead { name, log, .. } => match log {
+            Some(_) => format!("the failing part of {name}'s log was read"),
+            None => format!("{name} has no log that could be read"),
+        },
         StoryEvent::Asked { wish, by } => format!("{} asked to {}", actor(by), wish_words(wish)),
         StoryEvent::Admitted { answer, .. } => admission_words(answer).to_owned(),
         StoryEvent::ProjectRead { attempt, base, .. } => {

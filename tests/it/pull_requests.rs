@@ -9,6 +9,7 @@ use crate::support::agent::AUTHOR;
 use crate::support::clone::LocalScene;
 use crate::support::git::{self, BASE};
 use crate::support::github_model::{BranchRules, GithubModel, OWN_LOGIN, PullRequest};
+use crate::support::patience::eventually;
 use crate::support::project::Project;
 use crate::support::scene::{Scene, Stage, WRITER};
 use crate::support::server::Server;
@@ -66,6 +67,26 @@ async fn wait_for_report(scene: &Scene, story: u64) -> String {
         })
         .await;
     head
+}
+
+/// What a job of GitHub Actions prints when it fails, round the part that matters.
+const JOB_LOG: &str = "2026-01-01T00:00:00.0000001Z ##[group]Run actions/checkout@v4
+2026-01-01T00:00:01.0000001Z ##[endgroup]
+2026-01-01T00:00:02.0000001Z ##[group]Run just lint
+2026-01-01T00:00:02.0000003Z ##[endgroup]
+2026-01-01T00:00:03.0000001Z greeting.txt:1: it lacks a full stop
+2026-01-01T00:00:03.0000003Z ##[error]Process completed with exit code 1.
+2026-01-01T00:00:04.0000001Z Post job cleanup.
+";
+
+fn assert_hears_of_the_log(scene: &Scene, story: u64) {
+    let prompt = scene.agent.prompt(story, 2);
+    let heard = [
+        "The check lint failed on your commit",
+        "Run just lint\ngreeting.txt:1: it lacks a full stop\nProcess completed with exit code 1.",
+    ];
+    assert!(heard.iter().all(|words| prompt.contains(words)), "{prompt}");
+    assert!(!prompt.contains("checkout"), "{prompt}");
 }
 
 /// The bodies of the requests with this method and end of the path.
@@ -517,4 +538,49 @@ async fn killed_at(point: &str) {
     let landed = scene.remote.log(BASE);
     assert_eq!(landed.len(), 2, "{point}: {landed:#?}");
     assert_eq!(done["receipt"]["tree"], landed[0].tree.as_str(), "{point}");
+}
+
+#[tokio::test]
+async fn the_failing_part_of_a_ci_log_reaches_the_agent_that_is_called_back() {
+    let (scene, story) = waiting_for_an_approval().await;
+    let head = scene.agent.commits(story).pop().expect("a commit");
+    let failed = scene.github.fail_job(&head, "lint", JOB_LOG);
+    scene.accepted(&failed).await;
+    scene
+        .wait_for(story, "a second attempt", |found| found["attempt"] == 2)
+        .await;
+    eventually("the agent was told", || scene.agent.starts().len() == 2).await;
+    assert_hears_of_the_log(&scene, story);
+}
+
+#[tokio::test]
+async fn without_webhooks_reviews_and_failed_checks_come_back_to_the_agent_too() {
+    let stage = Stage::new();
+    stage
+        .agent
+        .always("echo Hello >> greeting.txt; commit 'Say hello'");
+    stage.github.protect(BranchRules {
+        approvals: 1,
+        ..BranchRules::default()
+    });
+    let project = project(&stage);
+    let scene = stage
+        .serve_with(&project, |config| config.without_webhooks().look_secs(1))
+        .await;
+    let story = scene
+        .github
+        .add_issue(greeting::TITLE, greeting::BODY, WRITER);
+    drop(scene.github.label(story, "huskies", WRITER));
+    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let head = scene.agent.commits(story).pop().expect("a commit");
+    drop(scene.github.fail_job(&head, "lint", JOB_LOG));
+    eventually("the agent was told", || scene.agent.starts().len() == 2).await;
+    assert_hears_of_the_log(&scene, story);
+    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let number = only_pull(&scene.github).number;
+    let review = ("CHANGES_REQUESTED", "/huskies Say it louder.");
+    drop(scene.github.review(number, WRITER, review));
+    eventually("the agent was told", || scene.agent.starts().len() == 3).await;
+    let prompt = scene.agent.prompt(story, 3);
+    assert!(prompt.contains("Say it louder."), "{prompt}");
 }

@@ -31,7 +31,7 @@ pub struct GitHubConfig {
     pub look_every: Duration,
     /// Between two changes on GitHub.
     pub write_spacing: Duration,
-    /// How often missed deliveries are asked for; `None`: never.
+    /// How often missed deliveries are asked for; `None`: never, or there are none.
     pub redeliver: Option<Duration>,
 }
 
@@ -71,20 +71,18 @@ impl RawGitHub {
         environment: &Environment,
         folder: &Path,
     ) -> Result<GitHubConfig, ConfigError> {
+        // The token first: without it nothing works at all.
+        let identity = self.identity(environment, folder)?;
         let webhook_secrets = self.webhook_secrets(environment, folder)?;
         Ok(GitHubConfig {
-            identity: self.identity(environment, folder)?,
+            identity,
             look_every: self.look_every(webhook_secrets.is_empty())?,
+            redeliver: self.redeliver().filter(|_| !webhook_secrets.is_empty()),
             webhook_secrets,
             api_url: self.api_url.unwrap_or_else(|| GITHUB_API.to_owned()),
             write_spacing: self
                 .write_spacing_ms
                 .map_or(WRITE_SPACING, Duration::from_millis),
-            redeliver: match self.redeliver_minutes {
-                None => Some(REDELIVER),
-                Some(0) => None,
-                Some(minutes) => Some(Duration::from_secs(minutes.saturating_mul(60))),
-            },
         })
     }
 
@@ -153,6 +151,14 @@ impl RawGitHub {
             .iter()
             .map(|file| in_file("forge.github.webhook_secret_files", &folder.join(file)));
         variables.chain(files).collect()
+    }
+
+    fn redeliver(&self) -> Option<Duration> {
+        match self.redeliver_minutes {
+            None => Some(REDELIVER),
+            Some(0) => None,
+            Some(minutes) => Some(Duration::from_secs(minutes.saturating_mul(60))),
+        }
     }
 
     fn look_every(&self, polls: bool) -> Result<Duration, ConfigError> {

@@ -94,11 +94,6 @@ async fn prompt(
     };
     let notes = repo.git.read_file(&brief.base, AGENT_NOTES).await?;
     let notes = notes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let recent: Vec<String> = brief
-        .recent
-        .iter()
-        .map(|recent| recent.text.clone())
-        .collect();
     let base = match repo.base_branch.clone() {
         Some(branch) => branch,
         None => repo.git.sync_base(None).await?.branch,
@@ -108,7 +103,7 @@ async fn prompt(
         branch: &brief.branch,
         task: &brief.task,
         template: &template,
-        recent_events: &recent,
+        recent_events: &brief.recent,
         messages: &brief.messages,
         epic: None,
         notes: notes.as_deref(),

@@ -34,7 +34,7 @@ mod tests {
             manifest["default_permissions"],
             json!({
                 "metadata": "read", "contents": "write", "issues": "write", "statuses": "write",
-                "pull_requests": "write", "workflows": "write", "checks": "write",
+                "pull_requests": "write", "workflows": "write", "checks": "write", "actions": "read",
             })
         );
         let hook = &manifest["hook_attributes"];

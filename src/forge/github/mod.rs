@@ -5,6 +5,7 @@ mod answer;
 mod app;
 mod cache;
 mod checks;
+mod ci_log;
 mod client;
 mod deliveries;
 mod listing;
@@ -35,7 +36,7 @@ use super::{
     CheckId, CheckRun, CommentId, Forge, ForgeError, Health, Issue, Listing, MARKER_PREFIX,
     Permission, PullRequests, STAGE_PREFIX, Status,
 };
-use crate::domain::delivery::{CommentRef, Thread};
+use crate::domain::delivery::{CheckSource, CommentRef, Thread};
 use crate::domain::effect::Reaction;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::TaskComment;
@@ -435,6 +436,14 @@ impl Forge for Github {
         check: (Option<&CheckId>, &CheckRun),
     ) -> Result<CheckId, ForgeError> {
         self.write_check_run(repo, commit, check).await
+    }
+
+    async fn failing_part(
+        &self,
+        repo: &RepoName,
+        check: CheckSource,
+    ) -> Result<Option<String>, ForgeError> {
+        self.read_failing_part(repo, check).await
     }
 
     async fn default_branch(&self, repo: &RepoName) -> Result<Option<BranchName>, ForgeError> {

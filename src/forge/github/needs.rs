@@ -33,7 +33,7 @@ const fn need(permission: &'static str, access: &'static str, feature: &'static 
 }
 
 /// The least that every feature needs.
-pub const NEEDS: [Need; 8] = [
+pub const NEEDS: [Need; 9] = [
     need(
         "metadata",
         "read",
@@ -49,6 +49,11 @@ pub const NEEDS: [Need; 8] = [
         "pull_requests",
         "write",
         "landing by pull request, and reviews",
+    ),
+    need(
+        "actions",
+        "read",
+        "telling agents what the log of a failed check says",
     ),
     Need {
         scopes: &["workflow"],

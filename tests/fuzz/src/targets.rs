@@ -20,6 +20,7 @@ use huskies::domain::id::{
 use huskies::domain::money::Usd;
 use huskies::domain::project::{Land, Role, Runtime};
 use huskies::domain::sandbox::Sandbox;
+use huskies::domain::story::Recent;
 use huskies::domain::text::inert_line;
 use huskies::domain::work::{Message, Place, Session, Start, Task, TaskComment};
 use huskies::gate::findings;
@@ -366,6 +367,11 @@ fn prompts(task: &Task, text: &str) -> Vec<String> {
     let branch: BranchName = "feature/story-42-x".parse().expect("a constant");
     let tip: Sha = "a".repeat(40).parse().expect("a constant");
     let paths = [text.to_owned()];
+    let recent = [Recent {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        text: text.to_owned(),
+        log: Some(text.to_owned()),
+    }];
     let places = [
         Place::Conversation,
         Place::Line {
@@ -401,7 +407,7 @@ fn prompts(task: &Task, text: &str) -> Vec<String> {
                 branch: &branch,
                 task,
                 template: &Template::built_in(Role::Coder),
-                recent_events: &paths,
+                recent_events: &recent,
                 messages: &messages,
                 epic: None,
                 notes: Some("Use just."),

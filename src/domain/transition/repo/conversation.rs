@@ -161,13 +161,14 @@ impl Turn {
             return ignored("no story is at that commit");
         };
         let (commit, name) = (result.commit.clone(), result.name.clone());
-        let summary = result.summary.clone();
+        let (summary, source) = (result.summary.clone(), result.source());
         self.tell(
             &story,
             StoryEvent::CheckFailed {
                 commit,
                 name,
                 summary,
+                source,
             },
         );
         Ok(())

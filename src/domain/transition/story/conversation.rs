@@ -8,6 +8,7 @@
 use super::{Refusal, Turn, ignored};
 use crate::domain::delivery::CommentRef;
 use crate::domain::effect::{Act, Reaction};
+use crate::domain::event::StoryEvent;
 use crate::domain::id::Sha;
 use crate::domain::story::{
     BlockReason, BlockedFrom, FailedChecks, LastTry, Reply, Stage, Then, Wish,
@@ -90,23 +91,61 @@ impl Turn {
         }
     }
 
-    /// A check of somebody else failed. The first one on a commit calls the story back from the
-    /// merge queue, as one of its retries; without a retry left it waits for a person.
-    ///
-    /// The failing part of its log is to be fetched here, with an act whose answer is the summary:
-    /// the delivery does not have it.
-    pub(super) fn check_failed(
-        &mut self,
-        commit: &Sha,
-        name: &str,
-        summary: &str,
-    ) -> Result<(), Refusal> {
+    /// A check of somebody else failed. What its log says is read first, where it has one.
+    pub(super) fn check_event(&mut self, event: &StoryEvent) -> Result<(), Refusal> {
+        match event {
+            StoryEvent::CheckFailed {
+                commit,
+                name,
+                summary,
+                source,
+            } => {
+                self.expect_check(commit, name)?;
+                let Some(source) = *source else {
+                    self.hear_of_check((commit, name), summary, None);
+                    return Ok(());
+                };
+                let (commit, name) = (commit.clone(), name.clone());
+                self.act(Act::ReadCheck {
+                    commit,
+                    name,
+                    summary: summary.clone(),
+                    source,
+                });
+                Ok(())
+            }
+            StoryEvent::CheckRead {
+                commit,
+                name,
+                summary,
+                log,
+            } => {
+                self.expect_check(commit, name)?;
+                self.hear_of_check((commit, name), summary, log.as_deref());
+                Ok(())
+            }
+            other => Err(self.illegal(other.into())),
+        }
+    }
+
+    /// Whether a failed check is news to the story as it is.
+    fn expect_check(&self, commit: &Sha, name: &str) -> Result<(), Refusal> {
         if self.story.head.as_ref().map(|tip| &tip.commit) != Some(commit) {
             return ignored("of an older commit");
         }
         if matches!(self.story.stage, Stage::Done { .. } | Stage::Cancelled) {
             return ignored("it is over");
         }
+        let known = self.story.failed_checks.as_ref();
+        if known.is_some_and(|failed| failed.commit == *commit && failed.names.contains(name)) {
+            return ignored("that check is known to have failed");
+        }
+        Ok(())
+    }
+
+    /// The first one on a commit calls the story back from the merge queue, as one of its retries;
+    /// without a retry left it waits for a person.
+    fn hear_of_check(&mut self, (commit, name): (&Sha, &str), summary: &str, log: Option<&str>) {
         let known = self.story.failed_checks.take();
         let mut failed = known
             .filter(|failed| failed.commit == *commit)
@@ -115,23 +154,19 @@ impl Turn {
                 names: std::collections::BTreeSet::new(),
                 told: false,
             });
-        let is_new = failed.names.insert(name.to_owned());
+        failed.names.insert(name.to_owned());
         self.story.failed_checks = Some(failed);
-        if !is_new {
-            return ignored("that check is known to have failed");
-        }
         let mut text = format!("The check {name} failed on your commit {}", commit.short());
         let summary = visible_line(summary);
         if !summary.is_empty() {
             text.push_str(": ");
             text.push_str(head_at_char_boundary(&summary, SUMMARY_BYTES));
         }
-        self.remember(text);
+        self.remember_with_log(text, log);
         if matches!(self.story.stage, Stage::Merge(_)) && self.story.untold_checks().is_some() {
             self.withdraw();
             self.mend_checks();
         }
-        Ok(())
     }
 
     /// Turns back to the coder if there is something that it has to hear before the change goes on.

@@ -74,11 +74,9 @@ impl Turn {
         match event {
             StoryEvent::Asked { wish, by } => self.asked(wish, by),
             StoryEvent::Said { wish, by, comment } => self.said(wish, by, *comment),
-            StoryEvent::CheckFailed {
-                commit,
-                name,
-                summary,
-            } => self.check_failed(commit, name, summary),
+            StoryEvent::CheckFailed { .. } | StoryEvent::CheckRead { .. } => {
+                self.check_event(event)
+            }
             StoryEvent::Admitted { request, answer } => self.admitted(*request, answer),
             StoryEvent::ProjectRead { .. }
             | StoryEvent::ProjectUnusable { .. }
@@ -230,9 +228,14 @@ impl Turn {
     }
 
     fn remember(&mut self, text: impl Into<String>) {
+        self.remember_with_log(text, None);
+    }
+
+    fn remember_with_log(&mut self, text: impl Into<String>, log: Option<&str>) {
         self.story.recent.push(Recent {
             at: self.now,
             text: text.into(),
+            log: log.map(str::to_owned),
         });
     }
 

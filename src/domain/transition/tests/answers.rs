@@ -116,6 +116,17 @@ impl World {
                 number: self.new_number(),
                 plain: dice.luck(5),
             }),
+            Act::ReadCheck {
+                commit,
+                name,
+                summary,
+                ..
+            } => Some(StoryEvent::CheckRead {
+                commit: commit.clone(),
+                name: name.clone(),
+                summary: summary.clone(),
+                log: dice.luck(2).then_some(message),
+            }),
             Act::RetireWorktree { .. }
             | Act::PublishBranch { .. }
             | Act::PublishWip { .. }

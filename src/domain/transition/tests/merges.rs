@@ -35,6 +35,7 @@ impl World {
             }),
             Act::FetchHead { .. }
             | Act::Look { .. }
+            | Act::ReadCheck { .. }
             | Act::Answer { .. }
             | Act::ReadProject { .. }
             | Act::PrepareWorktree { .. }

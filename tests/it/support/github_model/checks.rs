@@ -14,7 +14,7 @@ use super::app::{APP_ID, APP_LOGIN};
 use super::limits::{Refusal, required};
 use super::routes::check_repo;
 use super::state::State;
-use super::{Delivery, GithubModel, Shared, json};
+use super::{Delivery, GithubModel, Shared, ci, json};
 
 /// The longest summary and text (GitHub's OpenAPI description, `checks/create`).
 const LONGEST_TEXT: usize = 65_535;
@@ -169,6 +169,9 @@ async fn read(
 ) -> Answer {
     let state = shared.lock();
     check_repo(&state, &owner, &repo)?;
+    if let Some(job) = state.jobs.iter().find(|job| job.id == id) {
+        return Ok(Json(ci::shown(job)).into_response());
+    }
     let mut checks = state.checks.iter();
     let check = checks.find(|check| check.id == id);
     let check = check.ok_or_else(Refusal::not_found)?;
@@ -213,6 +216,8 @@ async fn list(
     let mut runs: Vec<Value> = found.iter().map(|check| payload(check, APP_ID)).collect();
     if !query.contains_key("app_id") {
         runs.extend(state.pulls.check_runs(&sha));
+        let failed = state.jobs.iter().filter(|job| job.sha == sha);
+        runs.extend(failed.map(ci::shown));
     }
     Ok(Json(json!({ "total_count": runs.len(), "check_runs": runs })).into_response())
 }

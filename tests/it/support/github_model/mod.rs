@@ -10,6 +10,7 @@
 
 mod app;
 mod checks;
+mod ci;
 mod delivery;
 mod fault;
 mod hooks;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::limits::{Refusal, check_comment, check_label, check_reaction, check_status, required};
 use super::state::{Label, State, Status};
-use super::{OWN_LOGIN, Shared, app, checks, hooks, json, lists, pulls};
+use super::{OWN_LOGIN, Shared, app, checks, ci, hooks, json, lists, pulls};
 
 pub(super) type Model = Extracted<Arc<Shared>>;
 pub(super) type Answer = Result<Response, Refusal>;
@@ -59,6 +59,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/repos/{owner}/{repo}/statuses/{sha}", post(create_status))
         .merge(app::routes())
         .merge(checks::routes())
+        .merge(ci::routes())
         .merge(hooks::routes())
         .merge(lists::routes())
         .merge(pulls::routes())

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::app::is_for_apps;
+use super::ci::LOGS;
 use super::fault::{Answer, Fault};
 use super::routes;
 use super::state::{RecordedRequest, State};
@@ -174,7 +175,9 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
         method: method.to_owned(),
         path: path.to_owned(),
         query: parts.uri.query().map(str::to_owned),
-        by_program: (parts.headers.get("user-agent")).is_some_and(|agent| agent == "octocrab"),
+        // An address that GitHub gives is none of its API.
+        by_program: !path.starts_with(LOGS)
+            && (parts.headers.get("user-agent")).is_some_and(|agent| agent == "octocrab"),
         body: serde_json::from_slice(body).ok(),
         answered: None,
     });
@@ -189,7 +192,7 @@ fn admit(state: &mut State, parts: &Parts, body: &Bytes) -> Admission {
     if !state.accepts(path, &token) {
         return Admission::Refused(Answer::new(401, "Bad credentials"));
     }
-    if !is_for_apps(path) {
+    if !is_for_apps(path) && !path.starts_with(LOGS) {
         state.last_token = Some(token);
     }
     if state.rate_limit_remaining == 0 {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::app::{APP_LOGIN, App, is_for_apps};
 use super::checks::Check;
+use super::ci::{Job, LOGS};
 use super::delivery::Delivery;
 use super::fault::Faults;
 use super::hooks::{Attempt, Hook};
@@ -109,6 +110,7 @@ pub(super) struct State {
     pub(super) roles: BTreeMap<String, String>,
     pub(super) statuses: Vec<Status>,
     pub(super) checks: Vec<Check>,
+    pub(super) jobs: Vec<Job>,
     pub(super) knows_commit: Box<dyn Fn(&str) -> bool + Send>,
     pub(super) requests: Vec<RecordedRequest>,
     pub(super) violations: Vec<String>,
@@ -145,6 +147,7 @@ impl State {
             roles: BTreeMap::from([(OWN_LOGIN.to_owned(), "write".to_owned())]),
             statuses: Vec::new(),
             checks: Vec::new(),
+            jobs: Vec::new(),
             knows_commit: Box::new(|_| true),
             requests: Vec::new(),
             violations: Vec::new(),
@@ -197,6 +200,9 @@ impl State {
         let now = self.now;
         if path.contains("/app-manifests/") {
             return true;
+        }
+        if path.starts_with(LOGS) {
+            return token.is_empty();
         }
         if is_for_apps(path) {
             return self.app.as_ref().is_some_and(|app| app.has_signed(token));

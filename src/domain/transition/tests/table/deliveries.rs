@@ -89,7 +89,7 @@ fn labels_become_wishes() {
       agent gone, another there -> idle | tell #7 asked PickAgent { agent: Some("y") }
       priority -> idle | tell #7 asked Prioritise { priority: -2 }
       priority gone, another there -> idle | tell #7 asked Prioritise { priority: 4 }
-      no number -> ignored: nothing that huskies acts on
+      no number -> idle
       our own label -> ignored: nothing that huskies acts on
       closed -> idle | tell #7 asked Cancel
       edited -> ignored: nothing that huskies acts on

@@ -215,6 +215,8 @@ fn a_label_that_nobody_told_of_counts_as_whoever_set_it_set_it() {
         found(60, vec![closed(started(issue(60, &[], &[end])))]),
     );
     insta::assert_snapshot!(rows.table, @r#"
+    the first look
+      labelled long ago -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: Some("x"), priority: 0 }; wake look in 60 s
       its story is there -> idle | wake look in 60 s
 
     a later look

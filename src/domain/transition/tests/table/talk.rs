@@ -2,9 +2,9 @@
 
 use super::Table;
 use super::queue::{Rows, synced};
-use super::scene::{Scene, admitted, contained, denied, operator, start};
+use super::scene::{Scene, admitted, contained, denied, landed, operator, start};
 use crate::domain::delivery::{
-    CheckKind, CheckOutcome, CheckRequest, CheckResult, Command, Comment, CommentRef,
+    CheckKind, CheckOutcome, CheckRequest, CheckResult, CheckSource, Command, Comment, CommentRef,
     PullRequestHead, Review, ReviewKind, Said, Thread, Verdict, WantedCheck,
 };
 use crate::domain::effect::Effect;
@@ -55,6 +55,7 @@ fn failed(commit: u64, name: &str) -> StoryEvent {
         commit: sha(commit),
         name: name.to_owned(),
         summary: "2 failed".to_owned(),
+        source: None,
     }
 }
 
@@ -444,7 +445,52 @@ fn check_failed_quietly() -> StoryEvent {
         commit: sha(20),
         name: "ci".to_owned(),
         summary: String::new(),
+        source: None,
     }
+}
+
+#[test]
+fn what_a_failed_checks_log_says_is_read_before_the_story_turns_back() {
+    let mut table = Table::new();
+    let source = Some(CheckSource {
+        kind: CheckKind::CheckRun,
+        id: 5,
+    });
+    let (commit, name, summary) = (sha(20), "ci".to_owned(), String::new());
+    let failed = StoryEvent::CheckFailed {
+        commit: commit.clone(),
+        name: name.clone(),
+        summary: summary.clone(),
+        source,
+    };
+    let read = StoryEvent::CheckRead {
+        commit,
+        name,
+        summary,
+        log: Some("door.rs:3: it squeaks".to_owned()),
+    };
+    table.given("in the merge queue");
+    let queued = Scene::new().queued();
+    let scene = table.story(&queued, "ci failed", failed.clone());
+    let scene = table.story(&scene, "its log is read", read.clone());
+    table.story(&scene, "read again", read.clone());
+    table.story(&scene, "failed again", failed);
+    let recent = scene
+        .story
+        .recent
+        .last()
+        .and_then(|recent| recent.log.as_deref());
+    assert_eq!(recent, Some("door.rs:3: it squeaks"));
+    let done = Scene::new().testing().after(landed());
+    table.story(&done, "landed meanwhile", read);
+    insta::assert_snapshot!(table, @"
+    in the merge queue
+      ci failed -> merge: queued | read the log of ci (5)
+      its log is read -> coding 2: configuring, retry 1 | tell repo withdrawn; huskies/merge withdrawn; read_project; label
+      read again -> ignored: that check is known to have failed
+      failed again -> ignored: that check is known to have failed
+      landed meanwhile -> ignored: it is over
+    ");
 }
 
 #[test]

@@ -345,6 +345,7 @@ fn act_words(act: &Act) -> String {
             None => format!("{name} for {}", look.label),
             Some(since) => format!("{name} since {}", since.strftime("%H:%M:%S")),
         },
+        Act::ReadCheck { name, source, .. } => format!("read the log of {name} ({})", source.id),
         Act::ReadProject { .. }
         | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }
