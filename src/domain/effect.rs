@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
 use super::delivery::CommentRef;
+use super::dependency::LinksWanted;
 use super::event::{Event, SubjectId};
 use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
 use super::project::{Agent, Component, Moment};
 use super::proposal::HeadAnswer;
-use super::story::{BlockReason, MergeFailure, Purpose, Recent, Reply};
+use super::story::{Actor, BlockReason, MergeFailure, Purpose, Recent, Reply};
 use super::work::{Candidate, GateReport, Message, Receipt, Start, Task};
 
 /// One thing that a step asks for.
@@ -53,6 +54,12 @@ pub enum Act {
         #[serde(default)]
         bot: bool,
         pin: Option<Timestamp>,
+        /// What its story depends on is to be found out as well.
+        #[serde(default)]
+        links: Option<Box<LinksWanted>>,
+        /// Who changed the text lately: whether they may write is asked too.
+        #[serde(default)]
+        editors: Vec<Actor>,
     },
     /// Read the project file at the tip of the base branch.
     ReadProject {
@@ -116,6 +123,13 @@ pub enum Act {
     Answer {
         number: u64,
         answer: HeadAnswer,
+    },
+    /// Look how those issues are that a story waits for: the ones that its text names, and its
+    /// sub-issues.
+    SeeNeeds {
+        story: StoryId,
+        named: Vec<u64>,
+        sub_issues: bool,
     },
     /// Look where the base branch is, and which of these tips it contains.
     SyncBase {

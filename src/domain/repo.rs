@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::IssueChange;
+use super::dependency::Need;
 use super::id::{Attempt, BranchName, ItemName, RepoName, Sha, StoryId};
 use super::project::Trigger;
 use super::proposal::Proposals;
+use super::story::Actor;
 use super::work::Candidate;
 
 /// Everything that is known about a repository.
@@ -44,6 +46,12 @@ pub struct Repo {
     /// person has looked at it.
     #[serde(default)]
     pub stopped: Option<StoryId>,
+    /// Stories that wait for others to be done, by number.
+    #[serde(default)]
+    pub waits: BTreeMap<u64, Wait>,
+    /// Who changed the text of which issue lately, oldest first.
+    #[serde(default)]
+    pub edits: Vec<TextEdit>,
 }
 
 impl Repo {
@@ -63,8 +71,26 @@ impl Repo {
             pulls: BTreeMap::new(),
             shelf: Vec::new(),
             stopped: None,
+            waits: BTreeMap::new(),
+            edits: Vec::new(),
         }
     }
+}
+
+/// What a story waits for before it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    pub needs: Vec<Need>,
+    /// The way from the story over what it waits for back to it, if there is one.
+    pub circle: Vec<u64>,
+}
+
+/// Somebody changed the title or body of an issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextEdit {
+    pub issue: u64,
+    pub by: Actor,
+    pub at: Timestamp,
 }
 
 /// The base branch as last seen, with the labels that its project file names.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::base::{read_project, sync_base};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
-use super::{pulls, worktree};
+use super::{admissions, pulls, worktree};
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::head::HeadId;
@@ -94,14 +94,8 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
     };
     let own_comment = || OwnComment::new(context, repo, story, &pending.id);
     match &pending.act {
-        Act::Admit {
-            request,
-            login,
-            bot,
-            pin,
-        } => {
-            let who = (login.as_str(), *bot);
-            let answer = admission(repo, &story.repo, who, pin.map(|pin| (story, pin))).await;
+        Act::Admit { request, .. } => {
+            let answer = admissions::of_story(repo, story, &pending.act).await;
             let request = *request;
             let admitted = |answer| StoryEvent::Admitted { request, answer };
             answered(answer, |answer| Event::story(story, admitted(answer)))
@@ -151,6 +145,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
         Act::OpenPull { branch } => pulls::open(context, repo, story, branch).await,
         Act::FetchHead { .. }
         | Act::Answer { .. }
+        | Act::SeeNeeds { .. }
         | Act::SyncBase { .. }
         | Act::BuildCandidate { .. }
         | Act::Land { .. }
@@ -205,6 +200,11 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
             bot,
             ..
         } => return admit(repo, name, *request, (login.as_str(), *bot)).await,
+        Act::SeeNeeds {
+            story,
+            named,
+            sub_issues,
+        } => return admissions::see_needs(repo, story, (named, *sub_issues)).await,
         Act::React { comment, reaction } => {
             return settle(repo.forge.react(name, *comment, *reaction).await);
         }
@@ -230,7 +230,14 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
 
 /// Whether somebody may have something done that is no story's.
 async fn admit(repo: &RepoContext, name: &RepoName, request: u64, who: (&str, bool)) -> Try {
-    let answer = admission(repo, name, who, None).await;
+    let answer = admissions::may_write(repo, name, who).await;
+    let answer = answer.map(|may| {
+        if may {
+            Admission::allowed()
+        } else {
+            Admission::Denied
+        }
+    });
     answered(answer, |answer| {
         Event::repo(name, RepoEvent::Admitted { request, answer })
     })
@@ -287,23 +294,6 @@ pub(super) fn settle(outcome: Result<(), ForgeError>) -> Try {
     }
 }
 
-/// Whether somebody may; for a start, the comments as they were then.
-async fn admission(
-    repo: &RepoContext,
-    name: &RepoName,
-    who: (&str, bool),
-    pin: Option<(&StoryId, jiff::Timestamp)>,
-) -> Result<Admission, ForgeError> {
-    if !may_write(repo, name, who).await? {
-        return Ok(Admission::Denied);
-    }
-    let comments = match pin {
-        Some((story, until)) => repo.forge.comments(story, until).await?,
-        None => Vec::new(),
-    };
-    Ok(Admission::Allowed { comments })
-}
-
 fn answered(answer: Result<Admission, ForgeError>, event: impl FnOnce(Admission) -> Event) -> Try {
     match answer {
         Ok(answer) => Try::news(event(answer)),
@@ -313,20 +303,6 @@ fn answered(answer: Result<Admission, ForgeError>, event: impl FnOnce(Admission)
             again @ Try::Again { .. } => again,
         },
     }
-}
-
-/// Programs have no permission that a forge would tell: naming one in the configuration is its
-/// permission.
-async fn may_write(
-    repo: &RepoContext,
-    name: &RepoName,
-    (login, is_bot): (&str, bool),
-) -> Result<bool, ForgeError> {
-    if is_bot {
-        let named = |bot: &String| bot.eq_ignore_ascii_case(login);
-        return Ok(repo.bots.iter().any(named));
-    }
-    Ok(repo.forge.permission(name, login).await?.can_write())
 }
 
 async fn publish_branch(repo: &RepoContext, branch: &BranchName, commit: &Sha) -> Try {

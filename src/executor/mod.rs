@@ -6,6 +6,7 @@
 //! on the repository, and reports, so that a forge that is away delays reports and nothing else.
 
 mod acts;
+mod admissions;
 mod base;
 mod checks;
 mod context;
@@ -201,7 +202,7 @@ impl Executor {
 
 fn lane_of(act: &Act) -> Lane {
     match act {
-        Act::Admit { .. } => Lane::Admissions,
+        Act::Admit { .. } | Act::SeeNeeds { .. } => Lane::Admissions,
         Act::ReadProject { .. }
         | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }

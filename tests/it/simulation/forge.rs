@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use huskies::domain::delivery::{Comment as Written, CommentRef, IssueAction, IssueChange, Said};
+use huskies::domain::dependency::{Family, IssueState, Parent};
 use huskies::domain::effect::Reaction;
 use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::{BranchName, RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
 use huskies::forge::{
     CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission,
-    PullRequests, Status,
+    PullRequests, Status, SubIssue,
 };
 use huskies::store::NewDelivery;
 use jiff::{SignedDuration, Timestamp};
@@ -35,17 +36,31 @@ pub(super) struct Comment {
 }
 
 #[derive(Debug)]
-pub(super) struct IssueState {
+pub(super) struct IssueNow {
     pub(super) title: String,
     pub(super) body: String,
     pub(super) labels: BTreeSet<String>,
     pub(super) open: bool,
+    /// Closed, it was closed for another reason than that it is done.
+    pub(super) not_planned: bool,
+    /// The issue that it is a part of.
+    pub(super) parent: Option<u64>,
     pub(super) comments: Vec<Comment>,
+}
+
+impl IssueNow {
+    pub(super) fn state(&self) -> IssueState {
+        match (self.open, self.not_planned) {
+            (true, _) => IssueState::Open,
+            (false, false) => IssueState::Completed,
+            (false, true) => IssueState::NotPlanned,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Issues {
-    pub(super) by_number: BTreeMap<u64, IssueState>,
+    pub(super) by_number: BTreeMap<u64, IssueNow>,
     /// Every status that was ever set, oldest first.
     pub(super) statuses: Vec<(Sha, Status)>,
     /// Every check run, and its commit.
@@ -59,11 +74,13 @@ pub(super) struct Issues {
 
 impl Issues {
     pub(super) fn new(start: Timestamp) -> Self {
-        let issue = |number| IssueState {
+        let issue = |number| IssueNow {
             title: format!("Story {number}"),
             body: "Please do it.".to_owned(),
             labels: BTreeSet::new(),
             open: true,
+            not_planned: false,
+            parent: None,
             comments: Vec::new(),
         };
         Self {
@@ -88,7 +105,7 @@ impl Issues {
 }
 
 impl World {
-    fn issue(&mut self, number: u64) -> &mut IssueState {
+    fn issue(&mut self, number: u64) -> &mut IssueNow {
         self.issues.by_number.get_mut(&number).unwrap()
     }
 
@@ -129,8 +146,11 @@ impl World {
                     return;
                 }
             }
-            IssueAction::Closed => issue.open = false,
-            IssueAction::Reopened => issue.open = true,
+            IssueAction::Closed => {
+                issue.open = false;
+                issue.not_planned = letter.is_multiple_of(4);
+            }
+            IssueAction::Reopened => (issue.open, issue.not_planned) = (true, false),
             IssueAction::Edited => issue.title.push_str(" (edited)"),
         }
         let change = IssueChange {
@@ -143,9 +163,25 @@ impl World {
             body: format!("{} ({})", issue.body, letter),
             labels: issue.labels.iter().cloned().collect(),
             at: now,
+            not_planned: issue.not_planned,
+            family: Family::default(),
         };
+        if issue.state() == IssueState::Completed {
+            self.done_once.insert(number);
+        }
         let event = Event::repo(&REPO.parse().unwrap(), RepoEvent::Issue { change });
         self.send("issues", Some(&event), now);
+    }
+
+    /// Somebody writes into an issue's text what it depends on.
+    pub(super) fn depend(&mut self, number: u64, on: &[u64], (by, now): (&str, Timestamp)) {
+        let names: Vec<String> = on.iter().map(|issue| format!("#{issue}")).collect();
+        let issue = self.issue(number);
+        "Please do it.".clone_into(&mut issue.body);
+        if !names.is_empty() {
+            issue.body = format!("Please do it.\n\nDepends on {}", names.join(", "));
+        }
+        self.change(number, by, (IssueAction::Edited, now));
     }
 
     /// Somebody says something to huskies in a comment; its delivery is sent.
@@ -166,6 +202,8 @@ impl World {
             title: issue.title.clone(),
             body: issue.body.clone(),
             labels: issue.labels.iter().cloned().collect(),
+            family: Family::default(),
+            at: Some(now),
         };
         let event = Event::repo(
             &REPO.parse().unwrap(),
@@ -286,14 +324,43 @@ impl Forge for FakeForge {
 
     async fn issue(&self, story: &StoryId) -> Result<Issue> {
         self.ask("issue", |world, now| {
+            if !world.issues.by_number.contains_key(&story.number) {
+                let what = story.to_string();
+                return Err(ForgeError::NotFound { what });
+            }
+            let mut issues = world.issues.by_number.values();
+            let has_parts = issues.any(|issue| issue.parent == Some(story.number));
             let issue = world.issue(story.number);
             Ok(Issue {
                 title: issue.title.clone(),
                 body: issue.body.clone(),
                 labels: issue.labels.iter().cloned().collect(),
                 open: issue.open,
+                not_planned: issue.not_planned,
+                family: Family {
+                    parent: issue
+                        .parent
+                        .map_or(Parent::None, |issue| Parent::Here { issue }),
+                    sub_issues: Some(has_parts),
+                },
                 updated_at: now,
             })
+        })
+        .await
+    }
+
+    async fn sub_issues(&self, story: &StoryId) -> Result<Vec<SubIssue>> {
+        self.ask("sub_issues", |world, now| {
+            let issues = world.issues.by_number.iter();
+            let parts = issues.filter(|(_, issue)| issue.parent == Some(story.number));
+            Ok(parts
+                .map(|(number, issue)| SubIssue {
+                    issue: StoryId::new(story.repo.clone(), *number),
+                    title: issue.title.clone(),
+                    state: issue.state(),
+                    updated_at: now,
+                })
+                .collect())
         })
         .await
     }

@@ -1,21 +1,38 @@
 //! What the forge says about issues and branches, read by the labels that the project names.
 
+use jiff::Timestamp;
+
 use super::{Refusal, Turn, ignored};
 use crate::domain::delivery::{IssueAction, IssueChange, Push};
+use crate::domain::dependency::Family;
 use crate::domain::event::StoryEvent;
 use crate::domain::id::StoryId;
 use crate::domain::project::Trigger;
-use crate::domain::story::{Actor, STAGE_PREFIX, Wish};
+use crate::domain::story::{Actor, Around, STAGE_PREFIX, Wish};
 use crate::domain::work::Task;
+
+/// An issue as it was when somebody started it.
+pub(super) struct Startable<'a> {
+    pub(super) number: u64,
+    pub(super) title: &'a str,
+    pub(super) body: &'a str,
+    pub(super) labels: &'a [String],
+    pub(super) family: &'a Family,
+    pub(super) at: Timestamp,
+}
 
 impl Turn {
     pub(super) fn issue(&mut self, change: &IssueChange) -> Result<(), Refusal> {
-        let Some(base) = &self.repo.base else {
+        let is_awaited = self.note_issue(change);
+        if change.action == IssueAction::Edited {
+            self.note_edit(change);
+        }
+        let Some(trigger) = self.repo.base.as_ref().map(|base| base.trigger.clone()) else {
             self.repo.parked.push(change.clone());
             return Ok(());
         };
-        let wishes = wishes(change, &base.trigger);
-        if wishes.is_empty() {
+        let wishes = self.wishes(change, &trigger);
+        if wishes.is_empty() && !is_awaited {
             return ignored("nothing that huskies acts on");
         }
         self.ask(change, wishes);
@@ -28,7 +45,8 @@ impl Turn {
             return;
         };
         for change in std::mem::take(&mut self.repo.parked) {
-            self.ask(&change, wishes(&change, &trigger));
+            let wishes = self.wishes(&change, &trigger);
+            self.ask(&change, wishes);
         }
     }
 
@@ -38,6 +56,57 @@ impl Turn {
             let by = Actor::account(&change.sender, change.by_bot);
             self.tell(&story, StoryEvent::Asked { wish, by });
         }
+    }
+
+    /// What a change of an issue asks for, in this order.
+    fn wishes(&self, change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
+        match &change.action {
+            IssueAction::Labeled(label) if *label == trigger.start_label => {
+                let issue = Startable {
+                    number: change.number,
+                    title: &change.title,
+                    body: &change.body,
+                    labels: &change.labels,
+                    family: &change.family,
+                    at: change.at,
+                };
+                self.start(&issue)
+            }
+            IssueAction::Labeled(label) => labeled(label, trigger),
+            IssueAction::Unlabeled(label) => {
+                unlabeled(label, change, trigger).into_iter().collect()
+            }
+            IssueAction::Closed => vec![Wish::Cancel],
+            IssueAction::Edited => vec![Wish::Edit {
+                title: change.title.clone(),
+                body: change.body.clone(),
+                at: change.at,
+            }],
+            IssueAction::Reopened => Vec::new(),
+        }
+    }
+
+    /// To start a story. One that is on hold is held before it begins.
+    pub(super) fn start(&self, issue: &Startable<'_>) -> Vec<Wish> {
+        let trigger = self.repo.base.as_ref().map(|base| &base.trigger);
+        let is_held = trigger.is_some_and(|trigger| issue.labels.contains(&trigger.hold_label));
+        let start = Wish::Start {
+            task: Task {
+                title: issue.title.to_owned(),
+                body: issue.body.to_owned(),
+                ..Task::default()
+            },
+            agent: agent_in(issue.labels),
+            priority: priority_in(issue.labels),
+            around: Box::new(Around {
+                family: issue.family.clone(),
+                at: Some(issue.at),
+                editors: self.editors(issue.number, issue.family, issue.at),
+                links: None,
+            }),
+        };
+        let before = is_held.then_some(Wish::Hold);
+        before.into_iter().chain([start]).collect()
     }
 
     pub(super) fn pushed(&mut self, push: &Push) -> Result<(), Refusal> {
@@ -54,23 +123,9 @@ impl Turn {
     }
 }
 
-/// What a change of an issue asks for, in this order.
-fn wishes(change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
-    match &change.action {
-        IssueAction::Labeled(label) => labeled(label, change, trigger),
-        IssueAction::Unlabeled(label) => unlabeled(label, change, trigger).into_iter().collect(),
-        IssueAction::Closed => vec![Wish::Cancel],
-        IssueAction::Reopened | IssueAction::Edited => Vec::new(),
-    }
-}
-
-fn labeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
+fn labeled(label: &str, trigger: &Trigger) -> Vec<Wish> {
     if label.starts_with(STAGE_PREFIX) {
         return Vec::new();
-    }
-    if label == trigger.start_label {
-        let task = task(&change.title, &change.body);
-        return start(task, &change.labels, Some(trigger));
     }
     if label == trigger.hold_label {
         return vec![Wish::Hold];
@@ -106,26 +161,6 @@ fn unlabeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Option<Wis
         priority: priority_in(&change.labels),
     });
     picked.or(prioritised)
-}
-
-pub(super) fn task(title: &str, body: &str) -> Task {
-    Task {
-        title: title.to_owned(),
-        body: body.to_owned(),
-        comments: Vec::new(),
-    }
-}
-
-/// To start it, under the issue's labels. One that is on hold is held before it begins.
-pub(super) fn start(task: Task, labels: &[String], trigger: Option<&Trigger>) -> Vec<Wish> {
-    let is_held = trigger.is_some_and(|trigger| labels.contains(&trigger.hold_label));
-    let start = Wish::Start {
-        task,
-        agent: agent_in(labels),
-        priority: priority_in(labels),
-    };
-    let before = is_held.then_some(Wish::Hold);
-    before.into_iter().chain([start]).collect()
 }
 
 fn agent_in(labels: &[String]) -> Option<String> {

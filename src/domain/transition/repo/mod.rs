@@ -1,10 +1,13 @@
 //! A repository: fans deliveries out to stories ([`deliveries`], [`conversation`]), hands out
 //! agents ([`slots`]), merges one story at a time ([`merging`]), by pull request where that is wanted
-//! ([`pulls`], [`pull_requests`]), and has the heads of people's pull requests gated
-//! ([`proposals`]).
+//! ([`pulls`], [`pull_requests`]), has the heads of people's pull requests gated
+//! ([`proposals`]), and knows who waits for whom ([`dependencies`]) and who changed which text lately
+//! ([`edits`]).
 
 mod conversation;
 mod deliveries;
+mod dependencies;
+mod edits;
 mod merging;
 mod proposals;
 mod pull_requests;
@@ -14,6 +17,7 @@ mod slots;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Refusal, Step, Subject, ignored};
+use crate::domain::delivery::{PullRequestAction, PullRequestChange};
 use crate::domain::effect::{Act, Effect, Timer};
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::id::{Sha, StoryId};
@@ -55,15 +59,16 @@ impl Turn {
             RepoEvent::Commented { comment, said } => self.commented(comment, said),
             RepoEvent::Reviewed { review, said } => self.reviewed(review, said.as_ref()),
             RepoEvent::Checked { result } => self.checked(result),
-            RepoEvent::PullRequest { change } => match self.pull_of_story(change) {
-                Some(outcome) => outcome,
-                None => self.pull_request(change),
-            },
+            RepoEvent::PullRequest { change } => self.pull_request_changed(change),
             RepoEvent::PullKnown { story, pull } => self.pull_known(story, *pull),
             RepoEvent::QueueResumed { story } => self.queue_resumed(story),
             RepoEvent::CheckRequested { request } => self.check_requested(request),
             RepoEvent::Admitted { request, answer } => self.admitted(*request, answer),
             RepoEvent::HeadSettled { commit } => self.head_settled(commit),
+            RepoEvent::Waits { .. }
+            | RepoEvent::WaitEnded { .. }
+            | RepoEvent::StoryStands { .. }
+            | RepoEvent::NeedsSeen { .. } => self.dependency_event(event),
             RepoEvent::SlotWanted { request } => self.slot_wanted(request),
             RepoEvent::SlotReleased { story, attempt } => self.slot_released(story, *attempt),
             RepoEvent::Prioritised { story, priority } => self.prioritised(story, *priority),
@@ -91,9 +96,41 @@ impl Turn {
         }
     }
 
+    fn pull_request_changed(&mut self, change: &PullRequestChange) -> Result<(), Refusal> {
+        let is_awaited = match &change.action {
+            PullRequestAction::Closed { merged } => self.note_pull(change.number, merged.is_some()),
+            PullRequestAction::Opened
+            | PullRequestAction::Reopened
+            | PullRequestAction::Synchronized { .. }
+            | PullRequestAction::Edited
+            | PullRequestAction::Labeled { .. }
+            | PullRequestAction::Unlabeled { .. }
+            | PullRequestAction::ReadyForReview
+            | PullRequestAction::ConvertedToDraft => false,
+        };
+        // Of what is refused further on nothing stays.
+        let noted = is_awaited.then(|| (self.repo.clone(), self.effects.len()));
+        let outcome = match self.pull_of_story(change) {
+            Some(outcome) => outcome,
+            None => self.pull_request(change),
+        };
+        match (outcome, noted) {
+            (Err(Refusal::Ignored { .. }), Some((repo, effects))) => {
+                self.repo = repo;
+                self.effects.truncate(effects);
+                Ok(())
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
     fn base_event(&mut self, event: &RepoEvent) -> Result<(), Refusal> {
         match event {
-            RepoEvent::Opened | RepoEvent::SyncDue => self.sync(),
+            RepoEvent::Opened => {
+                self.sync();
+                self.see_all_needs();
+            }
+            RepoEvent::SyncDue => self.sync(),
             RepoEvent::BaseUnavailable { .. } => self.wake("sync", SYNC_AGAIN, RepoEvent::SyncDue),
             RepoEvent::BaseSynced {
                 branch,

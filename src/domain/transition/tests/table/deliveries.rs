@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::queue::{Rows, synced};
 use crate::domain::delivery::{IssueAction, IssueChange, Push};
+use crate::domain::dependency::Family;
 use crate::domain::event::RepoEvent;
 use crate::domain::id::Attempt;
 use crate::domain::repo::SlotRequest;
@@ -39,6 +40,8 @@ fn issue(action: IssueAction, labels: &[&str]) -> RepoEvent {
             body: String::new(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             at: noon(),
+            not_planned: false,
+            family: Family::default(),
         },
     }
 }

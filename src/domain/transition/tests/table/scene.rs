@@ -337,6 +337,7 @@ pub(super) fn start_with(agent: Option<&str>) -> Wish {
         },
         agent: agent.map(str::to_owned),
         priority: 0,
+        around: Box::default(),
     }
 }
 
@@ -354,9 +355,7 @@ pub(super) fn person(wish: Wish, login: &str) -> StoryEvent {
 
 /// The forge says that the sender may.
 pub(super) fn admitted(request: u64) -> StoryEvent {
-    let answer = Admission::Allowed {
-        comments: Vec::new(),
-    };
+    let answer = Admission::allowed();
     StoryEvent::Admitted { request, answer }
 }
 

@@ -7,6 +7,7 @@ use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckRequest, CheckResult, Command, Comment, CommentRef,
     PullRequestHead, Review, ReviewKind, Said, Thread, Verdict, WantedCheck,
 };
+use crate::domain::dependency::Family;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::project::{Project, Role, Runtime};
@@ -516,6 +517,8 @@ fn comment(said: Said, labels: &[&str]) -> RepoEvent {
         title: "Door".to_owned(),
         body: String::new(),
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        family: Family::default(),
+        at: None,
     };
     RepoEvent::Commented { comment, said }
 }

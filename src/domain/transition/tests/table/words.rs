@@ -41,6 +41,12 @@ fn story_words(story: &Story) -> String {
             let known: Vec<_> = known.iter().map(ToString::to_string).collect();
             format!("backlog: no agent {wanted}, only {}", known.join(", "))
         }
+        Stage::Backlog {
+            note: Some(BacklogNote::Waits { circle }),
+        } => waits_words(story, circle),
+        Stage::Backlog {
+            note: Some(BacklogNote::Unconfirmed),
+        } => "backlog: unconfirmed".to_owned(),
         Stage::Coding(work) => format!("coding {}", work_words(story, work)),
         Stage::Qa(work) => format!("qa {}", work_words(story, work)),
         Stage::MergeFailure { failure, work } => {
@@ -75,6 +81,20 @@ fn story_words(story: &Story) -> String {
         count => format!(", {count} asked"),
     };
     stage + &asked
+}
+
+fn waits_words(story: &Story, circle: &[u64]) -> String {
+    let numbers = |numbers: &mut dyn Iterator<Item = u64>| {
+        let numbers: Vec<String> = numbers.map(|number| format!("#{number}")).collect();
+        numbers.join(" ")
+    };
+    let mut open = story.needs.iter().filter(|need| !need.is_done());
+    let open = numbers(&mut open.by_ref().map(|need| need.issue));
+    let circle = match circle {
+        [] => String::new(),
+        circle => format!(" in a circle {}", numbers(&mut circle.iter().copied())),
+    };
+    format!("backlog: waits for {open}{circle}")
 }
 
 fn work_words(story: &Story, work: &Work) -> String {
@@ -206,6 +226,11 @@ fn repo_words(repo: &Repo) -> String {
     }
     for entry in &repo.queue {
         words.push(format!("#{} queued", entry.story.number));
+    }
+    for (story, wait) in &repo.waits {
+        let needs = wait.needs.iter().filter(|need| !need.is_done());
+        let needs: Vec<String> = needs.map(|need| format!("#{}", need.issue)).collect();
+        words.push(format!("#{story} waits for {}", needs.join(" ")));
     }
     if !repo.parked.is_empty() {
         words.push(format!("{} parked", repo.parked.len()));
@@ -341,6 +366,12 @@ fn act_words(act: &Act) -> String {
         }
         Act::BuildCandidate { base, .. } => format!("{name} on {}", tail(base.as_str())),
         Act::Admit { request, login, .. } => format!("{name} {login} ({request})"),
+        Act::SeeNeeds {
+            named, sub_issues, ..
+        } => {
+            let parts = if *sub_issues { " and parts" } else { "" };
+            format!("{name} {named:?}{parts}")
+        }
         Act::ReadProject { .. }
         | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }
