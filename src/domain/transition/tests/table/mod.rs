@@ -5,6 +5,7 @@
 
 mod agents;
 mod deliveries;
+mod edits;
 mod ends;
 mod heads;
 mod ledger;
@@ -16,6 +17,7 @@ mod road;
 mod scene;
 mod sessions;
 mod talk;
+mod waiting;
 mod words;
 
 use jiff::Timestamp;

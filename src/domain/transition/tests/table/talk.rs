@@ -576,8 +576,8 @@ fn comments_become_wishes() {
     rows.when("nearly a command", comment(word(false), &[]));
     insta::assert_snapshot!(rows.table, @r#"
     an issue
-      start -> idle | tell #7 said Hold; tell #7 said Start { task: Task { title: "Door", body: "", comments: [] }, agent: Some("claude"), priority: 0 }
-      start, with words -> idle | tell #7 said Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }; tell #7 said Tell { message: Message { author: "ann", place: Conversation, text: "now" } }
+      start -> idle | tell #7 said Hold; tell #7 said Start "Door" with claude
+      start, with words -> idle | tell #7 said Start "Door"; tell #7 said Tell { message: Message { author: "ann", place: Conversation, text: "now" } }
       stop -> idle | tell #7 said Stop
       retry -> idle | tell #7 said Retry { label: None }
       unblock -> idle | tell #7 said Retry { label: None }

@@ -11,8 +11,8 @@ use crate::domain::head::HeadState;
 use crate::domain::proposal::HeadAnswer;
 use crate::domain::repo::{Merging, MergingPhase, Repo, Shelved};
 use crate::domain::story::{
-    BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
-    Purpose, Reply, Stage, Story, Then, Work,
+    Actor, BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
+    Purpose, Reply, Stage, Story, Then, Wish, Work,
 };
 use crate::domain::transition::Subject;
 use crate::domain::work::Start;
@@ -415,6 +415,32 @@ fn start_words(brief: &AgentBrief) -> String {
     )
 }
 
+fn wish_words(wish: &Wish) -> String {
+    let Wish::Start {
+        task,
+        agent,
+        priority,
+        around,
+    } = wish
+    else {
+        return format!("{wish:?}");
+    };
+    let agent = agent
+        .as_ref()
+        .map_or_else(String::new, |agent| format!(" with {agent}"));
+    let priority = match priority {
+        0 => String::new(),
+        priority => format!(" at {priority}"),
+    };
+    let editors = around.editors.iter().filter_map(Actor::login);
+    let editors: Vec<&str> = editors.collect();
+    let editors = match editors[..] {
+        [] => String::new(),
+        _ => format!(", edited by {}", editors.join(", ")),
+    };
+    format!("Start {:?}{agent}{priority}{editors}", task.title)
+}
+
 fn told(event: &Event) -> String {
     let name = event.name();
     match event {
@@ -425,8 +451,16 @@ fn told(event: &Event) -> String {
             StoryEvent::MoneyDelayed { because, .. } => format!("#{} {name}: {because}", id.number),
             StoryEvent::MoneyRefused { reason, .. } => format!("#{} {name}: {reason}", id.number),
             StoryEvent::SlotGranted { agent, .. } => format!("#{} {name} {agent}", id.number),
-            StoryEvent::Asked { wish, .. } => format!("#{} {name} {wish:?}", id.number),
-            StoryEvent::Said { wish, .. } => format!("#{} {name} {wish:?}", id.number),
+            StoryEvent::Asked { wish, .. } => format!("#{} {name} {}", id.number, wish_words(wish)),
+            StoryEvent::Said { wish, .. } => format!("#{} {name} {}", id.number, wish_words(wish)),
+            StoryEvent::NeedsStand { needs, circle } => {
+                let open = needs.iter().filter(|need| !need.is_done()).count();
+                let circle = match circle.as_slice() {
+                    [] => String::new(),
+                    circle => format!(", in a circle {circle:?}"),
+                };
+                format!("#{} {name}: {open} open{circle}", id.number)
+            }
             _ => format!("#{} {name}", id.number),
         },
         Event::Repo { event, .. } => match event {
