@@ -14,7 +14,7 @@ use super::event::{Event, SubjectId};
 use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
 use super::project::{Agent, Component, Moment};
 use super::proposal::HeadAnswer;
-use super::story::{Actor, BlockReason, MergeFailure, Purpose, Recent, Reply};
+use super::story::{BlockReason, MergeFailure, Purpose, Recent, Reply, TextEdit};
 use super::work::{Candidate, GateReport, Message, Receipt, Start, Task};
 
 /// One thing that a step asks for.
@@ -57,9 +57,10 @@ pub enum Act {
         /// What its story depends on is to be found out as well.
         #[serde(default)]
         links: Option<Box<LinksWanted>>,
-        /// Who changed the text lately: whether they may write is asked too.
+        /// Who changed which text just before. Whether they may write is asked too, where it is the
+        /// story's or its parent's.
         #[serde(default)]
-        editors: Vec<Actor>,
+        edits: Vec<TextEdit>,
     },
     /// Read the project file at the tip of the base branch.
     ReadProject {

@@ -10,7 +10,7 @@ use super::dependency::Need;
 use super::id::{Attempt, BranchName, ItemName, RepoName, Sha, StoryId};
 use super::project::Trigger;
 use super::proposal::Proposals;
-use super::story::Actor;
+use super::story::TextEdit;
 use super::work::Candidate;
 
 /// Everything that is known about a repository.
@@ -83,14 +83,6 @@ pub struct Wait {
     pub needs: Vec<Need>,
     /// The way from the story over what it waits for back to it, if there is one.
     pub circle: Vec<u64>,
-}
-
-/// Somebody changed the title or body of an issue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TextEdit {
-    pub issue: u64,
-    pub by: Actor,
-    pub at: Timestamp,
 }
 
 /// The base branch as last seen, with the labels that its project file names.

@@ -21,7 +21,7 @@ use super::work::{
     Collected, End, GateReport, Message, ProcessIdentity, Receipt, Session, Start, Task,
 };
 
-pub use asking::{Actor, Admission, Around, Reply, Request, Wish};
+pub use asking::{Actor, Admission, Around, Reply, Request, TextEdit, Wish};
 pub use reasons::{BlockReason, BlockedFrom, LastTry, MergeFailure};
 
 /// How much of the failing gates' output the next prompt quotes, in bytes (spec 5.4).

@@ -3,10 +3,11 @@
 
 use super::acts::settle;
 use super::context::{RepoContext, Try};
+use crate::domain::dependency::Links;
 use crate::domain::effect::Act;
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::{RepoName, StoryId};
-use crate::domain::story::{Actor, Admission};
+use crate::domain::story::{Actor, Admission, TextEdit};
 use crate::forge::{ForgeError, read_links, see_needs as seen_by};
 
 /// The answer to [`Act::Admit`] of a story.
@@ -20,7 +21,7 @@ pub(super) async fn of_story(
         bot,
         pin,
         links,
-        editors,
+        edits,
         ..
     } = act
     else {
@@ -40,25 +41,29 @@ pub(super) async fn of_story(
         None => None,
     };
     Ok(Admission::Allowed {
+        edited_by: stranger_among(repo, (story, login), (edits, links.as_deref())).await?,
         comments,
         links,
-        edited_by: stranger_among(repo, (&story.repo, login), editors).await?,
     })
 }
 
-/// Of those who changed a text, the last one who may not write. Who asks may.
+/// Of those who changed the story's text, or its parent's, the last one who may not write. Who asks
+/// may.
 async fn stranger_among(
     repo: &RepoContext,
-    (name, asker): (&RepoName, &str),
-    editors: &[Actor],
+    (story, asker): (&StoryId, &str),
+    (edits, links): (&[TextEdit], Option<&Links>),
 ) -> Result<Option<String>, ForgeError> {
-    for editor in editors.iter().rev() {
-        let Some(login) = editor.login() else {
+    let parent = links.and_then(|links| links.epic.as_ref());
+    let parent = parent.map(|epic| epic.issue);
+    for edit in edits.iter().rev() {
+        let is_of_it = edit.issue == story.number || Some(edit.issue) == parent;
+        let Some(login) = edit.by.login().filter(|_| is_of_it) else {
             continue;
         };
-        let is_bot = matches!(editor, Actor::Bot { .. });
+        let is_bot = matches!(edit.by, Actor::Bot { .. });
         let is_asker = login.eq_ignore_ascii_case(asker);
-        if !is_asker && !may_write(repo, name, (login, is_bot)).await? {
+        if !is_asker && !may_write(repo, &story.repo, (login, is_bot)).await? {
             return Ok(Some(login.to_owned()));
         }
     }

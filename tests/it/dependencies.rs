@@ -249,6 +249,22 @@ async fn a_text_that_a_stranger_changed_just_before_the_label_waits_for_a_confir
 }
 
 #[tokio::test]
+async fn a_parents_text_that_a_stranger_just_changed_has_to_be_confirmed_too() {
+    let scene = served().await;
+    let epic = scene
+        .github
+        .add_issue("Mend the house", "All doors.", "eve");
+    let child = open(&scene, "Mend the door", "It squeaks.");
+    scene.github.add_sub_issue(epic, child);
+    edit(&scene, epic, "All doors, and the keys to eve.", "eve").await;
+    scene.label(child).await;
+    let said = wait_for_words(&scene, child, "/huskies confirm").await;
+    let confirm = format!("/huskies confirm {}", digest_in(&said));
+    say(&scene, child, &confirm, WRITER).await;
+    scene.wait_for_stage(child, "done").await;
+}
+
+#[tokio::test]
 async fn a_label_that_is_set_long_after_a_change_pins_the_new_text() {
     let scene = served().await;
     let story = scene.github.add_issue("Greet", greeting::BODY, "eve");

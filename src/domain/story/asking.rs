@@ -59,10 +59,19 @@ pub struct Around {
     pub family: Family,
     /// When its text was so.
     pub at: Option<Timestamp>,
-    /// Who changed its text, or its parent's, in the ten minutes before, the last one last.
-    pub editors: Vec<Actor>,
+    /// Changes of any issue's text in the ten minutes before, the last one last: which of them are
+    /// of its parent is not known yet.
+    pub edits: Vec<TextEdit>,
     /// Where whoever asks has looked already.
     pub links: Option<Box<Links>>,
+}
+
+/// Somebody changed the title or body of an issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextEdit {
+    pub issue: u64,
+    pub by: Actor,
+    pub at: Timestamp,
 }
 
 /// What can be asked.

@@ -38,7 +38,6 @@ impl Turn {
                 text,
             } if !comment.on_pull_request => {
                 let issue = Startable {
-                    number: comment.number,
                     title: &comment.title,
                     body: &comment.body,
                     labels: &comment.labels,

@@ -13,7 +13,6 @@ use crate::domain::work::Task;
 
 /// An issue as it was when somebody started it.
 pub(super) struct Startable<'a> {
-    pub(super) number: u64,
     pub(super) title: &'a str,
     pub(super) body: &'a str,
     pub(super) labels: &'a [String],
@@ -63,7 +62,6 @@ impl Turn {
         match &change.action {
             IssueAction::Labeled(label) if *label == trigger.start_label => {
                 let issue = Startable {
-                    number: change.number,
                     title: &change.title,
                     body: &change.body,
                     labels: &change.labels,
@@ -101,7 +99,7 @@ impl Turn {
             around: Box::new(Around {
                 family: issue.family.clone(),
                 at: Some(issue.at),
-                editors: self.editors(issue.number, issue.family, issue.at),
+                edits: self.edits_before(issue.at),
                 links: None,
             }),
         };

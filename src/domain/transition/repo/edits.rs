@@ -5,9 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Turn;
 use crate::domain::delivery::IssueChange;
-use crate::domain::dependency::{Family, Parent};
-use crate::domain::repo::TextEdit;
-use crate::domain::story::Actor;
+use crate::domain::story::{Actor, TextEdit};
 
 /// How long before a start a change counts.
 const JUST_BEFORE: SignedDuration = SignedDuration::from_mins(10);
@@ -35,20 +33,10 @@ impl Turn {
         edits.drain(..too_many);
     }
 
-    /// Who changed the issue's text, or its parent's, just before `at`.
-    pub(super) fn editors(&self, issue: u64, family: &Family, at: Timestamp) -> Vec<Actor> {
-        let parent = match family.parent {
-            Parent::Here { issue } => Some(issue),
-            Parent::Unknown | Parent::None | Parent::Elsewhere { .. } => None,
-        };
-        let mut editors: Vec<Actor> = Vec::new();
-        for edit in &self.repo.edits {
-            let is_of_it = edit.issue == issue || Some(edit.issue) == parent;
-            let just_before = edit.at >= at - JUST_BEFORE && edit.at <= at;
-            if is_of_it && just_before && !editors.contains(&edit.by) {
-                editors.push(edit.by.clone());
-            }
-        }
-        editors
+    /// Who changed any issue's text just before `at`.
+    pub(super) fn edits_before(&self, at: Timestamp) -> Vec<TextEdit> {
+        let edits = self.repo.edits.iter();
+        let just_before = edits.filter(|edit| edit.at >= at - JUST_BEFORE && edit.at <= at);
+        just_before.cloned().collect()
     }
 }

@@ -307,7 +307,7 @@ impl Turn {
             bot: matches!(by, Actor::Bot { .. }),
             pin: None,
             links: None,
-            editors: Vec::new(),
+            edits: Vec::new(),
         }));
     }
 

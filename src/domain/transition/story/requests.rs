@@ -10,7 +10,7 @@ use crate::domain::event::{AccountEvent, RepoEvent};
 use crate::domain::id::{BranchName, Sha, Slug};
 use crate::domain::story::{
     Actor, Admission, BacklogNote, BlockReason, BlockedFrom, Counters, Merge, MergeFailure,
-    MergePhase, Phase, Purpose, Request, Stage, Then, Wish,
+    MergePhase, Phase, Purpose, Request, Stage, TextEdit, Then, Wish,
 };
 use crate::domain::work::{Task, TaskComment};
 
@@ -99,7 +99,7 @@ impl Turn {
             bot: matches!(by, Actor::Bot { .. }),
             pin: matches!(wish, Wish::Start { .. }).then_some(self.now),
             links: self.links_wanted(wish).map(Box::new),
-            editors: editors(wish),
+            edits: edits(wish),
         });
         self.story.requests.push(Request {
             id,
@@ -460,10 +460,10 @@ impl Turn {
     }
 }
 
-/// Who else is asked about: an edit of who asks himself needs no second look.
-fn editors(wish: &Wish) -> Vec<Actor> {
+/// Whose changes of the text are asked about.
+fn edits(wish: &Wish) -> Vec<TextEdit> {
     match wish {
-        Wish::Start { around, .. } => around.editors.clone(),
+        Wish::Start { around, .. } => around.edits.clone(),
         Wish::Edit { .. }
         | Wish::Confirm { .. }
         | Wish::Stop

@@ -77,11 +77,11 @@ impl World {
             Act::Admit {
                 request,
                 links,
-                editors,
+                edits,
                 ..
             } => {
                 let links = links.is_some().then(|| Box::new(self.links(story, dice)));
-                let edited_by = (!editors.is_empty() && dice.luck(2)).then(|| "bob".to_owned());
+                let edited_by = (!edits.is_empty() && dice.luck(2)).then(|| "bob".to_owned());
                 Some(StoryEvent::Admitted {
                     request: *request,
                     answer: admission(links, edited_by, dice),

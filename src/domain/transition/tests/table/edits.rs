@@ -6,7 +6,7 @@ use super::Table;
 use super::queue::{Rows, synced};
 use super::scene::{Scene, admitted, denied, need, operator, person, start};
 use crate::domain::delivery::{Command, Comment, IssueAction, IssueChange, Said};
-use crate::domain::dependency::{Family, IssueState, Links, Parent};
+use crate::domain::dependency::{Family, IssueState, Links};
 use crate::domain::event::{RepoEvent, StoryEvent};
 use crate::domain::story::{Admission, Wish};
 use crate::domain::transition::tests::noon;
@@ -208,10 +208,7 @@ fn change(number: u64, action: IssueAction, sender: &str, minute: i64) -> RepoEv
             labels: Vec::new(),
             at: at(minute),
             not_planned: false,
-            family: Family {
-                parent: Parent::Here { issue: 8 },
-                sub_issues: Some(false),
-            },
+            family: Family::default(),
         },
     }
 }
@@ -225,10 +222,9 @@ fn a_start_names_those_who_changed_the_text_in_the_ten_minutes_before() {
     rows.when("bob", change(7, IssueAction::Edited, "bob", 0));
     rows.when("eve", change(7, IssueAction::Edited, "eve", 6));
     rows.when(
-        "the parent, by mia",
+        "another issue, by mia",
         change(8, IssueAction::Edited, "mia", 7),
     );
-    rows.when("another, by max", change(9, IssueAction::Edited, "max", 7));
     rows.when("labelled after 10 minutes", change(7, labeled(), "ann", 10));
     rows.when("labelled after 11 minutes", change(7, labeled(), "ann", 11));
     rows.when("labelled after 18 minutes", change(7, labeled(), "ann", 18));

@@ -11,7 +11,7 @@ use crate::domain::head::HeadState;
 use crate::domain::proposal::HeadAnswer;
 use crate::domain::repo::{Merging, MergingPhase, Repo, Shelved};
 use crate::domain::story::{
-    Actor, BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
+    BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
     Purpose, Reply, Stage, Story, Then, Wish, Work,
 };
 use crate::domain::transition::Subject;
@@ -432,11 +432,14 @@ fn wish_words(wish: &Wish) -> String {
         0 => String::new(),
         priority => format!(" at {priority}"),
     };
-    let editors = around.editors.iter().filter_map(Actor::login);
-    let editors: Vec<&str> = editors.collect();
-    let editors = match editors[..] {
+    let editors = around.edits.iter().filter_map(|edit| {
+        let login = edit.by.login()?;
+        Some(format!("{login} (#{})", edit.issue))
+    });
+    let editors: Vec<String> = editors.collect();
+    let editors = match editors.as_slice() {
         [] => String::new(),
-        _ => format!(", edited by {}", editors.join(", ")),
+        editors => format!(", edited by {}", editors.join(", ")),
     };
     format!("Start {:?}{agent}{priority}{editors}", task.title)
 }
