@@ -9,6 +9,7 @@ mod log;
 mod pull;
 mod quote;
 mod replies;
+mod waiting;
 mod words;
 
 use std::fmt::Write;
@@ -28,6 +29,7 @@ pub use pull::{obstacles, pull_body, pull_title};
 pub use quote::{Markdown, Masker};
 use quote::{code, fence};
 pub use replies::reply;
+use waiting::asides;
 pub use words::block_reason;
 use words::{activity, failure_sentence, list};
 
@@ -63,6 +65,9 @@ pub fn sticky_comment(story: &Story, sandbox: Sandbox) -> Markdown {
     if let Some(conflict) = in_the_way(story) {
         let _ = write!(text, "**In the way.** {conflict}\n\n");
     }
+    for (title, aside) in asides(story) {
+        let _ = write!(text, "**{title}.** {aside}\n\n");
+    }
     if let Some(report) = &story.report {
         text.push_str(&gate_table(report));
     }
@@ -81,7 +86,7 @@ pub fn sticky_comment(story: &Story, sandbox: Sandbox) -> Markdown {
 fn heading(story: &Story) -> String {
     let attempt = story.attempt;
     match &story.stage {
-        Stage::Backlog { .. } => "in the backlog".to_owned(),
+        Stage::Backlog { note } => waiting::heading(story, note.as_ref()),
         Stage::Coding(_) => format!("coding, attempt {attempt}{}", activity(&story.activity())),
         Stage::Qa(_) => format!("in review by an agent{}", activity(&story.activity())),
         Stage::Merge(_) => format!("merging{}", activity(&story.activity())),
@@ -108,6 +113,12 @@ fn what_happened(story: &Story) -> String {
             code(wanted),
             list(known.iter().map(ItemName::as_str), NAMED)
         ),
+        Stage::Backlog {
+            note: Some(BacklogNote::Waits { circle }),
+        } => waiting::waits(story, circle),
+        Stage::Backlog {
+            note: Some(BacklogNote::Unconfirmed),
+        } => waiting::unconfirmed(story),
         Stage::Coding(_) | Stage::Qa(_) => match (&story.report, story.counters.retries) {
             (Some(report), 1..) if !report.passed() => format!(
                 "{} failed; an agent tries again (retry {} of {}).",
@@ -221,7 +232,7 @@ fn gate_table(report: &GateReport) -> String {
 
 fn what_you_can_do(story: &Story) -> &'static str {
     match &story.stage {
-        Stage::Backlog { .. } => "Set the start label to begin.",
+        Stage::Backlog { note } => waiting::what_you_can_do(story, note.as_ref()),
         Stage::Coding(_) | Stage::Qa(_) | Stage::Merge(_) | Stage::MergeFailure { .. }
             if story.activity() == Activity::Held =>
         {

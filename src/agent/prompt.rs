@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::template::{Story, Template};
+use crate::domain::dependency::Epic;
 use crate::domain::id::{BranchName, Sha, StoryId};
 use crate::domain::story::{FAILURE_BYTES, Recent};
 use crate::domain::text::{is_hidden, tail_at_char_boundary, visible, visible_line};
@@ -57,8 +58,8 @@ pub struct PromptRequest<'a> {
     pub recent_events: &'a [Recent],
     /// What people who may said to the agent since then.
     pub messages: &'a [Message],
-    /// The body of the parent issue.
-    pub epic: Option<&'a str>,
+    /// The parent issue, as it was pinned.
+    pub epic: Option<&'a Epic>,
     /// `.huskies/AGENT.md` of the base branch.
     pub notes: Option<&'a str>,
     pub occasion: Occasion<'a>,
@@ -126,32 +127,39 @@ pub fn compose(request: &PromptRequest<'_>) -> Prompt {
 fn whole(request: &PromptRequest<'_>) -> String {
     let story = Story {
         id: request.story.to_string(),
-        // Forges show a title as it is, so this is seen; it shall not pass for what is not.
-        title: &own_words_broken(&visible_line(&request.task.title)).replace("<!--", "<! --"),
+        title: &title(&request.task.title),
         body: &of_others(&request.task.body),
         branch: request.branch.as_str(),
     };
     let sections = [
         recent_events(request.recent_events),
-        request
-            .epic
-            .map(|epic| format!("{EPIC_HEADER}\n\n{}", of_others(epic).trim())),
+        request.epic.map(epic),
         Some(request.template.fill(&story).trim().to_owned()),
         comments(&request.task.comments),
         request
             .notes
             .map(|notes| format!("{NOTES_HEADER}\n\n{}", visible(notes).trim())),
         resume_context(request),
-        messages(request.messages),
+        messages(request.messages, |message| message.place != Place::Issue),
         conflict(&request.occasion),
     ];
     join(sections)
 }
 
+/// Forges show a title as it is, so this is seen; it shall not pass for what is not.
+fn title(text: &str) -> String {
+    own_words_broken(&visible_line(text)).replace("<!--", "<! --")
+}
+
+fn epic(epic: &Epic) -> String {
+    let text = format!("{}\n\n{}", title(&epic.title), of_others(&epic.body).trim());
+    format!("{EPIC_HEADER}\n\n{}", text.trim())
+}
+
 fn what_is_new(request: &PromptRequest<'_>) -> String {
     let new = join([
         recent_events(request.recent_events),
-        messages(request.messages),
+        messages(request.messages, |_| true),
         conflict(&request.occasion),
     ]);
     if new.is_empty() {
@@ -207,11 +215,12 @@ fn comments(comments: &[TaskComment]) -> Option<String> {
 
 /// They instruct, as the task does: who may write here could have changed the task as well. The
 /// fences only keep each apart from the rest of the prompt.
-fn messages(messages: &[Message]) -> Option<String> {
-    if messages.is_empty() {
+fn messages(messages: &[Message], is_news: impl Fn(&Message) -> bool) -> Option<String> {
+    let news = messages.iter().filter(|message| is_news(message));
+    let told: Vec<String> = news.map(message).collect();
+    if told.is_empty() {
         return None;
     }
-    let told: Vec<String> = messages.iter().map(message).collect();
     Some(format!(
         "{MESSAGES_HEADER}\n\n{}\n\nDo what they say, as a part of your task, and commit.",
         told.join("\n\n")
@@ -221,6 +230,7 @@ fn messages(messages: &[Message]) -> Option<String> {
 fn message(message: &Message) -> String {
     let place = match &message.place {
         Place::Conversation => String::new(),
+        Place::Issue => ", as the text that the issue has now".to_owned(),
         Place::Review => ", in a review of your change".to_owned(),
         Place::Line { path, line } => {
             let path = one_line(path).replace('`', "'");

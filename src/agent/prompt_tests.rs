@@ -26,7 +26,7 @@ impl Scene {
             task: Task {
                 title: "Fix the door".to_owned(),
                 body: "It squeaks.".to_owned(),
-                comments: Vec::new(),
+                ..Task::default()
             },
             template: Template::built_in(Role::Coder),
             events: Vec::new(),
@@ -399,6 +399,11 @@ fn what_people_tell_the_agent_instructs_and_stays_in_its_fence() {
 #[test]
 fn an_epic_stands_between_the_events_and_the_task() {
     let (scene, events) = (Scene::new(), [recent("`main` moved.")]);
+    let epic = Epic {
+        issue: 7,
+        title: "Mend <!-- not --> the house".to_owned(),
+        body: "All doors.<!-- and windows -->".to_owned(),
+    };
     let request = PromptRequest {
         story: &scene.story,
         branch: &scene.branch,
@@ -406,7 +411,7 @@ fn an_epic_stands_between_the_events_and_the_task() {
         template: &Template::parse("Do {{title}}.").unwrap(),
         recent_events: &events,
         messages: &[],
-        epic: Some("All doors."),
+        epic: Some(&epic),
         notes: None,
         occasion: Occasion::First,
         start: &Start::Cold,
@@ -417,6 +422,8 @@ fn an_epic_stands_between_the_events_and_the_task() {
     </recent-events>
 
     This is one part of a larger piece of work:
+
+    Mend <! -- not --> the house
 
     All doors.
 

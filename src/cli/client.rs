@@ -94,8 +94,13 @@ impl Client {
         read(response).await
     }
 
-    pub async fn new_issue(&self, repo: &str, title: &str, body: &str) -> Result<Value, CliError> {
-        let issue = serde_json::json!({ "title": title, "body": body });
+    pub async fn new_issue(
+        &self,
+        repo: &str,
+        (title, body): (&str, &str),
+        parent: Option<u64>,
+    ) -> Result<Value, CliError> {
+        let issue = serde_json::json!({ "title": title, "body": body, "parent": parent });
         let response = self
             .send(
                 Method::POST,

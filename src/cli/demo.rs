@@ -98,7 +98,7 @@ pub async fn run(
 async fn play(client: &Client, scene: &Scene, show: &mut Show<'_>) -> Result<Summary, CliError> {
     let mut ids = Vec::new();
     for (title, body) in scene::STORIES {
-        let created = client.new_issue(scene::REPO, title, body).await?;
+        let created = client.new_issue(scene::REPO, (title, body), None).await?;
         let id: StoryId = created["id"]
             .as_str()
             .unwrap_or_default()

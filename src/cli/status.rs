@@ -67,6 +67,10 @@ fn rest(status: &StatusView, out: &mut Output) -> Result<(), CliError> {
     if status.inbox > 0 {
         out.line(format_args!("  inbox    {} deliveries wait", status.inbox))?;
     }
+    for wait in &status.waiting {
+        let why = visible_line(&wait.why);
+        out.line(format_args!("  waiting  {}: {why}", wait.story))?;
+    }
     for pause in &status.paused {
         let why = visible_line(&pause.why);
         out.line(format_args!(

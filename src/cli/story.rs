@@ -36,6 +36,9 @@ enum StoryCommand {
         /// What the agent is to do, in full
         #[arg(long, short, default_value = "")]
         body: String,
+        /// The issue that it is a part of, by its number
+        #[arg(long, value_name = "NUMBER")]
+        parent: Option<u64>,
         /// Start it at once
         #[arg(long)]
         start: bool,
@@ -86,12 +89,14 @@ pub async fn run(
         StoryCommand::New {
             title,
             body,
+            parent,
             start,
             repo,
         } => {
             let order = NewStory {
                 title,
                 body,
+                parent,
                 start,
                 repo,
             };
@@ -141,6 +146,7 @@ pub async fn run(
 struct NewStory {
     title: String,
     body: String,
+    parent: Option<u64>,
     start: bool,
     repo: Option<String>,
 }
@@ -150,7 +156,8 @@ async fn new(client: &Client, order: NewStory, out: &mut Output) -> Result<ExitS
         Some(repo) => repo,
         None => only_repo(client).await?,
     };
-    let created = client.new_issue(&repo, &order.title, &order.body).await?;
+    let text = (order.title.as_str(), order.body.as_str());
+    let created = client.new_issue(&repo, text, order.parent).await?;
     let id: StoryId = created["id"]
         .as_str()
         .unwrap_or_default()

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::dependency::Family;
 use super::id::{BranchName, RepoName, Sha};
 
 /// Something changed on an issue.
@@ -22,6 +23,11 @@ pub struct IssueChange {
     pub labels: Vec<String>,
     /// When the forge says that the issue last changed.
     pub at: Timestamp,
+    /// Closed, it was closed for another reason than that it is done.
+    #[serde(default)]
+    pub not_planned: bool,
+    #[serde(default)]
+    pub family: Family,
 }
 
 /// The issue actions that huskies acts on.
@@ -59,6 +65,11 @@ pub struct Comment {
     pub title: String,
     pub body: String,
     pub labels: Vec<String>,
+    #[serde(default)]
+    pub family: Family,
+    /// When it was written.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
 }
 
 /// What a comment says to huskies, by the rules of the room `command`.
@@ -87,18 +98,20 @@ pub enum Command {
     Unblock,
     Merge,
     Approve,
+    Confirm,
     Status,
     Help,
 }
 
 impl Command {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Stop,
         Self::Retry,
         Self::Unblock,
         Self::Merge,
         Self::Approve,
+        Self::Confirm,
         Self::Status,
         Self::Help,
     ];
@@ -111,6 +124,7 @@ impl Command {
             Self::Unblock => "unblock",
             Self::Merge => "merge",
             Self::Approve => "approve",
+            Self::Confirm => "confirm",
             Self::Status => "status",
             Self::Help => "help",
         }

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
 use super::delivery::{CheckSource, CommentRef};
+use super::dependency::LinksWanted;
 use super::event::{Event, SubjectId};
 use super::id::{Attempt, BranchName, ItemName, RunId, Sha, StoryId};
 use super::project::{Agent, Component, Moment};
 use super::proposal::HeadAnswer;
 use super::reconciliation::Look;
-use super::story::{BlockReason, MergeFailure, Purpose, Recent, Reply};
+use super::story::{BlockReason, MergeFailure, Purpose, Recent, Reply, TextEdit};
 use super::work::{Candidate, GateReport, Message, Receipt, Start, Task};
 
 /// One thing that a step asks for.
@@ -54,6 +55,13 @@ pub enum Act {
         #[serde(default)]
         bot: bool,
         pin: Option<Timestamp>,
+        /// What its story depends on is to be found out as well.
+        #[serde(default)]
+        links: Option<Box<LinksWanted>>,
+        /// Who changed which text just before. Whether they may write is asked too, where it is the
+        /// story's or its parent's.
+        #[serde(default)]
+        edits: Vec<TextEdit>,
     },
     /// Read the project file at the tip of the base branch.
     ReadProject {
@@ -128,6 +136,13 @@ pub enum Act {
     /// Look on the forge for what no delivery told.
     Look {
         look: Box<Look>,
+    },
+    /// Look how those issues are that a story waits for: the ones that its text names, and its
+    /// sub-issues.
+    SeeNeeds {
+        story: StoryId,
+        named: Vec<u64>,
+        sub_issues: bool,
     },
     /// Look where the base branch is, and which of these tips it contains.
     SyncBase {

@@ -10,6 +10,7 @@ use super::delivery::{
     CheckRequest, CheckResult, CheckSource, Comment, CommentRef, IssueChange, PullRequestChange,
     Push, Review, Said,
 };
+use super::dependency::{Need, StoryState};
 pub use super::head::HeadEvent;
 use super::head::HeadId;
 use super::id::{Attempt, BranchName, ItemName, RepoName, SessionId, Sha, StoryId};
@@ -129,6 +130,14 @@ pub enum StoryEvent {
     Admitted {
         request: u64,
         answer: Admission,
+    },
+    /// Another story depends on it, and its repository wants to know how it stands.
+    Awaited,
+    /// How what it waits for stands, and the circle in which it waits for itself, if it does.
+    NeedsStand {
+        needs: Vec<Need>,
+        #[serde(default)]
+        circle: Vec<u64>,
     },
     ProjectRead {
         attempt: Attempt,
@@ -306,6 +315,8 @@ impl StoryEvent {
             | Self::GatesLost { attempt, .. } => Some(*attempt),
             Self::Asked { .. }
             | Self::Said { .. }
+            | Self::Awaited
+            | Self::NeedsStand { .. }
             | Self::CheckFailed { .. }
             | Self::CheckRead { .. }
             | Self::Admitted { .. }
@@ -492,6 +503,25 @@ pub enum RepoEvent {
     /// A person looked at what had stopped the queue.
     QueueResumed {
         story: StoryId,
+    },
+    /// A story does not begin before these are done.
+    Waits {
+        story: StoryId,
+        needs: Vec<Need>,
+    },
+    /// It does not wait any more.
+    WaitEnded {
+        story: StoryId,
+    },
+    /// A story that others depend on moved.
+    StoryStands {
+        story: StoryId,
+        state: StoryState,
+    },
+    /// How issues are that a story waits for.
+    NeedsSeen {
+        story: StoryId,
+        seen: Vec<Need>,
     },
 }
 

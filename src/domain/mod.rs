@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod delivery;
+pub mod dependency;
 pub mod effect;
 pub mod event;
 pub mod head;

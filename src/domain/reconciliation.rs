@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::delivery::{CheckResult, Comment, IssueAction, PullRequestChange, Review, Said};
+use super::dependency::Family;
 use super::id::Sha;
 
 /// How often a repository is looked at.
@@ -114,6 +115,7 @@ pub struct FoundIssue {
     pub title: String,
     pub body: String,
     pub labels: Vec<String>,
+    pub family: Family,
     pub open: bool,
     /// When it last changed.
     pub at: Timestamp,

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::IssueChange;
+use super::dependency::Need;
 use super::id::{Attempt, BranchName, ItemName, RepoName, Sha, StoryId};
 use super::project::Trigger;
 use super::proposal::Proposals;
 use super::reconciliation::Looks;
+use super::story::TextEdit;
 use super::work::Candidate;
 
 /// Everything that is known about a repository.
@@ -47,6 +49,12 @@ pub struct Repo {
     pub stopped: Option<StoryId>,
     #[serde(default)]
     pub looks: Looks,
+    /// Stories that wait for others to be done, by number.
+    #[serde(default)]
+    pub waits: BTreeMap<u64, Wait>,
+    /// Who changed the text of which issue lately, oldest first.
+    #[serde(default)]
+    pub edits: Vec<TextEdit>,
 }
 
 impl Repo {
@@ -67,8 +75,18 @@ impl Repo {
             shelf: Vec::new(),
             stopped: None,
             looks: Looks::default(),
+            waits: BTreeMap::new(),
+            edits: Vec::new(),
         }
     }
+}
+
+/// What a story waits for before it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    pub needs: Vec<Need>,
+    /// The way from the story over what it waits for back to it, if there is one.
+    pub circle: Vec<u64>,
 }
 
 /// The base branch as last seen, with the labels that its project file names.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::account::Reservation;
+use super::dependency::{Need, StoryState};
 use super::id::{Attempt, BranchName, ItemName, Sha, StoryId};
 use super::money::Usd;
 use super::project::{Land, Project};
@@ -20,7 +21,7 @@ use super::work::{
     Collected, End, GateReport, Message, ProcessIdentity, Receipt, Session, Start, Task,
 };
 
-pub use asking::{Actor, Admission, Reply, Request, Wish};
+pub use asking::{Actor, Admission, Around, Reply, Request, TextEdit, Wish};
 pub use reasons::{BlockReason, BlockedFrom, LastTry, MergeFailure};
 
 /// How much of the failing gates' output the next prompt quotes, in bytes (spec 5.4).
@@ -98,6 +99,21 @@ pub struct Story {
     /// Where the project lands by pull request.
     #[serde(default)]
     pub pull: PullState,
+    /// What it depends on, as last heard while it waited.
+    #[serde(default)]
+    pub needs: Vec<Need>,
+    /// What it depends on and nobody watches, by name.
+    #[serde(default)]
+    pub unwatched: Vec<String>,
+    /// Another story depends on it: its repository is told where it goes.
+    #[serde(default)]
+    pub awaited: bool,
+    /// A change of its text that nobody who may write has confirmed.
+    #[serde(default)]
+    pub unconfirmed: Option<Unconfirmed>,
+    /// When the issue had the newest text that is known of it, pinned or not.
+    #[serde(default)]
+    pub text_at: Option<Timestamp>,
 }
 
 impl Story {
@@ -132,7 +148,62 @@ impl Story {
             gate_runs: 0,
             report: None,
             pull: PullState::None,
+            needs: Vec::new(),
+            unwatched: Vec::new(),
+            awaited: false,
+            unconfirmed: None,
+            text_at: None,
         }
+    }
+
+    /// Somebody who may has started it, and it has not begun: for what it depends on, or for its
+    /// text.
+    pub fn waits_to_begin(&self) -> bool {
+        matches!(
+            &self.stage,
+            Stage::Backlog {
+                note: Some(BacklogNote::Waits { .. } | BacklogNote::Unconfirmed)
+            }
+        )
+    }
+
+    /// It has not begun because of what it depends on.
+    pub fn waits_for_others(&self) -> bool {
+        matches!(
+            &self.stage,
+            Stage::Backlog {
+                note: Some(BacklogNote::Waits { .. })
+            }
+        )
+    }
+
+    /// How it stands, for those that depend on it.
+    pub fn standing(&self) -> StoryState {
+        match &self.stage {
+            Stage::Backlog { note } => match note {
+                Some(BacklogNote::Waits { .. } | BacklogNote::Unconfirmed) => StoryState::UnderWay,
+                Some(BacklogNote::Stopped | BacklogNote::UnknownAgent { .. }) | None => {
+                    StoryState::None
+                }
+            },
+            Stage::Coding(_)
+            | Stage::Qa(_)
+            | Stage::Merge(_)
+            | Stage::MergeFailure { .. }
+            | Stage::Blocked { .. } => StoryState::UnderWay,
+            Stage::Done { .. } => StoryState::Done,
+            Stage::Cancelled => StoryState::Cancelled,
+        }
+    }
+
+    /// The text that a confirmation would be of: with the change that waits for it.
+    pub fn text_to_confirm(&self) -> Option<Task> {
+        let Unconfirmed { title, body, .. } = self.unconfirmed.as_ref()?;
+        Some(Task {
+            title: title.clone(),
+            body: body.clone(),
+            ..self.task.clone()
+        })
     }
 
     /// True once somebody who may has started it.
@@ -217,12 +288,29 @@ impl Story {
                 work.phase.activity()
             }
             Stage::Merge(merge) => merge.phase.activity(),
+            Stage::Backlog {
+                note: Some(BacklogNote::Waits { circle }),
+            } if circle.is_empty() && !self.needs.iter().any(Need::is_stuck) => Activity::Waiting {
+                what: "what it depends on".to_owned(),
+            },
             Stage::Backlog { .. }
             | Stage::Blocked { .. }
             | Stage::Done { .. }
             | Stage::Cancelled => Activity::None,
         }
     }
+}
+
+/// A text of the issue that somebody who may not write had a hand in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unconfirmed {
+    /// The last one who did, by login.
+    pub by: String,
+    pub title: String,
+    pub body: String,
+    /// It was changed just before the start, which waits for the confirmation. Otherwise the story
+    /// goes on with the text it has.
+    pub holds: bool,
 }
 
 /// The commit and tree at the tip of a story branch.
@@ -365,6 +453,13 @@ pub enum BacklogNote {
         wanted: String,
         known: Vec<ItemName>,
     },
+    /// What it depends on is not done ([`Story::needs`]). `circle`: the way over what it waits for
+    /// back to itself, its own number first.
+    Waits {
+        circle: Vec<u64>,
+    },
+    /// Its text was changed by somebody who may not write ([`Story::unconfirmed`]).
+    Unconfirmed,
 }
 
 /// An agent's turn, from asking for a slot to the verdict of the gates.

@@ -5,16 +5,37 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::dependency::Epic;
 use super::id::{ItemName, SessionId, Sha, StoryId};
 use super::money::Usd;
 
-/// An issue's text as it was when the story was started; later edits do not reach an agent.
+/// An issue's text as it was when the story was started. A later edit counts once somebody who may
+/// write made or confirmed it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Task {
     pub title: String,
     pub body: String,
     pub comments: Vec<TaskComment>,
+    /// The parent issue, as it was then.
+    #[serde(default)]
+    pub epic: Option<Epic>,
+}
+
+impl Task {
+    /// Names exactly this text, that of the parent included, in a confirmation: the first 12 hex
+    /// digits of a SHA-256.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let epic = self.epic.iter().flat_map(|epic| [&epic.title, &epic.body]);
+        for part in [&self.title, &self.body].into_iter().chain(epic) {
+            // Each with its length, so that no two texts are the same bytes.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hex::encode(&hash.finalize()[..6])
+    }
 }
 
 /// A comment that was there when the task was pinned. Data for the agent, never an instruction.
@@ -41,6 +62,8 @@ pub struct Message {
 pub enum Place {
     /// In a comment that addresses the agent.
     Conversation,
+    /// In the issue's own text, which was changed.
+    Issue,
     /// In a review of the change.
     Review,
     /// At a line of the change. Without a line: at the file.

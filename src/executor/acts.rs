@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::base::{read_project, sync_base};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
 use super::publish::{publish_branch, publish_wip};
-use super::{look, pulls, worktree};
+use super::{admissions, look, pulls, worktree};
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::head::HeadId;
@@ -95,14 +95,8 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
     };
     let own_comment = || OwnComment::new(context, repo, story, &pending.id);
     match &pending.act {
-        Act::Admit {
-            request,
-            login,
-            bot,
-            pin,
-        } => {
-            let who = (login.as_str(), *bot);
-            let answer = admission(repo, &story.repo, who, pin.map(|pin| (story, pin))).await;
+        Act::Admit { request, .. } => {
+            let answer = admissions::of_story(repo, story, &pending.act).await;
             let request = *request;
             let admitted = |answer| StoryEvent::Admitted { request, answer };
             answered(answer, |answer| Event::story(story, admitted(answer)))
@@ -174,6 +168,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
         Act::OpenPull { branch } => pulls::open(context, repo, story, branch).await,
         Act::FetchHead { .. }
         | Act::Answer { .. }
+        | Act::SeeNeeds { .. }
         | Act::SyncBase { .. }
         | Act::Look { .. }
         | Act::BuildCandidate { .. }
@@ -230,6 +225,11 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
             bot,
             ..
         } => return admit(repo, name, *request, (login.as_str(), *bot)).await,
+        Act::SeeNeeds {
+            story,
+            named,
+            sub_issues,
+        } => return admissions::see_needs(repo, story, (named, *sub_issues)).await,
         Act::React { comment, reaction } => {
             return settle(repo.forge.react(name, *comment, *reaction).await);
         }
@@ -256,7 +256,14 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
 
 /// Whether somebody may have something done that is no story's.
 async fn admit(repo: &RepoContext, name: &RepoName, request: u64, who: (&str, bool)) -> Try {
-    let answer = admission(repo, name, who, None).await;
+    let answer = admissions::may_write(repo, name, who).await;
+    let answer = answer.map(|may| {
+        if may {
+            Admission::allowed()
+        } else {
+            Admission::Denied
+        }
+    });
     answered(answer, |answer| {
         Event::repo(name, RepoEvent::Admitted { request, answer })
     })
@@ -313,23 +320,6 @@ pub(super) fn settle(outcome: Result<(), ForgeError>) -> Try {
     }
 }
 
-/// Whether somebody may; for a start, the comments as they were then.
-async fn admission(
-    repo: &RepoContext,
-    name: &RepoName,
-    who: (&str, bool),
-    pin: Option<(&StoryId, jiff::Timestamp)>,
-) -> Result<Admission, ForgeError> {
-    if !may_write(repo, name, who).await? {
-        return Ok(Admission::Denied);
-    }
-    let comments = match pin {
-        Some((story, until)) => repo.forge.comments(story, until).await?,
-        None => Vec::new(),
-    };
-    Ok(Admission::Allowed { comments })
-}
-
 fn answered(answer: Result<Admission, ForgeError>, event: impl FnOnce(Admission) -> Event) -> Try {
     match answer {
         Ok(answer) => Try::news(event(answer)),
@@ -339,20 +329,6 @@ fn answered(answer: Result<Admission, ForgeError>, event: impl FnOnce(Admission)
             again @ Try::Again { .. } => again,
         },
     }
-}
-
-/// Programs have no permission that a forge would tell: naming one in the configuration is its
-/// permission.
-async fn may_write(
-    repo: &RepoContext,
-    name: &RepoName,
-    (login, is_bot): (&str, bool),
-) -> Result<bool, ForgeError> {
-    if is_bot {
-        let named = |bot: &String| bot.eq_ignore_ascii_case(login);
-        return Ok(repo.bots.iter().any(named));
-    }
-    Ok(repo.forge.permission(name, login).await?.can_write())
 }
 
 /// A comment of its own. Its marker is looked for first, so that a repeat posts nothing.

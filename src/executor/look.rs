@@ -99,7 +99,7 @@ impl Looking<'_> {
             None => asked_at,
             Some(since) => listed
                 .iter()
-                .map(|issue| issue.updated_at)
+                .map(|listed| listed.issue.updated_at)
                 .fold(since, Timestamp::max),
         };
         let mut found = Found {
@@ -133,14 +133,15 @@ impl Looking<'_> {
 
     /// `None` for an issue that is no story's and shall not become one's.
     async fn issue(&self, listed: &ListedIssue) -> Result<Option<FoundIssue>, Blind> {
-        let id = StoryId::new(self.name.clone(), listed.number);
+        let ListedIssue { number, issue, .. } = listed;
+        let id = StoryId::new(self.name.clone(), *number);
         let story = self
             .context
             .story(&id)
             .await?
             .filter(|story| story.was_started());
-        let known = self.look.known(listed.number);
-        let is_wanted = listed.labels.contains(&self.look.label);
+        let known = self.look.known(*number);
+        let is_wanted = issue.labels.contains(&self.look.label);
         if story.is_none() && known.is_none() && !is_wanted {
             return Ok(None);
         }
@@ -153,20 +154,21 @@ impl Looking<'_> {
             | Stage::MergeFailure { .. }
             | Stage::Blocked { .. } => true,
         });
-        let has_changed = known.is_none_or(|known| known.at < listed.updated_at);
-        let matters = listed.open || known.is_some() || in_flight;
+        let has_changed = known.is_none_or(|known| known.at < issue.updated_at);
+        let matters = issue.open || known.is_some() || in_flight;
         let history = if has_changed && matters {
             self.lists.deeds(&id).await?
         } else {
             Vec::new()
         };
         Ok(Some(FoundIssue {
-            number: listed.number,
-            title: listed.title.clone(),
-            body: listed.body.clone(),
-            labels: listed.labels.clone(),
-            open: listed.open,
-            at: listed.updated_at,
+            number: *number,
+            title: issue.title.clone(),
+            body: issue.body.clone(),
+            labels: issue.labels.clone(),
+            family: issue.family.clone(),
+            open: issue.open,
+            at: issue.updated_at,
             history,
             in_flight,
             has_story: story.is_some(),
@@ -197,14 +199,11 @@ impl Looking<'_> {
                 Err(ForgeError::NotFound { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
+            let is_pull = false;
             let listed = ListedIssue {
                 number,
-                is_pull: false,
-                title: issue.title,
-                body: issue.body,
-                labels: issue.labels,
-                open: issue.open,
-                updated_at: issue.updated_at,
+                is_pull,
+                issue,
             };
             found.extend(self.issue(&listed).await?);
         }
@@ -273,15 +272,17 @@ fn story_of(subject: Subject) -> Option<StoryId> {
     }
 }
 
-fn written(comment: ListedComment, issue: &ListedIssue) -> Comment {
+fn written(comment: ListedComment, ListedIssue { is_pull, issue, .. }: &ListedIssue) -> Comment {
     Comment {
         id: comment.id,
         number: comment.number,
-        on_pull_request: issue.is_pull,
+        on_pull_request: *is_pull,
         sender: comment.author,
         by_bot: comment.by_bot,
         title: issue.title.clone(),
         body: issue.body.clone(),
         labels: issue.labels.clone(),
+        family: issue.family.clone(),
+        at: Some(comment.at),
     }
 }

@@ -6,6 +6,7 @@
 //! on the repository, and reports, so that a forge that is away delays reports and nothing else.
 
 mod acts;
+mod admissions;
 mod base;
 mod checks;
 mod context;
@@ -203,7 +204,7 @@ impl Executor {
 
 fn lane_of(act: &Act) -> Lane {
     match act {
-        Act::Admit { .. } | Act::ReadCheck { .. } => Lane::Admissions,
+        Act::Admit { .. } | Act::SeeNeeds { .. } | Act::ReadCheck { .. } => Lane::Admissions,
         Act::Look { .. } => Lane::Looks,
         Act::ReadProject { .. }
         | Act::FetchHead { .. }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::ForgeError;
+use super::{ForgeError, Issue};
 use crate::domain::delivery::{CheckResult, PullRequestChange, Review};
 use crate::domain::id::{RepoName, Sha, StoryId};
 use crate::domain::reconciliation::Deed;
@@ -68,11 +68,7 @@ pub enum WantedIssues<'a> {
 pub struct ListedIssue {
     pub number: u64,
     pub is_pull: bool,
-    pub title: String,
-    pub body: String,
-    pub labels: Vec<String>,
-    pub open: bool,
-    pub updated_at: Timestamp,
+    pub issue: Issue,
 }
 
 /// A comment, and the issue or pull request that it is in the conversation of.
@@ -82,6 +78,7 @@ pub struct ListedComment {
     pub number: u64,
     pub author: String,
     pub by_bot: bool,
+    pub at: Timestamp,
     pub text: String,
 }
 

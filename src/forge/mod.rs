@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod github;
 mod health;
+mod links;
 mod listing;
 mod local;
 mod pulls;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::delivery::{CheckSource, CommentRef};
+use crate::domain::dependency::{Family, IssueState};
 use crate::domain::effect::Reaction;
 pub use crate::domain::effect::StatusState;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
@@ -33,6 +35,7 @@ pub use github::{
     InvalidSettings, Made, NEEDS, Need, NewApp, NewHook, NewLabel, TokenKind, app_manifest,
 };
 pub use health::Health;
+pub use links::{read_links, see_needs};
 pub use listing::{ListedComment, ListedIssue, ListedReview, Listing, WantedIssues};
 pub use local::{Clock, LocalComment, LocalForge, LocalIssue, LocalStatus};
 pub use pulls::{
@@ -67,6 +70,9 @@ pub trait Forge: Send + Sync {
     async fn permission(&self, repo: &RepoName, login: &str) -> Result<Permission, ForgeError>;
 
     async fn issue(&self, story: &StoryId) -> Result<Issue, ForgeError>;
+
+    /// The sub-issues of an issue, in their order; none where the forge knows none.
+    async fn sub_issues(&self, story: &StoryId) -> Result<Vec<SubIssue>, ForgeError>;
 
     /// The comments as they were at `until`, oldest first: those written by then, without huskies'
     /// own (told by [`MARKER_PREFIX`]) and without those that were edited later, whose text of
@@ -177,7 +183,31 @@ pub struct Issue {
     pub body: String,
     pub labels: Vec<String>,
     pub open: bool,
+    /// Closed, it was closed for another reason than that it is done.
+    pub not_planned: bool,
+    pub family: Family,
     /// When anything about it last changed, comments included.
+    pub updated_at: Timestamp,
+}
+
+impl Issue {
+    /// How it is for those that wait for it.
+    pub fn state(&self) -> IssueState {
+        match (self.open, self.not_planned) {
+            (true, _) => IssueState::Open,
+            (false, false) => IssueState::Completed,
+            (false, true) => IssueState::NotPlanned,
+        }
+    }
+}
+
+/// A part of an issue, which may be in another repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubIssue {
+    pub issue: StoryId,
+    pub title: String,
+    pub state: IssueState,
+    /// When anything about it last changed.
     pub updated_at: Timestamp,
 }
 

@@ -1,6 +1,7 @@
 //! A story's log, one sentence an event, for people who ask what happened.
 
 use super::words::failure_sentence;
+use crate::domain::dependency::Need;
 use crate::domain::event::{Event, StoryEvent};
 use crate::domain::id::Sha;
 use crate::domain::story::{Actor, Admission, MergeFailure, Reply, Wish};
@@ -81,6 +82,8 @@ fn story_line(event: &StoryEvent) -> String {
             format!("the base branch contains it as of {}", tip.short())
         }
         StoryEvent::LandedDiffers { .. }
+        | StoryEvent::Awaited
+        | StoryEvent::NeedsStand { .. }
         | StoryEvent::PullOpened { .. }
         | StoryEvent::PullRefused { .. }
         | StoryEvent::PullClosed { .. }
@@ -97,6 +100,8 @@ fn other_words(event: &StoryEvent) -> String {
             head.short(),
             paths.join(", ")
         ),
+        StoryEvent::Awaited => "another story waits for it".to_owned(),
+        StoryEvent::NeedsStand { needs, circle } => needs_words(needs, circle),
         StoryEvent::LongAtRest => "nothing happened for long; its worktree can go".to_owned(),
         StoryEvent::PullOpened { number, .. } => format!("pull request {number} is open"),
         StoryEvent::PullRefused { message } => {
@@ -108,6 +113,23 @@ fn other_words(event: &StoryEvent) -> String {
             commit.short()
         ),
         other => Into::<&str>::into(other).replace('_', " "),
+    }
+}
+
+fn needs_words(needs: &[Need], circle: &[u64]) -> String {
+    let open = needs.iter().filter(|need| !need.is_done());
+    let open: Vec<String> = open.map(|need| format!("#{}", need.issue)).collect();
+    match (open.as_slice(), circle) {
+        ([], _) => "everything that it depends on is done".to_owned(),
+        (open, []) => format!("it waits for {}", open.join(", ")),
+        (open, circle) => {
+            let circle: Vec<String> = circle.iter().map(|issue| format!("#{issue}")).collect();
+            format!(
+                "it waits for {}, in a circle of {}",
+                open.join(", "),
+                circle.join(", ")
+            )
+        }
     }
 }
 
@@ -128,6 +150,9 @@ fn base_conflict_words(base: &Sha, paths: &[String]) -> String {
 
 fn admission_words(answer: &Admission) -> &'static str {
     match answer {
+        Admission::Allowed {
+            edited_by: Some(_), ..
+        } => "the sender may do that; the text was just changed by somebody who may not write",
         Admission::Allowed { .. } => "the sender may do that",
         Admission::Denied => "the sender has no write permission; nothing is done",
     }
@@ -187,6 +212,8 @@ fn actor(by: &Actor) -> String {
 fn wish_words(wish: &Wish) -> String {
     match wish {
         Wish::Start { .. } => "start it".to_owned(),
+        Wish::Edit { .. } => "go by another text".to_owned(),
+        Wish::Confirm { digest } => format!("take over the text {digest}"),
         Wish::Stop => "stop it".to_owned(),
         Wish::Cancel => "cancel it".to_owned(),
         Wish::Retry { .. } => "try it again".to_owned(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::quote::{Markdown, code};
-use super::{announcement_marker, heading, what_happened, what_you_can_do};
+use super::{announcement_marker, asides, heading, what_happened, what_you_can_do};
 use crate::domain::delivery::Command;
 use crate::domain::effect::EffectId;
 use crate::domain::story::{Reply, Story};
@@ -31,6 +31,10 @@ fn status(story: &Story) -> String {
             // Writing to a string cannot fail.
             let _ = write!(text, " {sentence}");
         }
+    }
+    for (title, aside) in asides(story) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n\n**{title}.** {aside}");
     }
     text
 }
@@ -64,6 +68,9 @@ fn meaning(command: Command) -> &'static str {
         Command::Unblock => "the same",
         Command::Merge => "lets it land without a review by an agent; never without its gates",
         Command::Approve => "lets a commit that touches protected files land",
+        Command::Confirm => {
+            "with its digest behind it: takes over a text of the issue that somebody else changed"
+        }
         Command::Status => "says how it is",
         Command::Help => "says this",
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::story::{BlockReason, BlockedFrom, LastTry};
+use crate::domain::dependency::{IssueState, Need, StoryState};
+use crate::domain::story::{BlockReason, BlockedFrom, LastTry, Unconfirmed};
 
 fn sha(digit: char) -> crate::domain::id::Sha {
     digit.to_string().repeat(40).parse().unwrap()
@@ -176,4 +177,77 @@ fn a_conflict_with_the_base_is_in_the_comment_until_something_is_done_about_it()
         .find(|line| line.starts_with("**In the way."));
     insta::assert_snapshot!(line.unwrap(), @"**In the way.** The base branch moved to `cccccccccc` and conflicts with it in `a.rs`, `@everyone.rs`. An agent is told at its next turn.");
     assert!(!with_conflict(Stage::Cancelled).contains("In the way"));
+}
+
+fn need(issue: u64, state: IssueState, story: StoryState) -> Need {
+    Need {
+        issue,
+        title: format!("Door {issue} `@ann`"),
+        sub_issue: issue == 6,
+        state,
+        at: None,
+        story,
+    }
+}
+
+fn waiting(circle: &[u64], needs: &[Need]) -> Story {
+    let circle = circle.to_vec();
+    let mut story = story(Stage::Backlog {
+        note: Some(BacklogNote::Waits { circle }),
+    });
+    story.needs = needs.to_vec();
+    story
+}
+
+#[test]
+fn a_story_that_waits_says_for_what_and_how_that_is() {
+    let story = waiting(
+        &[],
+        &[
+            need(3, IssueState::Open, StoryState::UnderWay),
+            need(4, IssueState::Completed, StoryState::None),
+            need(5, IssueState::NotPlanned, StoryState::None),
+            need(6, IssueState::Open, StoryState::None),
+        ],
+    );
+    insta::assert_snapshot!(text(&sticky_comment(&story, Sandbox::On)), @"");
+    let circle = waiting(&[42, 3], &[need(3, IssueState::Open, StoryState::UnderWay)]);
+    insta::assert_snapshot!(reason(&circle).unwrap_or_default(), @"");
+    let itself = waiting(&[42], &[need(42, IssueState::Open, StoryState::UnderWay)]);
+    insta::assert_snapshot!(reason(&itself).unwrap_or_default(), @"");
+}
+
+#[test]
+fn more_issues_than_a_person_reads_are_counted() {
+    let needs: Vec<Need> = (1..=30)
+        .map(|issue| need(issue, IssueState::Missing, StoryState::None))
+        .collect();
+    let comment = text(&sticky_comment(&waiting(&[], &needs), Sandbox::On));
+    assert!(comment.contains("#9, #10 and 20 more"), "{comment}");
+}
+
+#[test]
+fn a_changed_text_names_who_changed_it_and_how_it_is_confirmed() {
+    let change = |holds| {
+        Some(Unconfirmed {
+            by: "eve`".to_owned(),
+            title: "Fix".to_owned(),
+            body: "Now.".to_owned(),
+            holds,
+        })
+    };
+    let mut blocked = story(Stage::Backlog {
+        note: Some(BacklogNote::Unconfirmed),
+    });
+    blocked.unconfirmed = change(true);
+    insta::assert_snapshot!(reason(&blocked).unwrap_or_default(), @"");
+    blocked.stage = Stage::Cancelled;
+    assert!(!text(&sticky_comment(&blocked, Sandbox::On)).contains("confirm"));
+    let mut running = story(Stage::Blocked {
+        reason: BlockReason::NothingTested,
+        from: BlockedFrom::Coding,
+    });
+    running.unconfirmed = change(false);
+    running.unwatched = vec!["octo/other#5".to_owned()];
+    insta::assert_snapshot!(text(&sticky_comment(&running, Sandbox::On)), @"");
 }

@@ -12,13 +12,15 @@ use super::api::{find, repo_name, view};
 use super::body::Budget;
 use super::error::WebError;
 use super::{Shared, StoryView, WebRepo, WebState};
+use crate::domain::dependency::{LinksWanted, Mentions};
 use crate::domain::event::{Event, StoryEvent, SubjectId};
 use crate::domain::id::StoryId;
 use crate::domain::project::Trigger;
-use crate::domain::story::{Actor, Wish};
+use crate::domain::story::{Actor, Around, Wish};
 use crate::domain::transition::{Refusal, Subject};
 use crate::domain::work::Task;
 use crate::engine::Report;
+use crate::forge::{Forge, read_links};
 
 /// In bytes, far more than GitHub's 65,536 characters.
 const LONGEST_ISSUE: usize = 1024 * 1024;
@@ -93,26 +95,7 @@ pub(super) async fn act(
 
 async fn wish(repo: &WebRepo, id: &StoryId, verb: Verb) -> Result<Wish, WebError> {
     Ok(match verb {
-        Verb::Start => {
-            let issue = repo.forge.issue(id).await?;
-            let named = |prefix: &str| {
-                issue
-                    .labels
-                    .iter()
-                    .find_map(|label| label.strip_prefix(prefix))
-            };
-            Wish::Start {
-                agent: named("agent:").map(str::to_owned),
-                priority: named("priority:")
-                    .and_then(|number| number.parse().ok())
-                    .unwrap_or_default(),
-                task: Task {
-                    title: issue.title.clone(),
-                    body: issue.body.clone(),
-                    comments: Vec::new(),
-                },
-            }
-        }
+        Verb::Start => start(repo, id).await?,
         Verb::Stop => Wish::Stop,
         Verb::Cancel => Wish::Cancel,
         Verb::Retry => Wish::Retry { label: None },
@@ -121,6 +104,36 @@ async fn wish(repo: &WebRepo, id: &StoryId, verb: Verb) -> Result<Wish, WebError
         Verb::Approve => Wish::Approve {
             commit: None,
             label: None,
+        },
+    })
+}
+
+/// What a start depends on is looked up here: an operator's word counts at once, so that nothing
+/// asks the forge afterwards.
+async fn start(repo: &WebRepo, id: &StoryId) -> Result<Wish, WebError> {
+    let issue = repo.forge.issue(id).await?;
+    let named = |prefix: &str| {
+        let mut labels = issue.labels.iter();
+        labels.find_map(|label| label.strip_prefix(prefix))
+    };
+    let wanted = LinksWanted {
+        mentions: Mentions::read(&issue.title, &issue.body, &id.repo),
+        family: issue.family.clone(),
+    };
+    let links = read_links(repo.forge.as_ref(), id, &wanted).await?;
+    Ok(Wish::Start {
+        agent: named("agent:").map(str::to_owned),
+        priority: named("priority:")
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default(),
+        around: Box::new(Around {
+            links: Some(Box::new(links)),
+            ..Around::default()
+        }),
+        task: Task {
+            title: issue.title,
+            body: issue.body,
+            ..Task::default()
         },
     })
 }
@@ -189,6 +202,8 @@ pub(super) struct NewIssue {
     title: String,
     #[serde(default)]
     body: String,
+    /// The issue that it is a part of.
+    parent: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -207,7 +222,7 @@ pub(super) async fn new_issue(
     let (parts, body) = request.into_parts();
     let body = budget.read(&parts.headers, body, LONGEST_ISSUE).await?;
     let issue: NewIssue = serde_json::from_slice(&body).map_err(|_| {
-        let message = "send an object with `title` and, if you like, `body`";
+        let message = "send an object with `title` and, if you like, `body` and `parent`";
         WebError::new(StatusCode::BAD_REQUEST, message)
     })?;
     let name = repo_name(&owner, &repo)?;
@@ -219,9 +234,18 @@ pub(super) async fn new_issue(
         let message = format!("{name} is on GitHub: open the issue there");
         WebError::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     })?;
+    let parent = issue
+        .parent
+        .map(|number| StoryId::new(name.clone(), number));
+    if let Some(parent) = &parent {
+        Forge::issue(local.as_ref(), parent).await?;
+    }
     let number = local
         .create_issue(&name, &issue.title, &issue.body, OPERATOR)
         .await?;
+    if let Some(parent) = &parent {
+        local.add_sub_issue(parent, number).await?;
+    }
     let id = StoryId::new(name, number).to_string();
     Ok((StatusCode::CREATED, Json(IssueCreated { id, number })))
 }

@@ -39,7 +39,7 @@ use body::Budget;
 use error::WebError;
 
 pub use serve::{Limits, serve};
-pub use status::{PauseView, RepositoryView, StatusView};
+pub use status::{PauseView, RepositoryView, StatusView, WaitView};
 pub use view::{EventView, StoryView};
 
 /// What requests are answered from.

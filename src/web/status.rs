@@ -14,6 +14,7 @@ use crate::domain::event::SubjectId;
 use crate::domain::sandbox::Sandbox;
 use crate::domain::transition::Subject;
 use crate::forge::Health;
+use crate::report;
 use crate::store::StoryFilter;
 
 /// The server as the API shows it. Fields are added, never changed.
@@ -25,6 +26,9 @@ pub struct StatusView {
     pub repositories: Vec<RepositoryView>,
     /// How many stories are in each stage.
     pub stories: BTreeMap<String, usize>,
+    /// Stories that have not begun, because others are not done or their text is not confirmed.
+    #[serde(default)]
+    pub waiting: Vec<WaitView>,
     /// Providers that agents wait for.
     pub paused: Vec<PauseView>,
     /// Why no agent starts for lack of room, while that is so.
@@ -43,6 +47,12 @@ pub struct RepositoryView {
     pub health: Health,
     /// Requests that were made to the forge for the repository itself, its stories' left out.
     pub api_calls: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WaitView {
+    pub story: String,
+    pub why: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,12 +77,18 @@ pub(super) async fn status(_: Reader, State(state): Shared) -> Result<Json<Statu
             api_calls: state.store.calls(&SubjectId::Repo(name.clone())).await?,
         });
     }
-    let mut stories = BTreeMap::new();
+    let (mut stories, mut waiting) = (BTreeMap::new(), Vec::new());
     for subject in state.store.stories(&StoryFilter::default()).await? {
         if let Subject::Story(story) = subject
             && story.was_started()
         {
             *stories.entry(story.stage.name().to_owned()).or_default() += 1;
+            if story.waits_to_begin() {
+                waiting.push(WaitView {
+                    story: story.id.to_string(),
+                    why: report::reason(&story).unwrap_or_default(),
+                });
+            }
         }
     }
     let (paused, disk_low, spent) = match state.store.subject(&SubjectId::Account).await? {
@@ -101,6 +117,7 @@ pub(super) async fn status(_: Reader, State(state): Shared) -> Result<Json<Statu
         .to_owned(),
         repositories,
         stories,
+        waiting,
         paused,
         disk_low,
         inbox: state.store.inbox_depth().await?,

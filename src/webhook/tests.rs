@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::delivery::IssueAction;
+use crate::domain::dependency::Family;
 
 const ZEROS: &str = "0000000000000000000000000000000000000000";
 /// One that is not read.
@@ -83,6 +84,8 @@ fn a_labeled_issue_is_read() {
         body: "It squeaks.".to_owned(),
         labels: vec!["bug".to_owned(), "huskies".to_owned()],
         at: "2026-01-02T03:04:05Z".parse().unwrap(),
+        not_planned: false,
+        family: Family::default(),
     };
     assert_eq!(decoded.content, Content::Issue(expected));
 }

@@ -138,6 +138,40 @@ fn a_story_that_was_not_started_is_told_from_one_that_is_not_there() {
 }
 
 #[test]
+fn a_parent_issue_waits_for_its_parts_on_the_built_in_forge_too() {
+    let work = "cp \"$HUSKIES_PROMPT_FILE\" \"prompt-${HUSKIES_STORY##*#}\"; echo good > word.txt; \
+                git add -A; git commit -qm 'Be good'\n";
+    let repository = project(work);
+    let served = Served::start(&repository);
+    let new = |arguments: &[&str]| {
+        let command = [&["story", "new"], arguments].concat();
+        repository.huskies(&command).succeeded()
+    };
+    new(&["Be good", "--body", "In every way.", "--start"]);
+    repository.huskies(&["story", "wait", "1"]).succeeded();
+    new(&["Be better", "--body", "In two ways.\n\nDepends on #1"]);
+    new(&["Be kind", "--parent", "2"]);
+    let missing = ["story", "new", "Be rude", "--parent", "99"];
+    repository.huskies(&missing).failed(1);
+    let shown = repository.huskies(&["story", "start", "2"]).succeeded();
+    assert!(
+        shown.contains("because  It waits for #3 (Be kind, a part of it, open)."),
+        "{shown}"
+    );
+    let status = repository.huskies(&["status"]).succeeded();
+    assert!(
+        status.contains("waiting  local/main#2: It waits for #3"),
+        "{status}"
+    );
+    repository.huskies(&["story", "start", "3"]).succeeded();
+    let waited = repository.huskies(&["story", "wait", "2", "--json"]);
+    assert_eq!(stage(&waited), "done", "{}", served.log());
+    let prompt = fs::read_to_string(repository.path.join("prompt-3")).unwrap();
+    let larger = "This is one part of a larger piece of work:\n\nBe better\n\nIn two ways.";
+    assert!(prompt.starts_with(larger), "{prompt}");
+}
+
+#[test]
 fn a_cancelled_story_ends_and_its_agent_with_it() {
     let repository = project("echo at work; sleep 600\n");
     let _served = Served::start(&repository);

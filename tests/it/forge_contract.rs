@@ -4,11 +4,12 @@
 mod bench;
 
 use huskies::domain::delivery::{CommentRef, Thread};
+use huskies::domain::dependency::{IssueState, Parent};
 use huskies::domain::effect::Reaction;
 use huskies::domain::id::{RepoName, Sha, StoryId};
 use huskies::domain::work::TaskComment;
 use huskies::forge::{
-    CommentId, ForgeError, LONGEST_COMMENT, Permission, RetryWhen, Status, StatusState,
+    CommentId, ForgeError, LONGEST_COMMENT, Permission, RetryWhen, Status, StatusState, SubIssue,
 };
 use jiff::Timestamp;
 
@@ -52,6 +53,7 @@ macro_rules! contract {
 contract! {
     an_issue_is_read_as_it_is,
     a_person_who_may_write_can_write,
+    parts_and_parents_are_known,
     comments_are_read_as_they_were,
     more_comments_than_a_page_holds_are_all_read,
     only_an_own_comment_is_found_by_its_marker,
@@ -64,6 +66,29 @@ contract! {
     a_label_is_taken_off_and_an_absent_one_is_fine,
     a_status_follows_the_one_before_it,
     what_does_not_exist_is_not_found,
+}
+
+async fn parts_and_parents_are_known(bench: Bench) {
+    let parent = bench.open_issue("Mend the house", "All doors.").await;
+    let family = bench.forge.issue(&parent).await.unwrap().family;
+    assert_eq!(family.sub_issues, Some(false));
+    assert_eq!(family.parent, Parent::None);
+    assert_eq!(bench.forge.sub_issues(&parent).await.unwrap(), []);
+    let part = bench.open_issue("Mend the door", "").await;
+    bench.add_sub_issue(&parent, &part).await;
+    let family = bench.forge.issue(&parent).await.unwrap().family;
+    assert_eq!(family.sub_issues, Some(true));
+    let issue = parent.number;
+    let of_part = bench.forge.issue(&part).await.unwrap();
+    assert_eq!(of_part.family.parent, Parent::Here { issue });
+    let parts = bench.forge.sub_issues(&parent).await.unwrap();
+    let expected = SubIssue {
+        issue: part,
+        title: "Mend the door".to_owned(),
+        state: IssueState::Open,
+        updated_at: of_part.updated_at,
+    };
+    assert_eq!(parts, [expected]);
 }
 
 async fn an_issue_is_read_as_it_is(bench: Bench) {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use huskies::domain::dependency::{Family, IssueState, Links, LinksWanted, Mentions, Parent};
 use huskies::domain::id::{RepoName, StoryId};
 use huskies::forge::{
     Credentials, Forge, ForgeError, Github, GithubSettings, Permission, RetryWhen, Status,
-    StatusState,
+    StatusState, read_links,
 };
 
 use crate::support::github_model::{Answer, Fault, GithubModel, OWN_LOGIN, TOKEN};
@@ -153,6 +154,74 @@ async fn a_label_that_has_a_meaning_keeps_it() {
     github.set_stage_label(&story, "coding").await.unwrap();
     assert_eq!(model.labels(story.number), ["stage:coding"]);
     assert_eq!(model.writes().len(), 1);
+}
+
+/// What a text that depends on these issues leads to.
+async fn links(github: &Github, story: &StoryId, body: &str, family: Family) -> Links {
+    let mentions = Mentions::read("", body, &story.repo);
+    let wanted = LinksWanted { mentions, family };
+    read_links(github, story, &wanted).await.unwrap()
+}
+
+fn without_family() -> Family {
+    Family {
+        parent: Parent::None,
+        sub_issues: Some(false),
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_about_an_issue_that_is_known_to_stand_alone() {
+    let (model, github, story) = with_issue();
+    let found = links(&github, &story, "", without_family()).await;
+    assert_eq!(found, Links::default());
+    assert!(asked(&model).is_empty());
+    links(&github, &story, "", Family::default()).await;
+    assert_eq!(asked(&model), ["GET /repos/octo/app/issues/1"]);
+}
+
+#[tokio::test]
+async fn more_sub_issues_than_a_page_holds_are_all_known_once() {
+    let (model, github, story) = with_issue();
+    for _ in 0..101 {
+        let part = model.add_issue("A part", "", "ada");
+        model.add_sub_issue(story.number, part);
+    }
+    let parent = model.add_issue("The house", "All doors.", "ada");
+    model.add_sub_issue(parent, story.number);
+    drop(model.close(2, "ada"));
+    let body = format!("Depends on #2, #{parent}, octo/other#5, #9999");
+    let found = links(&github, &story, &body, Family::default()).await;
+    assert_eq!(found.epic.unwrap().body, "All doors.");
+    assert_eq!(found.unwatched, ["octo/other#5"]);
+    let states: Vec<IssueState> = found.needs.iter().map(|need| need.state).collect();
+    assert_eq!(states.len(), 102);
+    assert_eq!(states[0], IssueState::Completed);
+    assert_eq!(states[1], IssueState::Open);
+    assert_eq!(states[101], IssueState::Missing);
+    assert!(found.needs[0].sub_issue && !found.needs[101].sub_issue);
+}
+
+#[tokio::test]
+async fn why_an_issue_was_closed_is_told_apart() {
+    let (model, github, story) = with_issue();
+    let state = async || github.issue(&story).await.unwrap().state();
+    assert_eq!(state().await, IssueState::Open);
+    drop(model.give_up(story.number, "ada"));
+    assert_eq!(state().await, IssueState::NotPlanned);
+    drop(model.close(story.number, "ada"));
+    assert_eq!(state().await, IssueState::Completed);
+}
+
+#[tokio::test]
+async fn a_server_without_sub_issues_has_none() {
+    let (model, github, story) = with_issue();
+    model.fail_next(
+        "GET",
+        "/sub_issues",
+        Fault::Instead(Answer::new(404, "Not Found")),
+    );
+    assert_eq!(github.sub_issues(&story).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ async fn a_change_tells_what_a_webhook_would_have_told() {
         body: "It squeaks.".to_owned(),
         labels: vec!["huskies".to_owned()],
         at: issue.updated_at,
+        not_planned: false,
+        family: issue.family,
     };
     assert_eq!(change, expected);
     let unlabeled = bench

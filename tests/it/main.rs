@@ -12,6 +12,7 @@ mod conflict;
 mod conversation;
 mod crash;
 mod demo;
+mod dependencies;
 mod failing_agents;
 mod faults;
 mod first_steps;

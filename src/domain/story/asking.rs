@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::delivery::CommentRef;
+use crate::domain::dependency::{Family, Links};
 use crate::domain::id::Sha;
 use crate::domain::work::{Message, Place, Task, TaskComment};
 
@@ -30,8 +31,47 @@ pub enum Admission {
     /// Allowed; for a start, the comments that were there when it was asked.
     Allowed {
         comments: Vec<TaskComment>,
+        /// What was found out about the issues around it, where that was asked.
+        #[serde(default)]
+        links: Option<Box<Links>>,
+        /// Of those who changed the text lately, the last one who may not write, by login.
+        #[serde(default)]
+        edited_by: Option<String>,
     },
     Denied,
+}
+
+impl Admission {
+    /// Allowed, and nothing else was asked.
+    pub fn allowed() -> Self {
+        Self::Allowed {
+            comments: Vec::new(),
+            links: None,
+            edited_by: None,
+        }
+    }
+}
+
+/// What is known about an issue beside its text when somebody starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Around {
+    pub family: Family,
+    /// When its text was so.
+    pub at: Option<Timestamp>,
+    /// Changes of any issue's text in the ten minutes before, the last one last: which of them are
+    /// of its parent is not known yet.
+    pub edits: Vec<TextEdit>,
+    /// Where whoever asks has looked already.
+    pub links: Option<Box<Links>>,
+}
+
+/// Somebody changed the title or body of an issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextEdit {
+    pub issue: u64,
+    pub by: Actor,
+    pub at: Timestamp,
 }
 
 /// What can be asked.
@@ -42,6 +82,18 @@ pub enum Wish {
         task: Task,
         agent: Option<String>,
         priority: i32,
+        #[serde(default)]
+        around: Box<Around>,
+    },
+    /// Its issue has this text now.
+    Edit {
+        title: String,
+        body: String,
+        at: Timestamp,
+    },
+    /// Take over the text that somebody who may not write has changed, by its digest.
+    Confirm {
+        digest: String,
     },
     /// Back to Backlog, the work kept.
     Stop,
@@ -86,7 +138,9 @@ impl Wish {
             Self::Tell { message } => {
                 message.place != Place::Conversation || matches!(by, Actor::Bot { .. })
             }
+            Self::Edit { .. } => true,
             Self::Start { .. }
+            | Self::Confirm { .. }
             | Self::Stop
             | Self::Cancel
             | Self::Retry { .. }

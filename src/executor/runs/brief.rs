@@ -105,7 +105,7 @@ async fn prompt(
         template: &template,
         recent_events: &brief.recent,
         messages: &brief.messages,
-        epic: None,
+        epic: brief.task.epic.as_ref(),
         notes: notes.as_deref(),
         occasion: occasion(brief, &base),
         start: &brief.start,

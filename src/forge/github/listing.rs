@@ -6,11 +6,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use super::answer::date;
 use super::client::{Method, Request, segment};
-use super::payload::Label;
+use super::payload::{Issue, Label};
 use super::pulls::pull_path;
 use super::{Github, MOST_PAGES, PAGE, issue_path, repo_path};
 use crate::domain::delivery::{
@@ -43,29 +43,10 @@ fn name(account: Option<Account>) -> (String, bool) {
 }
 
 #[derive(Deserialize)]
-struct Issue {
+struct OnList {
     number: u64,
-    title: String,
-    body: Option<String>,
-    #[serde(default)]
-    labels: Vec<Label>,
-    state: String,
-    updated_at: Timestamp,
-    pull_request: Option<IgnoredAny>,
-}
-
-impl From<Issue> for ListedIssue {
-    fn from(issue: Issue) -> Self {
-        Self {
-            number: issue.number,
-            is_pull: issue.pull_request.is_some(),
-            title: issue.title,
-            body: issue.body.unwrap_or_default(),
-            labels: issue.labels.into_iter().map(Label::into_name).collect(),
-            open: issue.state == "open",
-            updated_at: issue.updated_at,
-        }
-    }
+    #[serde(flatten)]
+    issue: Issue,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +153,7 @@ struct Comment {
     issue_url: String,
     user: Option<Account>,
     body: Option<String>,
+    created_at: Timestamp,
 }
 
 impl Comment {
@@ -183,6 +165,7 @@ impl Comment {
             number: number.parse().ok()?,
             author,
             by_bot,
+            at: self.created_at,
             text: self.body.unwrap_or_default(),
         })
     }
@@ -357,8 +340,13 @@ impl Listing for Github {
         let query = format!("{which}&sort=updated&direction=asc&");
         let what = format!("the list of issues of {repo}");
         // What is cut off changed last: the next look begins there.
-        let pages = self.pages::<Issue>((&path, &query), &what).await?;
-        let issues = pages.items.into_iter().map(ListedIssue::from).collect();
+        let pages = self.pages::<OnList>((&path, &query), &what).await?;
+        let listed = |found: OnList| ListedIssue {
+            number: found.number,
+            is_pull: found.issue.is_pull(),
+            issue: found.issue.of(repo),
+        };
+        let issues = pages.items.into_iter().map(listed).collect();
         // A server that does not say what time it is is looked at from the beginning again.
         Ok((issues, pages.asked_at.unwrap_or(Timestamp::UNIX_EPOCH)))
     }

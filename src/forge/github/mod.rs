@@ -20,7 +20,7 @@ mod setup;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -34,7 +34,7 @@ pub use setup::{Made, NewApp, NewHook, NewLabel};
 
 use super::{
     CheckId, CheckRun, CommentId, Forge, ForgeError, Health, Issue, Listing, MARKER_PREFIX,
-    Permission, PullRequests, STAGE_PREFIX, Status,
+    Permission, PullRequests, STAGE_PREFIX, Status, SubIssue,
 };
 use crate::domain::delivery::{CheckSource, CommentRef, Thread};
 use crate::domain::effect::Reaction;
@@ -124,22 +124,31 @@ impl Github {
 
     /// All comments of an issue, oldest first.
     async fn all_comments(&self, story: &StoryId) -> Result<Vec<payload::Comment>, ForgeError> {
+        self.listed(story, "comments").await
+    }
+
+    /// Everything on the pages below an issue.
+    async fn listed<T: DeserializeOwned>(
+        &self,
+        story: &StoryId,
+        list: &str,
+    ) -> Result<Vec<T>, ForgeError> {
         let what = story.to_string();
-        let mut comments = Vec::new();
+        let mut all = Vec::new();
         for page in 1..=MOST_PAGES {
-            let path = format!("{}/comments?per_page={PAGE}&page={page}", issue_path(story));
+            let path = format!("{}/{list}?per_page={PAGE}&page={page}", issue_path(story));
             let request = Request {
                 method: Method::Get,
                 path,
                 what: &what,
             };
             let answer = self.client.send(request).await?;
-            comments.append(&mut answer.read::<Vec<payload::Comment>>(&what)?);
+            all.append(&mut answer.read::<Vec<T>>(&what)?);
             if !answer.has_next_page() {
-                return Ok(comments);
+                return Ok(all);
             }
         }
-        let message = format!("the comments of {what} do not end after {MOST_PAGES} pages");
+        let message = format!("the {list} of {what} do not end after {MOST_PAGES} pages");
         Err(ForgeError::Unavailable { message })
     }
 
@@ -259,7 +268,21 @@ impl Forge for Github {
             path: issue_path(story),
             what: &what,
         };
-        Ok(self.client.ask::<payload::Issue>(request).await?.into())
+        let issue: payload::Issue = self.client.ask(request).await?;
+        Ok(issue.of(&story.repo))
+    }
+
+    /// Servers without sub-issues answer 404 ("List sub-issues").
+    async fn sub_issues(&self, story: &StoryId) -> Result<Vec<SubIssue>, ForgeError> {
+        let listed: Result<Vec<payload::SubIssue>, _> = self.listed(story, "sub_issues").await;
+        match listed {
+            Ok(parts) => Ok(parts
+                .into_iter()
+                .filter_map(payload::SubIssue::read)
+                .collect()),
+            Err(ForgeError::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn comments(

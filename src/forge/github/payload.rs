@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::domain::dependency::{Family, Parent};
+use crate::domain::id::{RepoName, StoryId};
 use crate::domain::work::TaskComment;
 use crate::forge;
 use crate::forge::Permission;
@@ -83,18 +85,93 @@ pub(super) struct Issue {
     #[serde(default)]
     labels: Vec<Label>,
     state: String,
+    /// Why it was closed: `completed`, `not_planned`, `duplicate`.
+    #[serde(default)]
+    state_reason: Option<String>,
+    /// Where it is a pull request.
+    #[serde(default)]
+    pull_request: Option<PullPart>,
+    #[serde(default)]
+    sub_issues_summary: Option<SubIssuesSummary>,
+    #[serde(default)]
+    parent_issue_url: Option<String>,
     updated_at: Timestamp,
 }
 
-impl From<Issue> for forge::Issue {
-    fn from(issue: Issue) -> Self {
-        Self {
-            title: issue.title,
-            body: issue.body.unwrap_or_default(),
-            labels: issue.labels.into_iter().map(Label::into_name).collect(),
-            open: issue.state == "open",
-            updated_at: issue.updated_at,
+#[derive(Deserialize)]
+struct PullPart {
+    #[serde(default)]
+    merged_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct SubIssuesSummary {
+    total: u64,
+}
+
+impl Issue {
+    pub(super) fn is_pull(&self) -> bool {
+        self.pull_request.is_some()
+    }
+
+    fn is_not_planned(&self) -> bool {
+        match &self.pull_request {
+            Some(pull) => pull.merged_at.is_none(),
+            None => matches!(
+                self.state_reason.as_deref(),
+                Some("not_planned" | "duplicate")
+            ),
         }
+    }
+
+    /// An issue that is asked for says all there is to say: what is not there is not so.
+    fn family(&self, repo: &RepoName) -> Family {
+        let parts = self.sub_issues_summary.as_ref();
+        Family {
+            parent: self
+                .parent_issue_url
+                .as_deref()
+                .map_or(Parent::None, |address| Parent::at(address, repo)),
+            sub_issues: Some(parts.is_some_and(|parts| parts.total > 0)),
+        }
+    }
+
+    pub(super) fn of(self, repo: &RepoName) -> forge::Issue {
+        forge::Issue {
+            open: self.state == "open",
+            not_planned: self.is_not_planned(),
+            family: self.family(repo),
+            title: self.title,
+            body: self.body.unwrap_or_default(),
+            labels: self.labels.into_iter().map(Label::into_name).collect(),
+            updated_at: self.updated_at,
+        }
+    }
+}
+
+/// One of the issues that another one consists of.
+#[derive(Deserialize)]
+pub(super) struct SubIssue {
+    number: u64,
+    /// `https://api.github.com/repos/octo/app`
+    repository_url: String,
+    #[serde(flatten)]
+    issue: Issue,
+}
+
+impl SubIssue {
+    /// `None` where its repository has a name that huskies does not work with.
+    pub(super) fn read(self) -> Option<forge::SubIssue> {
+        let mut names = self.repository_url.rsplit('/');
+        let (name, owner) = (names.next()?, names.next()?);
+        let repo: RepoName = format!("{owner}/{name}").parse().ok()?;
+        let issue = self.issue.of(&repo);
+        Some(forge::SubIssue {
+            state: issue.state(),
+            updated_at: issue.updated_at,
+            title: issue.title,
+            issue: StoryId::new(repo, self.number),
+        })
     }
 }
 
@@ -196,7 +273,9 @@ mod tests {
     fn thin_answers_can_be_read() {
         let issue = r#"{"title":"T","body":null,"state":"closed","labels":["a",{"name":"b"}],
             "updated_at":"2026-01-01T00:00:00Z"}"#;
-        let issue = forge::Issue::from(serde_json::from_str::<Issue>(issue).unwrap());
+        let issue: Issue = serde_json::from_str(issue).unwrap();
+        let issue = issue.of(&"octo/app".parse().unwrap());
+        assert_eq!(issue.family.sub_issues, Some(false));
         assert_eq!((issue.body.as_str(), issue.open), ("", false));
         assert_eq!(issue.labels, ["a", "b"]);
         let comment = r#"{"id":1,"user":null,"body":"B","created_at":"2026-01-01T00:00:00Z"}"#;

@@ -11,7 +11,7 @@ use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::TaskComment;
 use crate::forge::{
     CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, MARKER_PREFIX, Permission,
-    STAGE_PREFIX, Status,
+    STAGE_PREFIX, Status, SubIssue,
 };
 
 #[async_trait]
@@ -22,17 +22,36 @@ impl Forge for LocalForge {
     }
 
     async fn issue(&self, story: &StoryId) -> Result<Issue, ForgeError> {
-        let mut connection = self.pool.acquire().await?;
-        let issue = rows::issue(&mut connection, story)
-            .await?
-            .ok_or_else(|| not_found(story))?;
+        let found = {
+            let mut connection = self.pool.acquire().await?;
+            rows::issue(&mut connection, story).await?
+        };
+        let issue = found.ok_or_else(|| not_found(story))?;
         Ok(Issue {
             title: issue.title,
             body: issue.body,
             labels: issue.labels,
             open: issue.open,
+            // Nobody closes an issue here but to cancel it.
+            not_planned: !issue.open,
+            family: rows::family(&self.pool, story).await?,
             updated_at: issue.updated_at,
         })
+    }
+
+    async fn sub_issues(&self, story: &StoryId) -> Result<Vec<SubIssue>, ForgeError> {
+        let mut parts = Vec::new();
+        for number in rows::parts(&self.pool, story).await? {
+            let id = StoryId::new(story.repo.clone(), number);
+            let part = Forge::issue(self, &id).await?;
+            parts.push(SubIssue {
+                state: part.state(),
+                updated_at: part.updated_at,
+                title: part.title,
+                issue: id,
+            });
+        }
+        Ok(parts)
     }
 
     async fn comments(

@@ -100,6 +100,19 @@ impl LocalForge {
         Ok(rows::insert_issue(&self.pool, &issue, self.now()).await?)
     }
 
+    /// Makes an issue a part of another one, of which it had been no part.
+    pub async fn add_sub_issue(&self, parent: &StoryId, part: u64) -> Result<(), ForgeError> {
+        let mut transaction = rows::begin(&self.pool).await?;
+        for number in [parent.number, part] {
+            let issue = StoryId::new(parent.repo.clone(), number);
+            rows::issue(&mut transaction, &issue)
+                .await?
+                .ok_or_else(|| not_found(&issue))?;
+        }
+        rows::insert_parent(&mut transaction, parent, part).await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// The issues of a repository, open and closed, by number.
     pub async fn list_issues(&self, repo: &RepoName) -> Result<Vec<LocalIssue>, ForgeError> {
         Ok(rows::issues(&self.pool, repo).await?)
@@ -209,6 +222,9 @@ impl LocalForge {
             body: issue.body,
             labels: issue.labels,
             at: issue.updated_at,
+            // Nobody closes an issue here but to cancel it.
+            not_planned: !issue.open,
+            family: rows::family(&self.pool, story).await?,
         }))
     }
 

@@ -1,10 +1,12 @@
-//! The local forge's tables (`store/migrations/0002_local_forge.sql`): SQL in, values out.
+//! The local forge's tables (`store/migrations/0002_local_forge.sql` and
+//! `0004_local_sub_issues.sql`): SQL in, values out.
 
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::{LocalComment, LocalIssue, LocalStatus};
+use crate::domain::dependency::{Family, Parent};
 use crate::domain::id::{RepoName, Sha, StoryId};
 use crate::forge::{CommentId, Status, StatusState};
 
@@ -92,6 +94,53 @@ pub(super) async fn issue(
         Some(row) => Ok(Some(issue_in(&row, labels(connection, story).await?)?)),
         None => Ok(None),
     }
+}
+
+pub(super) async fn insert_parent(
+    connection: &mut SqliteConnection,
+    parent: &StoryId,
+    part: u64,
+) -> Result<()> {
+    sqlx::query("INSERT INTO local_parents (repo, number, parent) VALUES (?, ?, ?)")
+        .bind(parent.repo.as_str())
+        .bind(key(&StoryId::new(parent.repo.clone(), part)))
+        .bind(key(parent))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// What an issue is a part of, and whether it has parts.
+pub(super) async fn family(pool: &SqlitePool, story: &StoryId) -> Result<Family> {
+    let parent =
+        sqlx::query("SELECT parent AS number FROM local_parents WHERE repo = ? AND number = ?")
+            .bind(story.repo.as_str())
+            .bind(key(story))
+            .fetch_optional(pool)
+            .await?;
+    let parent = match parent {
+        Some(row) => Parent::Here {
+            issue: number_in(&row)?,
+        },
+        None => Parent::None,
+    };
+    let parts = parts(pool, story).await?;
+    Ok(Family {
+        parent,
+        sub_issues: Some(!parts.is_empty()),
+    })
+}
+
+/// The numbers of an issue's parts.
+pub(super) async fn parts(pool: &SqlitePool, story: &StoryId) -> Result<Vec<u64>> {
+    let rows = sqlx::query(
+        "SELECT number FROM local_parents WHERE repo = ? AND parent = ? ORDER BY number",
+    )
+    .bind(story.repo.as_str())
+    .bind(key(story))
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(number_in).collect()
 }
 
 async fn labels(connection: &mut SqliteConnection, story: &StoryId) -> Result<Vec<String>> {

@@ -3,10 +3,14 @@
 //! Only a new comment counts. An edit does not say again what was said, and whoever reads the
 //! conversation afterwards could not see what an edited command had done.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
-use super::{Document, Label, action, names, not_acted_on, or_default, read, sender};
+use super::{
+    Document, Label, ParentField, action, family, names, not_acted_on, or_default, read, sender,
+};
 use crate::domain::delivery::Comment;
 use crate::webhook::{Content, DecodeError};
 
@@ -21,6 +25,10 @@ struct Issue {
     labels: Vec<Label>,
     /// There when the issue is a pull request.
     pull_request: Option<IgnoredAny>,
+    #[serde(default)]
+    parent_issue_url: ParentField,
+    #[serde(default)]
+    sub_issues_summary: Value,
 }
 
 #[derive(Deserialize)]
@@ -28,6 +36,8 @@ struct Written {
     id: u64,
     #[serde(default, deserialize_with = "or_default")]
     body: String,
+    #[serde(default)]
+    created_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +66,12 @@ pub(super) fn written(payload: &Document<'_>) -> Result<Content, DecodeError> {
             title: issue.title,
             body: issue.body,
             labels: names(issue.labels),
+            family: family(
+                &issue.parent_issue_url,
+                &issue.sub_issues_summary,
+                payload.repository().as_ref(),
+            ),
+            at: comment.created_at,
         },
         text: comment.body,
     })

@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Document, Label, action, names, or_default, read, sender, unacted};
+use super::{
+    Document, Label, ParentField, action, family, names, or_default, read, sender, unacted,
+};
 use crate::domain::delivery::{IssueAction, IssueChange};
 use crate::webhook::{Content, DecodeError, ignored};
 
@@ -17,6 +20,13 @@ struct Issue {
     #[serde(default, deserialize_with = "or_default")]
     labels: Vec<Label>,
     updated_at: Timestamp,
+    /// Why it was closed: `completed`, `not_planned`, `duplicate`.
+    #[serde(default)]
+    state_reason: Option<String>,
+    #[serde(default)]
+    parent_issue_url: ParentField,
+    #[serde(default)]
+    sub_issues_summary: Value,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +52,16 @@ pub(super) fn changed(payload: &Document<'_>) -> Result<Content, DecodeError> {
         body: issue.body,
         labels: labels_after(&action, names(issue.labels)),
         at: issue.updated_at,
+        not_planned: action == IssueAction::Closed
+            && matches!(
+                issue.state_reason.as_deref(),
+                Some("not_planned" | "duplicate")
+            ),
+        family: family(
+            &issue.parent_issue_url,
+            &issue.sub_issues_summary,
+            payload.repository().as_ref(),
+        ),
         action,
     }))
 }

@@ -12,9 +12,11 @@ mod pushes;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Content, DecodeError, ignored, printable};
+use crate::domain::dependency::{Family, Parent};
 use crate::domain::id::{BranchName, RepoName, Sha};
 
 /// A JSON object whose parts are read when somebody wants them. Most of a payload is addresses that
@@ -161,6 +163,39 @@ fn unacted(what: &str, action: &str) -> String {
 /// What one event has beside the envelope.
 fn read<T: DeserializeOwned>(payload: &Document<'_>) -> Result<T, DecodeError> {
     serde_json::from_slice(payload.body).map_err(|error| DecodeError::malformed(error.to_string()))
+}
+
+/// `parent_issue_url`, of whatever type it is: not every delivery has it.
+#[derive(Default)]
+enum ParentField {
+    #[default]
+    Absent,
+    Null,
+    At(String),
+}
+
+impl<'de> Deserialize<'de> for ParentField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Null => Self::Null,
+            Value::String(address) => Self::At(address),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Self::Absent,
+        })
+    }
+}
+
+/// What an issue object says about the issues around it.
+fn family(parent: &ParentField, summary: &Value, repo: Option<&RepoName>) -> Family {
+    let parent = match (parent, repo) {
+        (ParentField::At(address), Some(repo)) => Parent::at(address, repo),
+        (ParentField::Null, _) => Parent::None,
+        (ParentField::At(_), None) | (ParentField::Absent, _) => Parent::Unknown,
+    };
+    let total = summary["total"].as_u64();
+    Family {
+        parent,
+        sub_issues: total.map(|total| total > 0),
+    }
 }
 
 /// A label; what is none is read over.

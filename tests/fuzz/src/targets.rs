@@ -14,6 +14,7 @@ use huskies::config::environment::Environment;
 use huskies::config::project;
 use huskies::config::server::ServerConfig;
 use huskies::domain::delivery::{IssueAction, PullRequestHead, Said};
+use huskies::domain::dependency::Epic;
 use huskies::domain::id::{
     BranchName, DeliveryId, ItemName, RepoName, SessionId, Sha, Slug, StoryId,
 };
@@ -351,6 +352,11 @@ pub fn prompt(data: &[u8]) {
                 author: text.to_string(),
                 body: text.to_string(),
             }],
+            epic: Some(Epic {
+                issue: 7,
+                title: title.to_owned(),
+                body: body.to_owned(),
+            }),
         };
         for quoted in prompts(&task, &text) {
             must(check::prompt(&quoted), &quoted);
@@ -409,7 +415,7 @@ fn prompts(task: &Task, text: &str) -> Vec<String> {
                 template: &Template::built_in(Role::Coder),
                 recent_events: &recent,
                 messages: &messages,
-                epic: None,
+                epic: task.epic.as_ref(),
                 notes: Some("Use just."),
                 occasion,
                 start: &Start::Cold,

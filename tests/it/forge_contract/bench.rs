@@ -57,6 +57,16 @@ impl Bench {
         StoryId::new(repo(), number)
     }
 
+    pub(super) async fn add_sub_issue(&self, parent: &StoryId, part: &StoryId) {
+        match &self.people {
+            People::Github(model) => model.add_sub_issue(parent.number, part.number),
+            People::Local(local) => {
+                let added = local.forge.add_sub_issue(parent, part.number).await;
+                added.unwrap();
+            }
+        }
+    }
+
     pub(super) async fn label(&self, story: &StoryId, label: &str) {
         match &self.people {
             People::Github(model) => drop(model.label(story.number, label, "ada")),

@@ -94,6 +94,7 @@ fn a_label_whose_writing_was_not_answered_does_not_stay_when_the_story_turns_bac
         task: Task::default(),
         agent: None,
         priority: 0,
+        around: Box::default(),
     };
     // To Coding, and back to Backlog before the forge can be told again.
     let turn = |instant| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use huskies::domain::account::Account;
+use huskies::domain::dependency::{IssueState, Need};
 use huskies::domain::effect::{CommitStatus, StatusNews, Surface};
 use huskies::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use huskies::domain::head::HeadId;
@@ -26,7 +27,10 @@ pub(super) fn check_commit(commit: &Commit, world: &mut World) {
     for write in &commit.subjects {
         match &write.state {
             Subject::Account(account) => check_ledger(account, world),
-            Subject::Story(story) => check_caps(story, world),
+            Subject::Story(story) => {
+                check_caps(story, world);
+                check_begin(story, world);
+            }
             Subject::Repo(_) | Subject::Head(_) => {}
         }
     }
@@ -77,6 +81,50 @@ fn check_caps(story: &Story, world: &mut World) {
     if !held {
         world.violation(format!("{}: {counters:?}", story.id));
     }
+}
+
+/// Nobody begins before everything is done that the story is known to depend on.
+fn check_begin(story: &Story, world: &mut World) {
+    if let Stage::Done { .. } = story.stage {
+        world.done_once.insert(story.id.number);
+    }
+    let phase = story.work().map(|work| &work.phase);
+    if !matches!(phase, Some(Phase::Configuring)) {
+        return;
+    }
+    let mut needs = story.needs.iter();
+    if let Some(need) = needs.find(|need| !world.done_once.contains(&need.issue)) {
+        world.violation(format!("{} begins before {need:?}", story.id));
+    }
+}
+
+/// Who waits is listed with what he waits for, and that is not done.
+fn waits(world: &World, stories: &[Story], repo: &Repo) -> Vec<String> {
+    let mut faults = Vec::new();
+    for story in stories {
+        let wait = repo.waits.get(&story.id.number);
+        let listed = wait.map(|wait| &wait.needs);
+        let waits = story.waits_for_others().then_some(&story.needs);
+        if listed != waits {
+            faults.push(format!("{} waits for {waits:?}, not {listed:?}", story.id));
+        }
+        for need in waits.into_iter().flatten() {
+            let mut others = stories.iter();
+            let needed = others.find(|other| other.id.number == need.issue);
+            let landed = needed.is_some_and(|other| matches!(other.stage, Stage::Done { .. }));
+            let issue = world.issues.by_number.get(&need.issue);
+            let closed = issue.is_some_and(|issue| issue.state() == IssueState::Completed);
+            let done = landed || (closed && need.issue <= STORIES);
+            if done != need.is_done() && need.issue <= STORIES {
+                let done = if done { "done" } else { "open" };
+                faults.push(format!("{} waits for {need:?}, which is {done}", story.id));
+            }
+        }
+        if waits.is_some_and(|needs| needs.iter().all(Need::is_done)) {
+            faults.push(format!("{} waits for nothing", story.id));
+        }
+    }
+    faults
 }
 
 /// What keeps everything from being at rest, if it is not.
@@ -164,6 +212,7 @@ pub(super) fn at_the_end(
     ) {
         (Some(Subject::Account(account)), Some(Subject::Repo(repo))) => {
             faults.extend(nothing_is_held(&account, &repo));
+            faults.extend(waits(world, &stories, &repo));
         }
         other => faults.push(format!("subjects are missing: {other:?}")),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use huskies::domain::delivery::{Comment as Written, CommentRef, IssueAction, IssueChange, Said};
+use huskies::domain::dependency::{Family, IssueState, Parent};
 use huskies::domain::effect::Reaction;
 use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::{BranchName, RepoName, Sha, StoryId};
@@ -12,7 +13,7 @@ use huskies::domain::reconciliation::Deed;
 use huskies::domain::work::TaskComment;
 use huskies::forge::{
     CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, Listing, MARKER_PREFIX, Permission,
-    PullRequests, Status,
+    PullRequests, Status, SubIssue,
 };
 use huskies::store::NewDelivery;
 use jiff::{SignedDuration, Timestamp};
@@ -36,20 +37,51 @@ pub(super) struct Comment {
 }
 
 #[derive(Debug)]
-pub(super) struct IssueState {
+pub(super) struct IssueNow {
     pub(super) title: String,
     pub(super) body: String,
     pub(super) labels: BTreeSet<String>,
     pub(super) open: bool,
+    /// Closed, it was closed for another reason than that it is done.
+    pub(super) not_planned: bool,
+    /// The issue that it is a part of.
+    pub(super) parent: Option<u64>,
     pub(super) comments: Vec<Comment>,
     /// Who labelled or closed it, oldest first.
     pub(super) history: Vec<Deed>,
     pub(super) changed_at: Timestamp,
 }
 
+impl IssueNow {
+    pub(super) fn shown(&self, has_parts: bool, updated_at: Timestamp) -> Issue {
+        Issue {
+            title: self.title.clone(),
+            body: self.body.clone(),
+            labels: self.labels.iter().cloned().collect(),
+            open: self.open,
+            not_planned: self.not_planned,
+            family: Family {
+                parent: self
+                    .parent
+                    .map_or(Parent::None, |issue| Parent::Here { issue }),
+                sub_issues: Some(has_parts),
+            },
+            updated_at,
+        }
+    }
+
+    pub(super) fn state(&self) -> IssueState {
+        match (self.open, self.not_planned) {
+            (true, _) => IssueState::Open,
+            (false, false) => IssueState::Completed,
+            (false, true) => IssueState::NotPlanned,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Issues {
-    pub(super) by_number: BTreeMap<u64, IssueState>,
+    pub(super) by_number: BTreeMap<u64, IssueNow>,
     /// Every status that was ever set, oldest first.
     pub(super) statuses: Vec<(Sha, Status)>,
     /// Every check run, and its commit.
@@ -63,11 +95,13 @@ pub(super) struct Issues {
 
 impl Issues {
     pub(super) fn new(start: Timestamp) -> Self {
-        let issue = |number| IssueState {
+        let issue = |number| IssueNow {
             title: format!("Story {number}"),
             body: "Please do it.".to_owned(),
             labels: BTreeSet::new(),
             open: true,
+            not_planned: false,
+            parent: None,
             comments: Vec::new(),
             history: Vec::new(),
             changed_at: start,
@@ -94,7 +128,7 @@ impl Issues {
 }
 
 impl World {
-    fn issue(&mut self, number: u64) -> &mut IssueState {
+    fn issue(&mut self, number: u64) -> &mut IssueNow {
         self.issues.by_number.get_mut(&number).unwrap()
     }
 
@@ -135,8 +169,11 @@ impl World {
                     return;
                 }
             }
-            IssueAction::Closed => issue.open = false,
-            IssueAction::Reopened => issue.open = true,
+            IssueAction::Closed => {
+                issue.open = false;
+                issue.not_planned = letter.is_multiple_of(4);
+            }
+            IssueAction::Reopened => (issue.open, issue.not_planned) = (true, false),
             IssueAction::Edited => issue.title.push_str(" (edited)"),
         }
         issue.changed_at = now;
@@ -157,9 +194,25 @@ impl World {
             body: format!("{} ({})", issue.body, letter),
             labels: issue.labels.iter().cloned().collect(),
             at: now,
+            not_planned: issue.not_planned,
+            family: Family::default(),
         };
+        if issue.state() == IssueState::Completed {
+            self.done_once.insert(number);
+        }
         let event = Event::repo(&REPO.parse().unwrap(), RepoEvent::Issue { change });
         self.send("issues", Some(&event), now);
+    }
+
+    /// Somebody writes into an issue's text what it depends on.
+    pub(super) fn depend(&mut self, number: u64, on: &[u64], (by, now): (&str, Timestamp)) {
+        let names: Vec<String> = on.iter().map(|issue| format!("#{issue}")).collect();
+        let issue = self.issue(number);
+        "Please do it.".clone_into(&mut issue.body);
+        if !names.is_empty() {
+            issue.body = format!("Please do it.\n\nDepends on {}", names.join(", "));
+        }
+        self.change(number, by, (IssueAction::Edited, now));
     }
 
     /// Somebody says something to huskies in a comment; its delivery is sent.
@@ -180,6 +233,8 @@ impl World {
             title: issue.title.clone(),
             body: issue.body.clone(),
             labels: issue.labels.iter().cloned().collect(),
+            family: Family::default(),
+            at: Some(now),
         };
         let event = Event::repo(
             &REPO.parse().unwrap(),
@@ -312,14 +367,29 @@ impl Forge for FakeForge {
 
     async fn issue(&self, story: &StoryId) -> Result<Issue> {
         self.ask("issue", |world, now| {
-            let issue = world.issue(story.number);
-            Ok(Issue {
-                title: issue.title.clone(),
-                body: issue.body.clone(),
-                labels: issue.labels.iter().cloned().collect(),
-                open: issue.open,
-                updated_at: now,
-            })
+            if !world.issues.by_number.contains_key(&story.number) {
+                let what = story.to_string();
+                return Err(ForgeError::NotFound { what });
+            }
+            let mut issues = world.issues.by_number.values();
+            let has_parts = issues.any(|issue| issue.parent == Some(story.number));
+            Ok(world.issue(story.number).shown(has_parts, now))
+        })
+        .await
+    }
+
+    async fn sub_issues(&self, story: &StoryId) -> Result<Vec<SubIssue>> {
+        self.ask("sub_issues", |world, now| {
+            let issues = world.issues.by_number.iter();
+            let parts = issues.filter(|(_, issue)| issue.parent == Some(story.number));
+            Ok(parts
+                .map(|(number, issue)| SubIssue {
+                    issue: StoryId::new(story.repo.clone(), *number),
+                    title: issue.title.clone(),
+                    state: issue.state(),
+                    updated_at: now,
+                })
+                .collect())
         })
         .await
     }

@@ -23,6 +23,17 @@ pub(super) enum Step {
         action: IssueAction,
         by: &'static str,
     },
+    /// Somebody writes into an issue what it depends on.
+    Depend {
+        number: u64,
+        on: Vec<u64>,
+        by: &'static str,
+    },
+    /// Somebody makes an issue a part of another one, or of none.
+    Part {
+        number: u64,
+        of: Option<u64>,
+    },
     /// Somebody says something to huskies.
     Say {
         number: u64,
@@ -126,7 +137,12 @@ fn steps(seed: u64, dice: &mut Dice) -> Vec<(Duration, Step)> {
 
 fn step(dice: &mut Dice) -> Step {
     let number = dice.between(1, STORIES);
-    match dice.roll(42) {
+    match dice.roll(46) {
+        42..=44 => depend(dice, number),
+        45 => Step::Part {
+            number,
+            of: (!dice.luck(3)).then(|| 1 + number % STORIES),
+        },
         36..=41 => Step::Pull {
             number: *dice.pick(&PULLS),
             deed: Deed::of(dice),
@@ -173,6 +189,14 @@ fn issue(dice: &mut Dice, number: u64) -> Step {
     Step::Issue { number, action, by }
 }
 
+fn depend(dice: &mut Dice, number: u64) -> Step {
+    // Of a pull request, and of an issue that is not there, too.
+    let issues = (1..=STORIES).chain([PULLS[0], 99]);
+    let on = issues.filter(|_| dice.luck(3)).collect();
+    let by = if dice.luck(4) { READER } else { WRITER };
+    Step::Depend { number, on, by }
+}
+
 fn say(dice: &mut Dice, number: u64) -> Step {
     let text = || "Mind the gap.".to_owned();
     let said = match dice.roll(3) {
@@ -201,6 +225,7 @@ fn operator(dice: &mut Dice, number: u64) -> Step {
             },
             agent: None,
             priority: 1,
+            around: Box::default(),
         },
         _ => Wish::Retry { label: None },
     };
@@ -237,6 +262,11 @@ impl World {
             |seconds: &u64| now + SignedDuration::from_secs(i64::try_from(*seconds).unwrap());
         match step {
             Step::Issue { number, action, by } => self.change(*number, by, (action.clone(), now)),
+            Step::Depend { number, on, by } => self.depend(*number, on, (by, now)),
+            Step::Part { number, of } => {
+                let issue = self.issues.by_number.get_mut(number).unwrap();
+                issue.parent = of.filter(|of| of != number);
+            }
             Step::Say { number, said, by } => self.say(*number, by, (said.clone(), now)),
             Step::Comment { number } => {
                 self.comment(

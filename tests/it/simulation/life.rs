@@ -283,6 +283,8 @@ impl Telling {
             }
             Step::Restart { away } => Some(away),
             Step::Issue { .. }
+            | Step::Depend { .. }
+            | Step::Part { .. }
             | Step::Comment { .. }
             | Step::Say { .. }
             | Step::DeleteSticky { .. }

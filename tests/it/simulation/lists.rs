@@ -7,21 +7,9 @@ use huskies::domain::reconciliation::Deed;
 use huskies::forge::{ForgeError, ListedComment, ListedIssue, ListedReview, Listing, WantedIssues};
 use jiff::Timestamp;
 
-use super::forge::{FakeForge, IssueState};
+use super::forge::{FakeForge, IssueNow};
 
 type Result<T> = std::result::Result<T, ForgeError>;
-
-fn listed((number, issue): (&u64, &IssueState)) -> ListedIssue {
-    ListedIssue {
-        number: *number,
-        is_pull: false,
-        title: issue.title.clone(),
-        body: issue.body.clone(),
-        labels: issue.labels.iter().cloned().collect(),
-        open: issue.open,
-        updated_at: issue.changed_at,
-    }
-}
 
 #[async_trait]
 impl Listing for FakeForge {
@@ -30,14 +18,22 @@ impl Listing for FakeForge {
         _: &RepoName,
         wanted: WantedIssues<'_>,
     ) -> Result<(Vec<ListedIssue>, Timestamp)> {
-        let is_wanted = |issue: &IssueState| match wanted {
+        let is_wanted = |issue: &IssueNow| match wanted {
             WantedIssues::Labelled(label) => issue.open && issue.labels.contains(label),
             WantedIssues::Since(since) => issue.changed_at >= since,
         };
         self.ask("issues", |world, now| {
-            let issues = world.issues.by_number.iter();
-            let found = issues.filter(|(_, issue)| is_wanted(issue)).map(listed);
-            Ok((found.collect(), now))
+            let issues = &world.issues.by_number;
+            let listed = |(number, issue): (&u64, &IssueNow)| {
+                let has_parts = issues.values().any(|part| part.parent == Some(*number));
+                ListedIssue {
+                    number: *number,
+                    is_pull: false,
+                    issue: issue.shown(has_parts, issue.changed_at),
+                }
+            };
+            let found = issues.iter().filter(|(_, issue)| is_wanted(issue));
+            Ok((found.map(listed).collect(), now))
         })
         .await
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use huskies::domain::delivery::{
     Command, Comment, PullRequestAction, PullRequestBase, PullRequestChange, PullRequestHead, Said,
 };
+use huskies::domain::dependency::Family;
 use huskies::domain::event::{Event, RepoEvent};
 use huskies::domain::id::Sha;
 use huskies::forge::ForgeError;
@@ -175,6 +176,8 @@ impl World {
             title: String::new(),
             body: String::new(),
             labels: Vec::new(),
+            family: Family::default(),
+            at: None,
         };
         let said = Said::Command {
             command: Command::Approve,

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) accepted: BTreeMap<DeliveryId, bool>,
     /// Issues whose sticky comment somebody deleted.
     pub(super) deleted: BTreeSet<u64>,
+    /// Issues that were done at some time: closed as done, or landed.
+    pub(super) done_once: BTreeSet<u64>,
     /// What happened, one line each.
     pub(super) trace: Vec<String>,
     /// What must not happen.
@@ -84,6 +86,7 @@ impl World {
             letters: 0,
             accepted: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            done_once: BTreeSet::new(),
             trace: Vec::new(),
             violations: Vec::new(),
             points: 0,

@@ -25,8 +25,12 @@ impl LocalForgeBench {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pool = open(folder.path()).await;
-        let migration = include_str!("../../../src/store/migrations/0002_local_forge.sql");
-        sqlx::raw_sql(migration).execute(&pool).await.unwrap();
+        for migration in [
+            include_str!("../../../src/store/migrations/0002_local_forge.sql"),
+            include_str!("../../../src/store/migrations/0004_local_sub_issues.sql"),
+        ] {
+            sqlx::raw_sql(migration).execute(&pool).await.unwrap();
+        }
         let seconds = Arc::new(AtomicI64::new(BEGINNING));
         Self {
             forge: forge(&pool, &seconds),

@@ -1,7 +1,7 @@
 //! What people say in comments and reviews, and what other checks say about a commit: told to the
 //! story that it is about.
 
-use super::deliveries::{start, task};
+use super::deliveries::Startable;
 use super::proposals::spells;
 use super::{Refusal, Turn, ignored};
 use crate::domain::delivery::{
@@ -38,13 +38,15 @@ impl Turn {
                 command: Command::Start,
                 text,
             } if !comment.on_pull_request => {
-                let task = task(&comment.title, &comment.body);
-                let trigger = self.repo.base.as_ref().map(|base| &base.trigger);
+                let issue = Startable {
+                    title: &comment.title,
+                    body: &comment.body,
+                    labels: &comment.labels,
+                    family: &comment.family,
+                    at: comment.at.unwrap_or(self.now),
+                };
                 let told = text.as_ref().map(|text| tell(&comment.sender, text));
-                start(task, &comment.labels, trigger)
-                    .into_iter()
-                    .chain(told)
-                    .collect()
+                self.start(&issue).into_iter().chain(told).collect()
             }
             Said::Command {
                 command: Command::Approve,
@@ -200,6 +202,11 @@ fn say(reply: Reply) -> Wish {
     Wish::Say { reply, answer }
 }
 
+fn first_word(text: Option<&str>) -> String {
+    let word = text.and_then(|text| text.split_whitespace().next());
+    word.unwrap_or_default().trim_matches('`').to_owned()
+}
+
 /// What is asked for, where that does not depend on the issue. A retry with words behind it is
 /// those words, which a blocked story goes on with; behind other commands words say nothing.
 fn wish(said: &Said, author: &str, place: Place) -> Wish {
@@ -219,6 +226,9 @@ fn wish(said: &Said, author: &str, place: Place) -> Wish {
             (Command::Approve, _) => Wish::Approve {
                 commit: None,
                 label: None,
+            },
+            (Command::Confirm, text) => Wish::Confirm {
+                digest: first_word(text.as_deref()),
             },
             (Command::Status, _) => say(Reply::Status),
             // A review does not know the issue that it would start.

@@ -1,21 +1,37 @@
 //! What the forge says about issues and branches, read by the labels that the project names.
 
+use jiff::Timestamp;
+
 use super::{Refusal, Turn, ignored};
 use crate::domain::delivery::{IssueAction, IssueChange, Push};
+use crate::domain::dependency::Family;
 use crate::domain::event::StoryEvent;
 use crate::domain::id::StoryId;
 use crate::domain::project::Trigger;
-use crate::domain::story::{Actor, STAGE_PREFIX, Wish};
+use crate::domain::story::{Actor, Around, STAGE_PREFIX, Wish};
 use crate::domain::work::Task;
+
+/// An issue as it was when somebody started it.
+pub(super) struct Startable<'a> {
+    pub(super) title: &'a str,
+    pub(super) body: &'a str,
+    pub(super) labels: &'a [String],
+    pub(super) family: &'a Family,
+    pub(super) at: Timestamp,
+}
 
 impl Turn {
     pub(super) fn issue(&mut self, change: &IssueChange) -> Result<(), Refusal> {
+        let is_awaited = self.note_issue(change);
+        if change.action == IssueAction::Edited {
+            self.note_edit(change);
+        }
         if self.repo.base.is_none() {
             self.repo.parked.push(change.clone());
             return Ok(());
         }
         let is_noted = self.note_labels(change);
-        if self.ask_about_issue(change) || is_noted {
+        if self.ask_about_issue(change) || is_noted || is_awaited {
             return Ok(());
         }
         ignored("nothing that huskies acts on")
@@ -26,7 +42,8 @@ impl Turn {
         let Some(base) = &self.repo.base else {
             return false;
         };
-        let wishes = wishes(change, &base.trigger);
+        let trigger = base.trigger.clone();
+        let wishes = self.wishes(change, &trigger);
         let asks = !wishes.is_empty();
         self.ask(change, wishes);
         asks
@@ -39,7 +56,8 @@ impl Turn {
         };
         for change in std::mem::take(&mut self.repo.parked) {
             self.note_labels(&change);
-            self.ask(&change, wishes(&change, &trigger));
+            let wishes = self.wishes(&change, &trigger);
+            self.ask(&change, wishes);
         }
     }
 
@@ -49,6 +67,56 @@ impl Turn {
             let by = Actor::account(&change.sender, change.by_bot);
             self.tell(&story, StoryEvent::Asked { wish, by });
         }
+    }
+
+    /// What a change of an issue asks for, in this order.
+    fn wishes(&self, change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
+        match &change.action {
+            IssueAction::Labeled(label) if *label == trigger.start_label => {
+                let issue = Startable {
+                    title: &change.title,
+                    body: &change.body,
+                    labels: &change.labels,
+                    family: &change.family,
+                    at: change.at,
+                };
+                self.start(&issue)
+            }
+            IssueAction::Labeled(label) => labeled(label, trigger),
+            IssueAction::Unlabeled(label) => {
+                unlabeled(label, change, trigger).into_iter().collect()
+            }
+            IssueAction::Closed => vec![Wish::Cancel],
+            IssueAction::Edited => vec![Wish::Edit {
+                title: change.title.clone(),
+                body: change.body.clone(),
+                at: change.at,
+            }],
+            IssueAction::Reopened => Vec::new(),
+        }
+    }
+
+    /// To start a story. One that is on hold is held before it begins.
+    pub(super) fn start(&self, issue: &Startable<'_>) -> Vec<Wish> {
+        let trigger = self.repo.base.as_ref().map(|base| &base.trigger);
+        let is_held = trigger.is_some_and(|trigger| issue.labels.contains(&trigger.hold_label));
+        let start = Wish::Start {
+            task: Task {
+                title: issue.title.to_owned(),
+                body: issue.body.to_owned(),
+                ..Task::default()
+            },
+            agent: agent_in(issue.labels),
+            priority: priority_in(issue.labels),
+            around: Box::new(Around {
+                family: issue.family.clone(),
+                at: Some(issue.at),
+                edits: self.edits_before(issue.at),
+                links: None,
+            }),
+        };
+        let before = is_held.then_some(Wish::Hold);
+        before.into_iter().chain([start]).collect()
     }
 
     pub(super) fn pushed(&mut self, push: &Push) -> Result<(), Refusal> {
@@ -65,23 +133,9 @@ impl Turn {
     }
 }
 
-/// What a change of an issue asks for, in this order.
-fn wishes(change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
-    match &change.action {
-        IssueAction::Labeled(label) => labeled(label, change, trigger),
-        IssueAction::Unlabeled(label) => unlabeled(label, change, trigger).into_iter().collect(),
-        IssueAction::Closed => vec![Wish::Cancel],
-        IssueAction::Reopened | IssueAction::Edited => Vec::new(),
-    }
-}
-
-fn labeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Vec<Wish> {
+fn labeled(label: &str, trigger: &Trigger) -> Vec<Wish> {
     if label.starts_with(STAGE_PREFIX) {
         return Vec::new();
-    }
-    if label == trigger.start_label {
-        let task = task(&change.title, &change.body);
-        return start(task, &change.labels, Some(trigger));
     }
     if label == trigger.hold_label {
         return vec![Wish::Hold];
@@ -117,26 +171,6 @@ fn unlabeled(label: &str, change: &IssueChange, trigger: &Trigger) -> Option<Wis
         priority: priority_in(&change.labels),
     });
     picked.or(prioritised)
-}
-
-pub(super) fn task(title: &str, body: &str) -> Task {
-    Task {
-        title: title.to_owned(),
-        body: body.to_owned(),
-        comments: Vec::new(),
-    }
-}
-
-/// To start it, under the issue's labels. One that is on hold is held before it begins.
-pub(super) fn start(task: Task, labels: &[String], trigger: Option<&Trigger>) -> Vec<Wish> {
-    let is_held = trigger.is_some_and(|trigger| labels.contains(&trigger.hold_label));
-    let start = Wish::Start {
-        task,
-        agent: agent_in(labels),
-        priority: priority_in(labels),
-    };
-    let before = is_held.then_some(Wish::Hold);
-    before.into_iter().chain([start]).collect()
 }
 
 fn agent_in(labels: &[String]) -> Option<String> {

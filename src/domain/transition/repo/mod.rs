@@ -1,10 +1,13 @@
 //! A repository: fans deliveries out to stories ([`deliveries`], [`conversation`]), hands out
 //! agents ([`slots`]), merges one story at a time ([`merging`]), by pull request where that is wanted
-//! ([`pulls`], [`pull_requests`]), has the heads of people's pull requests gated ([`proposals`]), and
-//! looks for what no delivery told ([`reconciling`]).
+//! ([`pulls`], [`pull_requests`]), has the heads of people's pull requests gated
+//! ([`proposals`]), knows who waits for whom ([`dependencies`]) and who changed which text lately
+//! ([`edits`]), and looks for what no delivery told ([`reconciling`]).
 
 mod conversation;
 mod deliveries;
+mod dependencies;
+mod edits;
 mod merging;
 mod proposals;
 mod pull_requests;
@@ -15,7 +18,7 @@ mod slots;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Refusal, Step, Subject, ignored};
-use crate::domain::delivery::PullRequestChange;
+use crate::domain::delivery::{PullRequestAction, PullRequestChange};
 use crate::domain::effect::{Act, Effect, Timer};
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::id::{Sha, StoryId};
@@ -65,6 +68,10 @@ impl Turn {
             RepoEvent::CheckRequested { request } => self.check_requested(request),
             RepoEvent::Admitted { request, answer } => self.admitted(*request, answer),
             RepoEvent::HeadSettled { commit } => self.head_settled(commit),
+            RepoEvent::Waits { .. }
+            | RepoEvent::WaitEnded { .. }
+            | RepoEvent::StoryStands { .. }
+            | RepoEvent::NeedsSeen { .. } => self.dependency_event(event),
             RepoEvent::SlotWanted { request } => self.slot_wanted(request),
             RepoEvent::SlotReleased { story, attempt } => self.slot_released(story, *attempt),
             RepoEvent::Prioritised { story, priority } => self.prioritised(story, *priority),
@@ -92,13 +99,45 @@ impl Turn {
         }
     }
 
+    fn pull_request_changed(&mut self, change: &PullRequestChange) -> Result<(), Refusal> {
+        let is_awaited = match &change.action {
+            PullRequestAction::Closed { merged } => self.note_pull(change.number, merged.is_some()),
+            PullRequestAction::Opened
+            | PullRequestAction::Reopened
+            | PullRequestAction::Synchronized { .. }
+            | PullRequestAction::Edited
+            | PullRequestAction::Labeled { .. }
+            | PullRequestAction::Unlabeled { .. }
+            | PullRequestAction::ReadyForReview
+            | PullRequestAction::ConvertedToDraft => false,
+        };
+        // Of what is refused further on nothing stays.
+        let noted = is_awaited.then(|| (self.repo.clone(), self.effects.len()));
+        let outcome = match self.pull_of_story(change) {
+            Some(outcome) => outcome,
+            None => self.pull_request(change),
+        };
+        match (outcome, noted) {
+            (Err(Refusal::Ignored { .. }), Some((repo, effects))) => {
+                self.repo = repo;
+                self.effects.truncate(effects);
+                Ok(())
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
     fn base_event(&mut self, event: &RepoEvent) -> Result<(), Refusal> {
         match event {
             RepoEvent::Opened { looks } => {
                 self.pace_looks(*looks);
                 self.sync();
+                self.see_all_needs();
             }
-            RepoEvent::LookDue => self.look_due(),
+            RepoEvent::LookDue => {
+                self.look_due();
+                self.see_all_needs();
+            }
             RepoEvent::SyncDue => self.sync(),
             RepoEvent::BaseUnavailable { .. } => self.wake("sync", SYNC_AGAIN, RepoEvent::SyncDue),
             RepoEvent::BaseSynced {
@@ -120,13 +159,6 @@ impl Turn {
             other => return Err(out_of_place(other)),
         }
         Ok(())
-    }
-
-    fn pull_request_changed(&mut self, change: &PullRequestChange) -> Result<(), Refusal> {
-        match self.pull_of_story(change) {
-            Some(outcome) => outcome,
-            None => self.pull_request(change),
-        }
     }
 
     /// Has the base branch looked at, and whether it contains the stories that are not done.

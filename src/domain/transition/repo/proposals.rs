@@ -306,6 +306,8 @@ impl Turn {
             login: by.login().unwrap_or_default().to_owned(),
             bot: matches!(by, Actor::Bot { .. }),
             pin: None,
+            links: None,
+            edits: Vec::new(),
         }));
     }
 

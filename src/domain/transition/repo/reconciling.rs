@@ -194,6 +194,8 @@ impl Turn {
             body: issue.body.clone(),
             labels: issue.labels.clone(),
             at: deed.at,
+            not_planned: false,
+            family: issue.family.clone(),
         };
         self.ask_about_issue(&change);
     }

@@ -271,6 +271,8 @@ pub(super) fn acknowledgement(wish: &Wish) -> Reaction {
             ..
         }
         | Wish::Start { .. }
+        | Wish::Edit { .. }
+        | Wish::Confirm { .. }
         | Wish::Stop
         | Wish::Cancel
         | Wish::Retry { .. }

@@ -1,16 +1,19 @@
 //! A story's transitions, by theme: what people ask ([`requests`]) and say ([`conversation`]), an attempt up to its agent
 //! ([`attempt`]), how it ends ([`ending`]), the gates ([`judging`]), the merge ([`merging`]), its
-//! pull request ([`pulls`]), and
+//! pull request ([`pulls`]), what it waits for before it begins ([`waiting`]), changes of its text
+//! ([`edits`]), and
 //! the ways out of all of them ([`leaving`]).
 
 mod attempt;
 mod conversation;
+mod edits;
 mod ending;
 mod judging;
 mod leaving;
 mod merging;
 mod pulls;
 mod requests;
+mod waiting;
 
 use jiff::Timestamp;
 
@@ -29,6 +32,7 @@ pub(super) fn step(story: &Story, event: &StoryEvent, now: Timestamp) -> Result<
     };
     turn.apply(event)?;
     turn.let_the_queue_go_on(story, event);
+    turn.tell_of_waiting(story);
     if turn.story.was_started() || !turn.story.refused.is_empty() {
         turn.effects.push(Effect::Surface(Surface::StickyComment));
     }
@@ -78,6 +82,11 @@ impl Turn {
                 self.check_event(event)
             }
             StoryEvent::Admitted { request, answer } => self.admitted(*request, answer),
+            StoryEvent::Awaited => {
+                self.awaited();
+                Ok(())
+            }
+            StoryEvent::NeedsStand { needs, circle } => self.needs_stand(needs, circle),
             StoryEvent::ProjectRead { .. }
             | StoryEvent::ProjectUnusable { .. }
             | StoryEvent::SlotGranted { .. }

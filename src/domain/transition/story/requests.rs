@@ -4,14 +4,25 @@
 use super::conversation::acknowledgement;
 use super::{Refusal, Turn, ignored};
 use crate::domain::delivery::CommentRef;
+use crate::domain::dependency::Links;
 use crate::domain::effect::{Act, MergeNews, Reaction};
 use crate::domain::event::{AccountEvent, RepoEvent};
 use crate::domain::id::{BranchName, Sha, Slug};
 use crate::domain::story::{
     Actor, Admission, BacklogNote, BlockReason, BlockedFrom, Counters, Merge, MergeFailure,
-    MergePhase, Phase, Purpose, Request, Stage, Then, Wish,
+    MergePhase, Phase, Purpose, Request, Stage, TextEdit, Then, Wish,
 };
 use crate::domain::work::{Task, TaskComment};
+
+/// What the forge said about a wish that is granted.
+#[derive(Default)]
+struct Granted {
+    /// Who asked, where that is an account of the forge.
+    by: Option<String>,
+    comments: Vec<TaskComment>,
+    links: Option<Box<Links>>,
+    edited_by: Option<String>,
+}
 
 impl Turn {
     pub(super) fn asked(&mut self, wish: &Wish, by: &Actor) -> Result<(), Refusal> {
@@ -73,7 +84,7 @@ impl Turn {
             Some(because) if waiting == self.story.requests.len() => ignored(because),
             Some(_) => Ok(()),
             None => {
-                self.grant(wish.clone(), Vec::new());
+                self.grant(wish.clone(), Granted::default());
                 Ok(())
             }
         }
@@ -87,6 +98,8 @@ impl Turn {
             login: by.login().unwrap_or_default().to_owned(),
             bot: matches!(by, Actor::Bot { .. }),
             pin: matches!(wish, Wish::Start { .. }).then_some(self.now),
+            links: self.links_wanted(wish).map(Box::new),
+            edits: edits(wish),
         });
         self.story.requests.push(Request {
             id,
@@ -124,19 +137,42 @@ impl Turn {
         } = request;
         let wish = self.as_an_answer(wish);
         match answer {
-            Admission::Denied if wish.is_quiet(&by) => {}
+            Admission::Denied if wish.is_quiet(&by) => self.not_let_in(wish, &by),
             Admission::Denied => {
                 self.story.refused.extend(by.login().map(str::to_owned));
                 self.react(comment, Reaction::Confused);
             }
             // The story may have moved on while the forge was asked.
-            Admission::Allowed { comments } => match self.moot(&wish) {
+            Admission::Allowed {
+                comments,
+                links,
+                edited_by,
+            } => match self.moot(&wish) {
                 None => {
                     self.react(comment, acknowledgement(&wish));
-                    self.grant(wish, comments);
+                    let by = by.login().map(str::to_owned);
+                    let granted = Granted {
+                        by,
+                        comments,
+                        links,
+                        edited_by,
+                    };
+                    self.grant(wish, granted);
                 }
                 Some(because) => self.say_why_not(comment, because),
             },
+        }
+    }
+
+    /// Nobody is told; but a text that somebody else wrote is there, whatever he may.
+    fn not_let_in(&mut self, wish: Wish, by: &Actor) {
+        if self.moot(&wish).is_some() {
+            return;
+        }
+        if let Wish::Edit { title, body, at } = wish {
+            let by = by.login().unwrap_or_default();
+            self.story.text_at = Some(at);
+            self.text_changed((title, body), (by, false), None);
         }
     }
 
@@ -157,7 +193,7 @@ impl Turn {
             matches!(story.stage, Stage::Done { .. }) || matches!(going, Some(Then::Done { .. }));
         let cancelled = story.stage == Stage::Cancelled || matches!(going, Some(Then::Cancelled));
         let resting = cancelled
-            || matches!(story.stage, Stage::Backlog { .. })
+            || (matches!(story.stage, Stage::Backlog { .. }) && !story.waits_to_begin())
             || matches!(going, Some(Then::Backlog));
         let blocked = matches!(story.stage, Stage::Blocked { .. })
             || matches!(going, Some(Then::Blocked { .. }));
@@ -169,7 +205,14 @@ impl Turn {
             return Some("it was never started");
         }
         let (moot, because) = match wish {
-            Wish::Start { .. } => (!resting && !blocked, "it is started already"),
+            Wish::Start { .. } => (
+                !resting && !blocked && !story.waits_to_begin(),
+                "it is started already",
+            ),
+            Wish::Edit { title, body, at } => {
+                return self.why_no_edit(resting, (title, body), *at);
+            }
+            Wish::Confirm { digest } => return self.why_no_confirmation(resting, digest),
             Wish::Stop => (resting, "it is stopped already"),
             Wish::Cancel => (cancelled, "it is cancelled already"),
             Wish::Retry { .. } if self.story.awaits_approval().is_some() => {
@@ -198,7 +241,9 @@ impl Turn {
 
     fn can_be_retried(&self) -> bool {
         let blocked = matches!(self.story.stage, Stage::Blocked { .. });
-        (blocked && self.story.awaits_approval().is_none()) || self.waits_for_another_agent()
+        (blocked && self.story.awaits_approval().is_none())
+            || self.waits_for_another_agent()
+            || self.story.waits_for_others()
     }
 
     /// It was started, but with an agent that the project does not have.
@@ -207,25 +252,35 @@ impl Turn {
         matches!(&self.story.stage, Stage::Backlog { note: Some(note) } if unknown(note))
     }
 
-    fn grant(&mut self, wish: Wish, comments: Vec<TaskComment>) {
+    fn grant(&mut self, wish: Wish, granted: Granted) {
         match wish {
             Wish::Start {
                 task,
                 agent,
                 priority,
+                around,
             } => {
                 self.story.wishes.agent = agent;
                 self.story.wishes.priority = priority;
                 self.story.wishes.skip_review = false;
-                self.start(Task { comments, ..task });
+                let comments = granted.comments;
+                let links = granted.links.or(around.links);
+                self.story.text_at = around.at;
+                self.start(Task { comments, ..task }, links, granted.edited_by);
             }
+            Wish::Edit { title, body, at } => {
+                let by = granted.by.unwrap_or_default();
+                self.story.text_at = Some(at);
+                self.text_changed((title, body), (&by, true), granted.links);
+            }
+            Wish::Confirm { .. } => self.confirm(granted.links),
             Wish::Stop => self.wind_down(Then::Backlog),
             Wish::Cancel => self.wind_down(Then::Cancelled),
             Wish::Retry { label } => {
                 if let Some(label) = label {
                     self.act(Act::RemoveLabel { label });
                 }
-                self.retry();
+                self.retry(granted.links);
             }
             Wish::Approve { commit, label } => {
                 if let Some(label) = label {
@@ -243,13 +298,15 @@ impl Turn {
         }
     }
 
-    fn start(&mut self, task: Task) {
+    fn start(&mut self, task: Task, links: Option<Box<Links>>, edited_by: Option<String>) {
         let slug = Slug::from_title(&task.title);
         let number = self.story.id.number;
         self.story
             .branch
             .get_or_insert_with(|| BranchName::of_story(number, &slug));
         self.story.task = task;
+        self.take_links(*links.unwrap_or_default());
+        self.hold_text_of(edited_by);
         self.forgive();
         if let Some(head) = self.story.head.clone() {
             // A story that was cancelled was not watched any more.
@@ -259,8 +316,11 @@ impl Turn {
         self.wind_down(Then::Again);
     }
 
-    /// Goes on from the work that was kept, if there is any.
+    /// Goes on from the work that was kept, if there is any, once nothing has to be waited for.
     pub(super) fn begin_again(&mut self) {
+        if self.waits() {
+            return;
+        }
         if self.story.attempt.0 > 0 {
             self.remember(
                 "The story was started again; the work kept from before is in the worktree.",
@@ -280,11 +340,14 @@ impl Turn {
         self.story.judged_tree = None;
     }
 
-    fn retry(&mut self) {
+    fn retry(&mut self, links: Option<Box<Links>>) {
         if !self.can_be_retried() {
             return;
         }
         self.forgive();
+        if self.story.waits_for_others() {
+            return self.look_again(links);
+        }
         let Stage::Blocked { reason, from } = self.story.stage.clone() else {
             return self.begin_coding();
         };
@@ -394,5 +457,25 @@ impl Turn {
             }
             (_, Some(_) | None) => {}
         }
+    }
+}
+
+/// Whose changes of the text are asked about.
+fn edits(wish: &Wish) -> Vec<TextEdit> {
+    match wish {
+        Wish::Start { around, .. } => around.edits.clone(),
+        Wish::Edit { .. }
+        | Wish::Confirm { .. }
+        | Wish::Stop
+        | Wish::Cancel
+        | Wish::Retry { .. }
+        | Wish::Approve { .. }
+        | Wish::Hold
+        | Wish::Release
+        | Wish::PickAgent { .. }
+        | Wish::Prioritise { .. }
+        | Wish::Merge
+        | Wish::Tell { .. }
+        | Wish::Say { .. } => Vec::new(),
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::world::{Flight, OpenRun, World};
 use super::{repo_name, report};
+use crate::domain::dependency::Links;
 use crate::domain::effect::{Act, AgentBrief, GatesBrief, Run};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::head::HeadId;
-use crate::domain::id::{Attempt, RunId, SessionId, Sha};
+use crate::domain::id::{Attempt, RunId, SessionId, Sha, StoryId};
 use crate::domain::money::Usd;
 use crate::domain::project::Moment;
 use crate::domain::story::Admission;
@@ -58,7 +59,7 @@ impl World {
         match self.flights.remove(position) {
             Flight::Act { subject, act } => match subject {
                 SubjectId::Story(story) => self
-                    .story_act(&act, dice)
+                    .story_act(&story, &act, dice)
                     .map(|event| Event::story(&story, event)),
                 SubjectId::Repo(repo) => self
                     .repo_act(act, dice)
@@ -70,13 +71,22 @@ impl World {
         }
     }
 
-    fn story_act(&mut self, act: &Act, dice: &mut Dice) -> Option<StoryEvent> {
+    fn story_act(&mut self, story: &StoryId, act: &Act, dice: &mut Dice) -> Option<StoryEvent> {
         let message = "the disk is full".to_owned();
         match act {
-            Act::Admit { request, .. } => Some(StoryEvent::Admitted {
-                request: *request,
-                answer: admission(dice),
-            }),
+            Act::Admit {
+                request,
+                links,
+                edits,
+                ..
+            } => {
+                let links = links.is_some().then(|| Box::new(self.links(story, dice)));
+                let edited_by = (!edits.is_empty() && dice.luck(2)).then(|| "bob".to_owned());
+                Some(StoryEvent::Admitted {
+                    request: *request,
+                    answer: admission(links, edited_by, dice),
+                })
+            }
             Act::ReadProject { attempt } if dice.luck(30) => Some(StoryEvent::ProjectUnusable {
                 attempt: *attempt,
                 message,
@@ -138,6 +148,7 @@ impl World {
             | Act::Answer { .. }
             | Act::SyncBase { .. }
             | Act::Look { .. }
+            | Act::SeeNeeds { .. }
             | Act::BuildCandidate { .. }
             | Act::MergePull { .. }
             | Act::Land { .. } => None,
@@ -313,13 +324,14 @@ impl World {
     }
 }
 
-fn admission(dice: &mut Dice) -> Admission {
+fn admission(links: Option<Box<Links>>, edited_by: Option<String>, dice: &mut Dice) -> Admission {
     if dice.luck(5) {
-        Admission::Denied
-    } else {
-        Admission::Allowed {
-            comments: Vec::new(),
-        }
+        return Admission::Denied;
+    }
+    Admission::Allowed {
+        comments: Vec::new(),
+        links,
+        edited_by,
     }
 }
 
@@ -374,6 +386,7 @@ pub(super) fn is_fenced(event: &Event) -> bool {
                 | RepoEvent::BaseUnavailable { .. }
                 | RepoEvent::LandWaits { .. }
                 | RepoEvent::PullWaits { .. }
+                | RepoEvent::NeedsSeen { .. }
         ),
         Event::Head { .. } => true,
         Event::Account { .. } => false,

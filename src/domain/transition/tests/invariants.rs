@@ -24,6 +24,7 @@ impl World {
             self.check_receipt(story);
         }
         self.check_heads();
+        self.check_waits();
         assert_eq!(self.ended, self.collected, "work is kept after every end");
     }
 
@@ -247,6 +248,7 @@ impl World {
         let lines_are_empty = repo.queue.is_empty() && repo.shelf.is_empty();
         assert!(lines_are_empty || repo.stopped.is_some(), "{repo:?}");
         self.check_heads_rest(&repo);
+        self.check_waits_rest();
         assert!(
             account.reservations.is_empty() && account.waiting.is_empty(),
             "{account:?}"

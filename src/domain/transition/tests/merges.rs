@@ -13,6 +13,11 @@ use crate::domain::work::{Candidate, MergeCheck};
 impl World {
     pub(super) fn repo_act(&mut self, act: Act, dice: &mut Dice) -> Option<RepoEvent> {
         match act {
+            Act::SeeNeeds {
+                story,
+                named,
+                sub_issues,
+            } => Some(self.needs_seen(&story, &named, sub_issues)),
             Act::SyncBase { .. } if dice.trouble(4) => Some(RepoEvent::BaseUnavailable {
                 message: "no route to host".to_owned(),
             }),

@@ -2,6 +2,7 @@
 //! properties over whole random histories ([`properties`]) in a [`world`] in memory.
 
 mod answers;
+mod dependencies;
 mod invariants;
 mod merges;
 mod properties;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 use super::answers::{Dice, is_fenced, pushed};
+use super::dependencies::NOBODYS;
 use super::world::World;
 use super::{agent, project, pull_change, repo_name, story_id};
 use crate::domain::account::Limits;
@@ -11,6 +12,7 @@ use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
     PullRequestAction, PullRequestHead, Review, ReviewKind, Said, Verdict,
 };
+use crate::domain::dependency::Family;
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::money::Usd;
 use crate::domain::project::{Land, Project, Role, Runtime};
@@ -64,8 +66,13 @@ fn world(dice: &mut Dice) -> World {
 
 /// Something that a person does.
 fn outside(world: &mut World, dice: &mut Dice) -> Event {
-    let number = 1 + dice.roll(3) as u64;
-    let action = match dice.roll(25) {
+    let mut number = 1 + dice.roll(3) as u64;
+    let action = match dice.roll(29) {
+        25 => IssueAction::Edited,
+        26..=28 => {
+            number = [number, NOBODYS][dice.roll(2)];
+            [IssueAction::Closed, IssueAction::Reopened][dice.roll(2)].clone()
+        }
         19..=24 => return super::pulls::outside(world, dice),
         0..=3 => IssueAction::Labeled("huskies".to_owned()),
         4 => IssueAction::Unlabeled("huskies".to_owned()),
@@ -82,7 +89,7 @@ fn outside(world: &mut World, dice: &mut Dice) -> Event {
         }
         12 => return operator(number, Wish::Stop),
         13 => IssueAction::Labeled("huskies:approve".to_owned()),
-        14 | 15 => return commented(number, dice),
+        14 | 15 => return commented(world, number, dice),
         17 => return pull_changed(world, number, dice),
         16 => return reviewed_or_checked(world, number, dice),
         _ => return operator(number, Wish::Retry { label: None }),
@@ -93,17 +100,29 @@ fn outside(world: &mut World, dice: &mut Dice) -> Event {
         sender: ["ann", "bob"][dice.roll(2)].to_owned(),
         by_bot: false,
         title: format!("Story {number}"),
-        body: String::new(),
+        body: ["", "Please.", "Now."][dice.roll(3)].to_owned(),
         labels: Vec::new(),
         at: world.now,
+        not_planned: dice.luck(3),
+        family: Family::default(),
     };
     Event::repo(&repo_name(), RepoEvent::Issue { change })
 }
 
 /// A comment, by a person or a program.
-fn commented(number: u64, dice: &mut Dice) -> Event {
+fn commented(world: &World, number: u64, dice: &mut Dice) -> Event {
     let text = || dice_text(number);
+    let id = story_id(number);
+    let digest = world
+        .stories()
+        .find(|story| story.id == id)
+        .and_then(|story| story.text_to_confirm())
+        .map(|text| text.digest());
     let said = match dice.roll(10) {
+        0 if digest.is_some() => Said::Command {
+            command: Command::Confirm,
+            text: digest,
+        },
         0..=3 => Said::ToAgent { text: text() },
         4 => Said::Unknown {
             word: text(),
@@ -123,6 +142,8 @@ fn commented(number: u64, dice: &mut Dice) -> Event {
         title: format!("Story {number}"),
         body: String::new(),
         labels: Vec::new(),
+        family: Family::default(),
+        at: None,
     };
     Event::repo(&repo_name(), RepoEvent::Commented { comment, said })
 }
@@ -280,7 +301,7 @@ proptest! {
     fn without_a_person_one_label_leads_to_a_bounded_number_of_agents(mut dice in dice()) {
         let mut world = world(&mut dice);
         for number in 1..=STORIES {
-            let wish = Wish::Start { task: crate::domain::work::Task::default(), agent: None, priority: 0 };
+            let wish = Wish::Start { task: crate::domain::work::Task::default(), agent: None, priority: 0, around: Box::default() };
             world.must(operator(number, wish));
         }
         settle(&mut world, &mut dice);

@@ -8,6 +8,7 @@ use crate::domain::delivery::{
     CheckRequest, Command, Comment, PullRequestAction, PullRequestChange, PullRequestHead, Review,
     ReviewKind, Said, Verdict, WantedCheck,
 };
+use crate::domain::dependency::Family;
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::Sha;
 use crate::domain::story::Admission;
@@ -20,9 +21,7 @@ const WRITER: &str = "ann";
 /// What the forge says about somebody.
 pub(super) fn admission(login: &str) -> Admission {
     if login == WRITER {
-        Admission::Allowed {
-            comments: Vec::new(),
-        }
+        Admission::allowed()
     } else {
         Admission::Denied
     }
@@ -109,6 +108,8 @@ fn comment(world: &mut World, number: u64, commit: &Sha, dice: &mut Dice) -> Rep
             title: String::new(),
             body: String::new(),
             labels: Vec::new(),
+            family: Family::default(),
+            at: None,
         },
         said: Said::Command {
             command: Command::Approve,

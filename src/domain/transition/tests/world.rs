@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{noon, repo_name, sha};
 use crate::domain::account::{Account, Limits};
+use crate::domain::dependency::IssueState;
 use crate::domain::effect::{Act, Effect, Run, Surface, Timer};
 use crate::domain::event::{AccountEvent, Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, RunId, Sha, StoryId};
@@ -62,6 +63,10 @@ pub(super) struct World {
     pub(super) protected: BTreeSet<Sha>,
     /// Heads that somebody of the repository wrote, or approved.
     pub(super) trusted: BTreeSet<Sha>,
+    /// How issues really are, and since when, where they are not as they were at first.
+    pub(super) issues: BTreeMap<u64, (IssueState, Timestamp)>,
+    /// Issues that were done at some time: closed as done, or landed.
+    pub(super) done_once: BTreeSet<u64>,
     runs: BTreeSet<RunId>,
     counter: u64,
 }
@@ -83,6 +88,8 @@ impl World {
             passed: BTreeSet::new(),
             protected: BTreeSet::new(),
             trusted: BTreeSet::new(),
+            issues: BTreeMap::new(),
+            done_once: BTreeSet::new(),
             runs: BTreeSet::new(),
             counter: 1,
         };
@@ -151,12 +158,17 @@ impl World {
     /// One step of one subject; gives back what it tells the others.
     fn take(&mut self, event: Event) -> Result<Vec<Event>, Refusal> {
         let id = event.subject();
-        let stepped = step(&self.subject(&id), &event, self.now);
+        let before = self.subject(&id);
+        let stepped = step(&before, &event, self.now);
         if let (Ok(_), Event::Story { id, event }) = (&stepped, &event)
             && let StoryEvent::AgentEnded { attempt, .. } = event
         {
             self.ended.insert((id.clone(), *attempt));
         }
+        // The issue changed, whatever huskies makes of it.
+        let after = stepped.as_ref().map_or(&before, |step| &step.subject);
+        self.note_truth(&event, after);
+        self.check_begin(&before, after);
         self.log.push(Logged {
             event,
             at: self.now,

@@ -97,6 +97,8 @@ pub(super) fn issue(state: &State, issue: &Issue) -> Value {
         "user": account(&issue.author),
         "labels": labels(state, &issue.labels),
         "state": if issue.open { "open" } else { "closed" },
+        "state_reason": issue.state_reason,
+        "sub_issues_summary": sub_issues_summary(state, issue.number),
         "locked": false,
         "assignee": null,
         "assignees": [],
@@ -131,6 +133,28 @@ pub(super) fn deed(state: &State, deed: &Deed) -> Value {
         shown["label"] = json!({ "name": label.name, "color": label.color });
     }
     shown
+}
+
+/// An issue as it is answered to whoever asks for it. Deliveries do not say what it is a part of
+/// (GitHub's OpenAPI description, `webhooks_issue`).
+pub(super) fn asked_issue(state: &State, of: &Issue) -> Value {
+    let mut asked = issue(state, of);
+    let parent = of.parent.map(|number| {
+        format!(
+            "https://api.github.com/repos/{}/issues/{number}",
+            state.repo
+        )
+    });
+    asked["parent_issue_url"] = json!(parent);
+    asked
+}
+
+fn sub_issues_summary(state: &State, number: u64) -> Value {
+    let parts = state.issues.values();
+    let parts: Vec<_> = parts.filter(|part| part.parent == Some(number)).collect();
+    let completed = parts.iter().filter(|part| !part.open).count();
+    let percent = (completed * 100).checked_div(parts.len()).unwrap_or(0);
+    json!({ "total": parts.len(), "completed": completed, "percent_completed": percent })
 }
 
 pub(super) fn comment(state: &State, comment: &Comment) -> Value {

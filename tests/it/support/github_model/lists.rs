@@ -44,7 +44,7 @@ async fn issues(
         let labelled = label.is_none_or(|label| issue.labels.contains(label));
         labelled && (all || issue.open) && issue.updated_at >= since
     });
-    let issues = wanted.map(|issue| (issue.updated_at, parts::issue(&state, issue)));
+    let issues = wanted.map(|issue| (issue.updated_at, parts::asked_issue(&state, issue)));
     let pulls = state
         .pulls
         .all

@@ -188,6 +188,19 @@ impl GithubModel {
         self.change(|state| state.set_open(number, false, by))
     }
 
+    /// Closes an issue as not planned.
+    pub(crate) fn give_up(&self, number: u64, by: &str) -> Delivery {
+        self.change(|state| state.set_state(number, (false, "not_planned"), by))
+    }
+
+    /// Makes an issue a sub-issue of another one.
+    pub(crate) fn add_sub_issue(&self, parent: u64, part: u64) {
+        self.change(|state| {
+            let part = state.issues.get_mut(&part).expect("no such issue");
+            part.parent = Some(parent);
+        });
+    }
+
     pub(crate) fn reopen(&self, number: u64, by: &str) -> Delivery {
         self.change(|state| state.set_open(number, true, by))
     }

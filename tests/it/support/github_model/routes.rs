@@ -28,6 +28,10 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         )
         .route("/repos/{owner}/{repo}/issues/{number}", get(issue))
         .route(
+            "/repos/{owner}/{repo}/issues/{number}/sub_issues",
+            get(sub_issues),
+        )
+        .route(
             "/repos/{owner}/{repo}/issues/{number}/comments",
             get(comments).post(create_comment),
         )
@@ -138,7 +142,25 @@ async fn permission(
 async fn issue(Extracted(shared): Model, Path(path): Path<(String, String, u64)>) -> Answer {
     let state = shared.lock();
     let number = check_issue(&state, &path)?;
-    Ok(Json(json::issue(&state, &state.issues[&number])).into_response())
+    Ok(Json(json::asked_issue(&state, &state.issues[&number])).into_response())
+}
+
+async fn sub_issues(
+    Extracted(shared): Model,
+    Path(path): Path<(String, String, u64)>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Answer {
+    let state = shared.lock();
+    let number = check_issue(&state, &path)?;
+    let parts = state.issues.values();
+    let parts = parts.filter(|part| part.parent == Some(number));
+    let all: Vec<Value> = parts.map(|part| json::asked_issue(&state, part)).collect();
+    let (owner, repo, _) = path;
+    Ok(page_of(
+        &all,
+        &query,
+        &format!("/repos/{owner}/{repo}/issues/{number}/sub_issues"),
+    ))
 }
 
 async fn comments(

@@ -24,6 +24,10 @@ pub(crate) struct Issue {
     pub(crate) body: String,
     pub(crate) author: String,
     pub(crate) open: bool,
+    /// Why it was closed, in GitHub's words.
+    pub(crate) state_reason: Option<&'static str>,
+    /// The issue that it is a sub-issue of.
+    pub(crate) parent: Option<u64>,
     pub(crate) labels: Vec<String>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
@@ -233,6 +237,8 @@ impl State {
             body: body.to_owned(),
             author: by.to_owned(),
             open: true,
+            state_reason: None,
+            parent: None,
             labels: Vec::new(),
             created_at: now,
             updated_at: now,
@@ -289,7 +295,22 @@ impl State {
     }
 
     pub(super) fn set_open(&mut self, number: u64, open: bool, by: &str) -> Delivery {
-        self.touch(number).open = open;
+        self.set_state(
+            number,
+            (open, if open { "reopened" } else { "completed" }),
+            by,
+        )
+    }
+
+    pub(super) fn set_state(
+        &mut self,
+        number: u64,
+        (open, reason): (bool, &'static str),
+        by: &str,
+    ) -> Delivery {
+        let issue = self.touch(number);
+        issue.open = open;
+        issue.state_reason = Some(reason);
         self.issue_event(if open { "reopened" } else { "closed" }, number, by, None)
     }
 

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::queue::{Rows, synced};
 use crate::domain::delivery::{IssueAction, IssueChange, Push};
+use crate::domain::dependency::Family;
 use crate::domain::event::RepoEvent;
 use crate::domain::id::Attempt;
 use crate::domain::repo::SlotRequest;
@@ -39,6 +40,8 @@ fn issue(action: IssueAction, labels: &[&str]) -> RepoEvent {
             body: String::new(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             at: noon(),
+            not_planned: false,
+            family: Family::default(),
         },
     }
 }
@@ -76,10 +79,10 @@ fn labels_become_wishes() {
     insta::assert_snapshot!(rows.table, @r#"
     the base branch is not known yet
       labelled -> 1 parked
-      synced -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }
+      synced -> idle | tell #7 asked Start "Door"
 
     the base branch is known
-      start, on hold -> idle | tell #7 asked Hold; tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: Some("claude"), priority: 3 }
+      start, on hold -> idle | tell #7 asked Hold; tell #7 asked Start "Door" with claude at 3
       unlabelled -> idle | tell #7 asked Stop
       retry -> idle | tell #7 asked Retry { label: Some("huskies:retry") }
       held -> idle | tell #7 asked Hold
@@ -92,7 +95,7 @@ fn labels_become_wishes() {
       no number -> idle
       our own label -> ignored: nothing that huskies acts on
       closed -> idle | tell #7 asked Cancel
-      edited -> ignored: nothing that huskies acts on
+      edited -> idle | tell #7 asked Edit { title: "Door", body: "", at: 2026-03-02T12:00:00Z }
     "#);
 }
 

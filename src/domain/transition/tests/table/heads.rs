@@ -7,6 +7,7 @@ use crate::domain::delivery::{
     CheckRequest, Command, Comment, PullRequestAction, PullRequestHead, Review, ReviewKind, Said,
     Verdict, WantedCheck,
 };
+use crate::domain::dependency::Family;
 use crate::domain::event::{Event, HeadEvent, RepoEvent, SubjectId};
 use crate::domain::head::HeadId;
 use crate::domain::id::Sha;
@@ -193,6 +194,8 @@ fn approve(number: u64, text: Option<&str>) -> RepoEvent {
             title: "A door".to_owned(),
             body: String::new(),
             labels: Vec::new(),
+            family: Family::default(),
+            at: None,
         },
         said: Said::Command {
             command: Command::Approve,
@@ -221,9 +224,7 @@ fn reviewed(number: u64, verdict: Verdict, commit: Option<u64>) -> RepoEvent {
 
 fn admitted(request: u64, allowed: bool) -> RepoEvent {
     let answer = if allowed {
-        Admission::Allowed {
-            comments: Vec::new(),
-        }
+        Admission::allowed()
     } else {
         Admission::Denied
     };

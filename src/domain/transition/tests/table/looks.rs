@@ -7,6 +7,7 @@ use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
     PullRequestAction, PullRequestHead, Said,
 };
+use crate::domain::dependency::Family;
 use crate::domain::event::RepoEvent;
 use crate::domain::reconciliation::{Deed, Found, FoundIssue, Pace};
 use crate::domain::transition::tests::{noon, pull_change, sha, story_id};
@@ -65,6 +66,7 @@ fn issue(seconds: i64, labels: &[&str], history: &[Deed]) -> FoundIssue {
         title: "Door".to_owned(),
         body: String::new(),
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        family: Family::default(),
         open: true,
         at: at(seconds),
         history: history.to_vec(),
@@ -119,6 +121,8 @@ fn told(seconds: i64, action: IssueAction, labels: &[&str]) -> RepoEvent {
             body: String::new(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             at: at(seconds),
+            not_planned: false,
+            family: Family::default(),
         },
     }
 }
@@ -378,6 +382,8 @@ fn pull_requests_comments_and_checks_are_found_once() {
             title: "Door".to_owned(),
             body: String::new(),
             labels: Vec::new(),
+            family: Family::default(),
+            at: None,
         };
         let said = Said::Command {
             command: Command::Status,

@@ -5,6 +5,7 @@
 
 mod agents;
 mod deliveries;
+mod edits;
 mod ends;
 mod heads;
 mod ledger;
@@ -17,6 +18,7 @@ mod road;
 mod scene;
 mod sessions;
 mod talk;
+mod waiting;
 mod words;
 
 use jiff::Timestamp;

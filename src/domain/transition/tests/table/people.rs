@@ -219,6 +219,8 @@ fn what_was_said_when_the_label_was_set_is_part_of_the_task() {
         request: 1,
         answer: Admission::Allowed {
             comments: comments.clone(),
+            links: None,
+            edited_by: None,
         },
     });
     assert_eq!(started.story.task.comments, comments);

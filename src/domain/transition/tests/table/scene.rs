@@ -1,6 +1,7 @@
 //! The situations that stories get into, each reached from nothing by real steps.
 
 use crate::domain::account::{Budget, Reservation, Wanted};
+use crate::domain::dependency::{IssueState, Links, Need, StoryState};
 use crate::domain::effect::{AgentBrief, Effect, Run};
 use crate::domain::event::{AccountEvent, Event, StoryEvent, SubjectId};
 use crate::domain::id::{Attempt, SessionId, Sha};
@@ -337,6 +338,7 @@ pub(super) fn start_with(agent: Option<&str>) -> Wish {
         },
         agent: agent.map(str::to_owned),
         priority: 0,
+        around: Box::default(),
     }
 }
 
@@ -354,10 +356,34 @@ pub(super) fn person(wish: Wish, login: &str) -> StoryEvent {
 
 /// The forge says that the sender may.
 pub(super) fn admitted(request: u64) -> StoryEvent {
+    let answer = Admission::allowed();
+    StoryEvent::Admitted { request, answer }
+}
+
+/// The forge says that the sender may, and that the story depends on these.
+pub(super) fn admitted_with(request: u64, needs: &[Need]) -> StoryEvent {
+    let links = Links {
+        needs: needs.to_vec(),
+        ..Links::default()
+    };
     let answer = Admission::Allowed {
         comments: Vec::new(),
+        links: Some(Box::new(links)),
+        edited_by: None,
     };
     StoryEvent::Admitted { request, answer }
+}
+
+/// An issue that a text names, as it is.
+pub(super) fn need(issue: u64, state: IssueState) -> Need {
+    Need {
+        issue,
+        title: format!("Story {issue}"),
+        sub_issue: false,
+        state,
+        at: Some(noon()),
+        story: StoryState::None,
+    }
 }
 
 pub(super) fn denied(request: u64) -> StoryEvent {

@@ -7,6 +7,7 @@ use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckRequest, CheckResult, CheckSource, Command, Comment, CommentRef,
     PullRequestHead, Review, ReviewKind, Said, Thread, Verdict, WantedCheck,
 };
+use crate::domain::dependency::Family;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::project::{Project, Role, Runtime};
@@ -562,6 +563,8 @@ fn comment(said: Said, labels: &[&str]) -> RepoEvent {
         title: "Door".to_owned(),
         body: String::new(),
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        family: Family::default(),
+        at: None,
     };
     RepoEvent::Commented { comment, said }
 }
@@ -619,8 +622,8 @@ fn comments_become_wishes() {
     rows.when("nearly a command", comment(word(false), &[]));
     insta::assert_snapshot!(rows.table, @r#"
     an issue
-      start -> idle | tell #7 said Hold; tell #7 said Start { task: Task { title: "Door", body: "", comments: [] }, agent: Some("claude"), priority: 0 }
-      start, with words -> idle | tell #7 said Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }; tell #7 said Tell { message: Message { author: "ann", place: Conversation, text: "now" } }
+      start -> idle | tell #7 said Hold; tell #7 said Start "Door" with claude
+      start, with words -> idle | tell #7 said Start "Door"; tell #7 said Tell { message: Message { author: "ann", place: Conversation, text: "now" } }
       stop -> idle | tell #7 said Stop
       retry -> idle | tell #7 said Retry { label: None }
       unblock -> idle | tell #7 said Retry { label: None }

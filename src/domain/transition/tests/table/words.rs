@@ -12,7 +12,7 @@ use crate::domain::proposal::HeadAnswer;
 use crate::domain::repo::{Merging, MergingPhase, Repo, Shelved};
 use crate::domain::story::{
     BacklogNote, BlockReason, BlockedFrom, LastTry, Merge, MergeFailure, MergePhase, Phase,
-    Purpose, Reply, Stage, Story, Then, Work,
+    Purpose, Reply, Stage, Story, Then, Wish, Work,
 };
 use crate::domain::transition::Subject;
 use crate::domain::work::Start;
@@ -41,6 +41,12 @@ fn story_words(story: &Story) -> String {
             let known: Vec<_> = known.iter().map(ToString::to_string).collect();
             format!("backlog: no agent {wanted}, only {}", known.join(", "))
         }
+        Stage::Backlog {
+            note: Some(BacklogNote::Waits { circle }),
+        } => waits_words(story, circle),
+        Stage::Backlog {
+            note: Some(BacklogNote::Unconfirmed),
+        } => "backlog: unconfirmed".to_owned(),
         Stage::Coding(work) => format!("coding {}", work_words(story, work)),
         Stage::Qa(work) => format!("qa {}", work_words(story, work)),
         Stage::MergeFailure { failure, work } => {
@@ -75,6 +81,20 @@ fn story_words(story: &Story) -> String {
         count => format!(", {count} asked"),
     };
     stage + &asked
+}
+
+fn waits_words(story: &Story, circle: &[u64]) -> String {
+    let numbers = |numbers: &mut dyn Iterator<Item = u64>| {
+        let numbers: Vec<String> = numbers.map(|number| format!("#{number}")).collect();
+        numbers.join(" ")
+    };
+    let mut open = story.needs.iter().filter(|need| !need.is_done());
+    let open = numbers(&mut open.by_ref().map(|need| need.issue));
+    let circle = match circle {
+        [] => String::new(),
+        circle => format!(" in a circle {}", numbers(&mut circle.iter().copied())),
+    };
+    format!("backlog: waits for {open}{circle}")
 }
 
 fn work_words(story: &Story, work: &Work) -> String {
@@ -206,6 +226,11 @@ fn repo_words(repo: &Repo) -> String {
     }
     for entry in &repo.queue {
         words.push(format!("#{} queued", entry.story.number));
+    }
+    for (story, wait) in &repo.waits {
+        let needs = wait.needs.iter().filter(|need| !need.is_done());
+        let needs: Vec<String> = needs.map(|need| format!("#{}", need.issue)).collect();
+        words.push(format!("#{story} waits for {}", needs.join(" ")));
     }
     if !repo.parked.is_empty() {
         words.push(format!("{} parked", repo.parked.len()));
@@ -346,6 +371,12 @@ fn act_words(act: &Act) -> String {
             Some(since) => format!("{name} since {}", since.strftime("%H:%M:%S")),
         },
         Act::ReadCheck { name, source, .. } => format!("read the log of {name} ({})", source.id),
+        Act::SeeNeeds {
+            named, sub_issues, ..
+        } => {
+            let parts = if *sub_issues { " and parts" } else { "" };
+            format!("{name} {named:?}{parts}")
+        }
         Act::ReadProject { .. }
         | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }
@@ -389,6 +420,35 @@ fn start_words(brief: &AgentBrief) -> String {
     )
 }
 
+fn wish_words(wish: &Wish) -> String {
+    let Wish::Start {
+        task,
+        agent,
+        priority,
+        around,
+    } = wish
+    else {
+        return format!("{wish:?}");
+    };
+    let agent = agent
+        .as_ref()
+        .map_or_else(String::new, |agent| format!(" with {agent}"));
+    let priority = match priority {
+        0 => String::new(),
+        priority => format!(" at {priority}"),
+    };
+    let editors = around.edits.iter().filter_map(|edit| {
+        let login = edit.by.login()?;
+        Some(format!("{login} (#{})", edit.issue))
+    });
+    let editors: Vec<String> = editors.collect();
+    let editors = match editors.as_slice() {
+        [] => String::new(),
+        editors => format!(", edited by {}", editors.join(", ")),
+    };
+    format!("Start {:?}{agent}{priority}{editors}", task.title)
+}
+
 fn told(event: &Event) -> String {
     let name = event.name();
     match event {
@@ -399,8 +459,16 @@ fn told(event: &Event) -> String {
             StoryEvent::MoneyDelayed { because, .. } => format!("#{} {name}: {because}", id.number),
             StoryEvent::MoneyRefused { reason, .. } => format!("#{} {name}: {reason}", id.number),
             StoryEvent::SlotGranted { agent, .. } => format!("#{} {name} {agent}", id.number),
-            StoryEvent::Asked { wish, .. } => format!("#{} {name} {wish:?}", id.number),
-            StoryEvent::Said { wish, .. } => format!("#{} {name} {wish:?}", id.number),
+            StoryEvent::Asked { wish, .. } => format!("#{} {name} {}", id.number, wish_words(wish)),
+            StoryEvent::Said { wish, .. } => format!("#{} {name} {}", id.number, wish_words(wish)),
+            StoryEvent::NeedsStand { needs, circle } => {
+                let open = needs.iter().filter(|need| !need.is_done()).count();
+                let circle = match circle.as_slice() {
+                    [] => String::new(),
+                    circle => format!(", in a circle {circle:?}"),
+                };
+                format!("#{} {name}: {open} open{circle}", id.number)
+            }
             _ => format!("#{} {name}", id.number),
         },
         Event::Repo { event, .. } => match event {

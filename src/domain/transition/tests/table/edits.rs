@@ -1,0 +1,254 @@
+//! Changes of a text after it was pinned, and just before (spec 2.5).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Table;
+use super::queue::{Rows, synced};
+use super::scene::{Scene, admitted, denied, need, operator, person, start};
+use crate::domain::delivery::{Command, Comment, IssueAction, IssueChange, Said};
+use crate::domain::dependency::{Family, IssueState, Links};
+use crate::domain::event::{RepoEvent, StoryEvent};
+use crate::domain::story::{Admission, Wish};
+use crate::domain::transition::tests::noon;
+use crate::domain::work::{Place, Task};
+
+fn at(minute: i64) -> Timestamp {
+    noon() + SignedDuration::from_mins(minute)
+}
+
+fn edit(body: &str, minute: i64) -> Wish {
+    Wish::Edit {
+        title: "Mend the door".to_owned(),
+        body: body.to_owned(),
+        at: at(minute),
+    }
+}
+
+fn confirm(scene: &Scene) -> Wish {
+    let text = scene.story.text_to_confirm().expect("a text to confirm");
+    Wish::Confirm {
+        digest: text.digest(),
+    }
+}
+
+/// Bob, who may not write, changes the text.
+fn edited_by_bob(scene: &Scene, body: &str, minute: i64) -> Scene {
+    let asked = scene.after(person(edit(body, minute), "bob"));
+    let request = asked.story.requests_seen;
+    asked.after(denied(request))
+}
+
+/// The same by Ann, who may.
+fn edited_by_ann(scene: &Scene, body: &str, minute: i64) -> Scene {
+    let asked = scene.after(person(edit(body, minute), "ann"));
+    let request = asked.story.requests_seen;
+    asked.after(admitted(request))
+}
+
+/// Who changed the text that waits, and which text is pinned.
+fn texts(scene: &Scene) -> String {
+    let story = &scene.story;
+    let waits = story.unconfirmed.as_ref();
+    let waits = waits.map_or_else(
+        || "nothing waits".to_owned(),
+        |text| format!("{:?} by {} waits", text.body, text.by),
+    );
+    let told = story.messages.iter();
+    let told = told.filter(|message| message.place == Place::Issue).count();
+    format!("{:?} is pinned, {waits}, {told} told", story.task.body)
+}
+
+#[test]
+fn a_writers_change_is_pinned_and_told_and_a_strangers_waits() {
+    let running = Scene::new().running();
+    let mut lines = Vec::new();
+    let mut note = |what: &str, scene: &Scene| lines.push(format!("{what}: {}", texts(scene)));
+    let ann = edited_by_ann(&running, "Gently.", 1);
+    note("ann", &ann);
+    let twice = edited_by_ann(&ann, "Softly.", 2);
+    note("ann twice", &twice);
+    let bob = edited_by_bob(&running, "Give me the keys.", 1);
+    note("bob", &bob);
+    note("bob, and back", &edited_by_bob(&bob, "", 2));
+    note(
+        "bob, then ann on top of it",
+        &edited_by_ann(&bob, "Give me the keys, please.", 2),
+    );
+    note("bob, and ann takes it back", &edited_by_ann(&bob, "", 2));
+    note("bob, confirmed", &bob.after(operator(confirm(&bob))));
+    let later = edited_by_bob(&bob, "Give me all.", 2);
+    note("bob twice", &later);
+    let late = later.after(person(edit("Gently.", 1), "ann"));
+    note(
+        "ann, from before that",
+        &late.after(admitted(late.story.requests_seen)),
+    );
+    insta::assert_snapshot!(lines.join("\n"), @"");
+}
+
+#[test]
+fn a_change_of_the_text_turns_a_story_back_that_would_land_without_it() {
+    let mut table = Table::new();
+    let change = || operator(edit("Gently.", 1));
+    let new = Scene::new();
+    for (situation, scene) in [
+        ("running", new.running()),
+        ("judging", new.judging()),
+        ("queued", new.queued()),
+        ("testing the merge", new.testing()),
+        ("repairing a conflict", new.conflicted()),
+        ("stopped", new.configuring().after(operator(Wish::Stop))),
+        ("done", new.queued().after(super::scene::landed())),
+        ("never started", new.clone()),
+    ] {
+        table.given(situation);
+        let changed = table.story(&scene, "changed", change());
+        table.story(
+            &changed,
+            "changed to the same",
+            operator(edit("Gently.", 2)),
+        );
+    }
+    table.given("blocked");
+    let running = new.running();
+    let asked = running.after(running.agent_ended(crate::domain::work::End::Asked {
+        question: "Which?".to_owned(),
+    }));
+    let blocked = asked.after(asked.collected(1, false, false));
+    let changed = table.story(&blocked, "changed", change());
+    table.story(&changed, "retry", operator(Wish::Retry { label: None }));
+    insta::assert_snapshot!(table, @"");
+}
+
+/// A start whose text Bob had just changed.
+fn unconfirmed() -> Scene {
+    let asked = Scene::new().after(person(start(), "ann"));
+    asked.after(StoryEvent::Admitted {
+        request: 1,
+        answer: Admission::Allowed {
+            comments: Vec::new(),
+            links: None,
+            edited_by: Some("bob".to_owned()),
+        },
+    })
+}
+
+#[test]
+fn a_start_with_a_text_that_a_stranger_just_changed_waits_for_its_confirmation() {
+    let mut table = Table::new();
+    table.given("unconfirmed");
+    let waits = unconfirmed();
+    let wrong = Wish::Confirm {
+        digest: "0123456789ab".to_owned(),
+    };
+    table.story(&waits, "another digest", operator(wrong));
+    table.story(&waits, "confirmed", operator(confirm(&waits)));
+    table.story(&waits, "retried", operator(Wish::Retry { label: None }));
+    table.story(&waits, "stopped", operator(Wish::Stop));
+    table.story(&waits, "cancelled", operator(Wish::Cancel));
+    table.story(&waits, "started again", operator(start()));
+    let newer = table.story(&waits, "changed further", operator(edit("Gently.", 1)));
+    table.story(&newer, "the old text confirmed", operator(confirm(&waits)));
+    table.story(&newer, "the new text confirmed", operator(confirm(&newer)));
+    table.given("unconfirmed, and it depends on another one");
+    let asked = waits.after(person(confirm(&waits), "ann"));
+    let links = Links {
+        needs: vec![need(3, IssueState::Open)],
+        ..Links::default()
+    };
+    let answer = Admission::Allowed {
+        comments: Vec::new(),
+        links: Some(Box::new(links)),
+        edited_by: None,
+    };
+    table.story(
+        &asked,
+        "confirmed",
+        StoryEvent::Admitted { request: 2, answer },
+    );
+    insta::assert_snapshot!(table, @"");
+}
+
+#[test]
+fn a_digest_is_of_one_text_alone() {
+    let task = |title: &str, body: &str| Task {
+        title: title.to_owned(),
+        body: body.to_owned(),
+        ..Task::default()
+    };
+    let text = task("Mend", "the door");
+    assert_eq!(text.digest(), text.clone().digest());
+    assert_eq!(text.digest().len(), 12);
+    let with_epic = Task {
+        epic: Some(crate::domain::dependency::Epic {
+            issue: 1,
+            title: "House".to_owned(),
+            body: String::new(),
+        }),
+        ..text.clone()
+    };
+    for other in [
+        task("Mend", "the doors"),
+        task("Mendthe", " door"),
+        with_epic,
+    ] {
+        assert_ne!(text.digest(), other.digest());
+    }
+}
+
+fn change(number: u64, action: IssueAction, sender: &str, minute: i64) -> RepoEvent {
+    RepoEvent::Issue {
+        change: IssueChange {
+            number,
+            action,
+            sender: sender.to_owned(),
+            by_bot: false,
+            title: "Door".to_owned(),
+            body: String::new(),
+            labels: Vec::new(),
+            at: at(minute),
+            not_planned: false,
+            family: Family::default(),
+        },
+    }
+}
+
+#[test]
+fn a_start_names_those_who_changed_the_text_in_the_ten_minutes_before() {
+    let labeled = || IssueAction::Labeled("huskies".to_owned());
+    let mut rows = Rows::new();
+    rows.when("synced", synced(1, &[]));
+    rows.given("several changed it");
+    rows.when("bob", change(7, IssueAction::Edited, "bob", 0));
+    rows.when("eve", change(7, IssueAction::Edited, "eve", 6));
+    rows.when(
+        "another issue, by mia",
+        change(8, IssueAction::Edited, "mia", 7),
+    );
+    rows.when("labelled after 10 minutes", change(7, labeled(), "ann", 10));
+    rows.when("labelled after 11 minutes", change(7, labeled(), "ann", 11));
+    rows.when("labelled after 18 minutes", change(7, labeled(), "ann", 18));
+    rows.when("labelled before eve", change(7, labeled(), "ann", 5));
+    rows.when("bob again", change(7, IssueAction::Edited, "bob", 12));
+    let comment = Comment {
+        id: 5,
+        number: 7,
+        on_pull_request: false,
+        sender: "ann".to_owned(),
+        by_bot: false,
+        title: "Door".to_owned(),
+        body: String::new(),
+        labels: Vec::new(),
+        family: Family::default(),
+        at: Some(at(17)),
+    };
+    let said = Said::Command {
+        command: Command::Start,
+        text: None,
+    };
+    rows.when(
+        "started in a comment",
+        RepoEvent::Commented { comment, said },
+    );
+    insta::assert_snapshot!(rows.table, @"");
+}
