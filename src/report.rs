@@ -104,6 +104,12 @@ fn what_happened(story: &Story) -> String {
         Stage::Backlog { note: None } => String::new(),
         Stage::Backlog {
             note: Some(BacklogNote::Stopped),
+        } if story.branch_deleted_by.is_some() => format!(
+            "{} deleted the story's branch on the forge, which stopped the story. Its commits are kept; started again, it makes the branch anew.",
+            code(story.branch_deleted_by.as_deref().unwrap_or_default())
+        ),
+        Stage::Backlog {
+            note: Some(BacklogNote::Stopped),
         } => "Somebody stopped the story. Its agent is gone; everything it had done is kept."
             .to_owned(),
         Stage::Backlog {

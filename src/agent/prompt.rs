@@ -231,6 +231,7 @@ fn message(message: &Message) -> String {
     let place = match &message.place {
         Place::Conversation => String::new(),
         Place::Issue => ", as the text that the issue has now".to_owned(),
+        Place::Branch { commit } => format!(", with the commit `{}`", commit.short()),
         Place::Review => ", in a review of your change".to_owned(),
         Place::Line { path, line } => {
             let path = one_line(path).replace('`', "'");

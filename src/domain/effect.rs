@@ -133,6 +133,12 @@ pub enum Act {
         number: u64,
         answer: HeadAnswer,
     },
+    /// Look whether these stories' branches are on the forge where huskies put them; `by` may have
+    /// moved one.
+    SeeBranches {
+        heads: Vec<(StoryId, Sha)>,
+        by: Option<String>,
+    },
     /// Look on the forge for what no delivery told.
     Look {
         look: Box<Look>,

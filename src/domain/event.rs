@@ -17,7 +17,7 @@ use super::id::{Attempt, BranchName, ItemName, RepoName, SessionId, Sha, StoryId
 use super::project::{Project, Trigger};
 use super::pull::LandedTree;
 use super::reconciliation::{Found, Pace};
-use super::repo::{QueueEntry, SlotRequest};
+use super::repo::{QueueEntry, SlotRequest, Stray};
 use super::story::{Actor, Admission, Wish};
 use super::work::{
     Candidate, Collected, End, GateReport, MergeCheck, ProcessIdentity, Receipt, Usage,
@@ -262,6 +262,15 @@ pub enum StoryEvent {
     PullClosed {
         number: u64,
     },
+    /// Somebody else put commits on the story branch.
+    BranchPushed {
+        commit: Sha,
+        by: Option<String>,
+    },
+    /// Somebody deleted the story branch on the forge.
+    BranchDeleted {
+        by: Option<String>,
+    },
     /// The base branch contains the story's commits without huskies having landed them.
     Contained {
         tip: Sha,
@@ -319,6 +328,8 @@ impl StoryEvent {
             | Self::NeedsStand { .. }
             | Self::CheckFailed { .. }
             | Self::CheckRead { .. }
+            | Self::BranchPushed { .. }
+            | Self::BranchDeleted { .. }
             | Self::Admitted { .. }
             | Self::MergeBegan { .. }
             | Self::MergeWaits { .. }
@@ -347,6 +358,11 @@ pub enum RepoEvent {
     Opened {
         #[serde(default)]
         looks: Option<Pace>,
+    },
+    /// Story branches that somebody else moved or deleted on the forge.
+    BranchesSeen {
+        seen: Vec<StoryId>,
+        strays: Vec<Stray>,
     },
     /// A timer: look for what no delivery told.
     LookDue,

@@ -49,6 +49,10 @@ pub struct Repo {
     pub stopped: Option<StoryId>,
     #[serde(default)]
     pub looks: Looks,
+    /// Where stories' branches were found that somebody else moved, `None` for deleted ones: each is
+    /// told once.
+    #[serde(default)]
+    pub strays: BTreeMap<StoryId, Option<Sha>>,
     /// Stories that wait for others to be done, by number.
     #[serde(default)]
     pub waits: BTreeMap<u64, Wait>,
@@ -75,6 +79,7 @@ impl Repo {
             shelf: Vec::new(),
             stopped: None,
             looks: Looks::default(),
+            strays: BTreeMap::new(),
             waits: BTreeMap::new(),
             edits: Vec::new(),
         }
@@ -136,6 +141,16 @@ pub struct Shelved {
     pub merging: Merging,
     /// Something happened that may have changed that: it is tried again next.
     pub due: bool,
+}
+
+/// A story branch that is not where huskies put it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stray {
+    pub story: StoryId,
+    /// `None`: it was deleted.
+    pub tip: Option<Sha>,
+    /// Who did it, where that is known.
+    pub by: Option<String>,
 }
 
 /// The one merge that is under way.

@@ -74,6 +74,9 @@ pub struct Story {
     /// How many of them the agent that runs was started with.
     #[serde(default)]
     pub recent_sent: usize,
+    /// Who deleted the story branch on the forge, which stopped the story.
+    #[serde(default)]
+    pub branch_deleted_by: Option<String>,
     /// What people told the agent and it was not given yet. The story does not go on to a merge
     /// before it was.
     #[serde(default)]
@@ -138,6 +141,7 @@ impl Story {
             sessions: Vec::new(),
             recent: Vec::new(),
             recent_sent: 0,
+            branch_deleted_by: None,
             messages: Vec::new(),
             messages_sent: 0,
             was_told: false,

@@ -64,6 +64,8 @@ pub enum Place {
     Conversation,
     /// In the issue's own text, which was changed.
     Issue,
+    /// With commits on the story branch.
+    Branch { commit: Sha },
     /// In a review of the change.
     Review,
     /// At a line of the change. Without a line: at the file.

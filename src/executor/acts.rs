@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::base::{read_project, sync_base};
 use super::context::{Backoff, Context, Leaving, RepoContext, Try};
-use super::publish::{publish_branch, publish_wip};
+use super::publish::{publish_branch, publish_wip, see_branches};
 use super::{admissions, look, pulls, worktree};
 use crate::domain::effect::{Act, Announcement, EffectId};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
@@ -171,6 +171,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
         | Act::SeeNeeds { .. }
         | Act::SyncBase { .. }
         | Act::Look { .. }
+        | Act::SeeBranches { .. }
         | Act::BuildCandidate { .. }
         | Act::Land { .. }
         | Act::MergePull { .. } => misrouted(&pending.act),
@@ -186,6 +187,9 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
     let event = match act {
         Act::SyncBase { heads } => sync_base(repo, heads).await,
         Act::Look { look } => return look::look(context, (name, repo), look).await,
+        Act::SeeBranches { heads, by } => {
+            return see_branches(context, (name, repo), (heads, by.as_ref())).await;
+        }
         Act::BuildCandidate {
             number,
             base,

@@ -205,7 +205,7 @@ impl Executor {
 fn lane_of(act: &Act) -> Lane {
     match act {
         Act::Admit { .. } | Act::SeeNeeds { .. } | Act::ReadCheck { .. } => Lane::Admissions,
-        Act::Look { .. } => Lane::Looks,
+        Act::Look { .. } | Act::SeeBranches { .. } => Lane::Looks,
         Act::ReadProject { .. }
         | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }

@@ -12,7 +12,7 @@ use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
 use crate::domain::work::{Candidate, Collected};
 use crate::git::{
     BaseTip, Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed, Reach, Repository,
-    Retirement, Worktree, WorktreeSpec,
+    Retirement, Stray, Worktree, WorktreeSpec,
 };
 use crate::hook;
 
@@ -52,6 +52,8 @@ pub trait Workshop: Send + Sync {
 
     /// Puts a story branch on the forge at `commit`.
     async fn push_branch(&self, branch: &BranchName, commit: &Sha) -> Result<Pushed>;
+    /// Of these story branches and their newest commits, those that somebody else moved or deleted.
+    async fn strays(&self, branches: &[(BranchName, Sha)]) -> Result<Vec<(BranchName, Stray)>>;
     /// Puts what an attempt had not committed on the forge.
     async fn push_wip(&self, story: &StoryId, attempt: Attempt, commit: &Sha) -> Result<Pushed>;
     /// The files in which `head` conflicts with `base`; none when it merges cleanly.
@@ -132,6 +134,10 @@ impl Workshop for Repository {
 
     async fn push_branch(&self, branch: &BranchName, commit: &Sha) -> Result<Pushed> {
         self.push_branch(branch, commit).await
+    }
+
+    async fn strays(&self, branches: &[(BranchName, Sha)]) -> Result<Vec<(BranchName, Stray)>> {
+        self.strays(branches).await
     }
 
     async fn push_wip(&self, story: &StoryId, attempt: Attempt, commit: &Sha) -> Result<Pushed> {

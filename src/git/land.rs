@@ -7,6 +7,7 @@
 use super::objects::{remote_ref, wip_ref};
 use super::remote::{Over, Push, PushAnswer, Remote};
 use super::source::Upstream;
+use super::strays::seen_ref;
 use super::{Repository, Result};
 use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
 use crate::domain::work::Candidate;
@@ -112,21 +113,20 @@ impl Repository {
             };
             // Not into the remembered ref: that one is the lease, and must not learn what others
             // pushed until somebody has looked at it.
-            let tip = self
-                .fetch_branch(branch, &format!("refs/huskies/seen/{branch}"))
-                .await?;
-            let unchanged = tip == lease;
-            let Some(tip) = tip.filter(|_| !unchanged) else {
-                return Ok(if unchanged {
-                    Pushed::Rejected { reason }
-                } else {
-                    Pushed::Moved { tip: None }
-                });
-            };
-            if last_try || !self.contains(commit, &tip).await? {
-                return Ok(Pushed::Moved { tip: Some(tip) });
+            let tip = self.fetch_branch(branch, &seen_ref(branch)).await?;
+            if tip == lease {
+                return Ok(Pushed::Rejected { reason });
             }
-            lease = Some(tip);
+            // One that was deleted is made anew: whoever deleted it has stopped its story, and it
+            // goes on by somebody's wish.
+            let is_ours = match &tip {
+                Some(tip) => self.contains(commit, tip).await?,
+                None => true,
+            };
+            if last_try || !is_ours {
+                return Ok(Pushed::Moved { tip });
+            }
+            lease = tip;
         }
         Ok(Pushed::Moved { tip: lease })
     }

@@ -72,6 +72,7 @@ mod repository;
 mod settings;
 mod snapshot;
 mod source;
+mod strays;
 mod supply;
 mod switch;
 mod worktree;
@@ -91,6 +92,7 @@ pub use reach::Reach;
 pub use remote::Auth;
 pub use repository::{BaseTip, Identity, Repository};
 pub use source::Source;
+pub use strays::Stray;
 pub use worktree::{Worktree, WorktreeSpec};
 
 type Result<T> = std::result::Result<T, GitError>;

@@ -2,6 +2,7 @@
 //!
 //! Not for: deciding what to push or what a moved branch means (`land`).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -186,6 +187,9 @@ pub(super) enum PushAnswer {
     Rejected { reason: String },
 }
 
+/// How the names of all story branches begin.
+const STORY_BRANCHES: &str = "refs/heads/feature/story-";
+
 impl Remote {
     pub(super) fn new(url: RemoteUrl, auth: Option<&Auth>) -> Result<Self> {
         let remote = Self {
@@ -232,6 +236,24 @@ impl Remote {
         target.ok_or_else(|| GitError::NotFound {
             what: "the remote's default branch".to_owned(),
         })
+    }
+
+    /// Where the remote's story branches are, by their full names.
+    pub(super) async fn story_branches(&self, git: &Git) -> Result<BTreeMap<String, Sha>> {
+        let call = self
+            .call(git.nowhere("ls-remote").args(["--heads", "--"]))
+            .await?;
+        let call = call.arg(&self.url.text).arg(format!("{STORY_BRANCHES}*"));
+        let output = call.run().await?;
+        if output.status != Some(0) {
+            return Err(failure(output, "ls-remote"));
+        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = |line: &str| {
+            let (sha, name) = line.split_once('\t')?;
+            Some((name.to_owned(), sha.parse().ok()?))
+        };
+        Ok(text.lines().filter_map(line).collect())
     }
 
     /// Brings a branch of the remote into `into`, a ref of `control`. `None`: no such branch.

@@ -73,6 +73,7 @@ impl Repository {
         for what in &worktree.noticed {
             tracing::warn!(story = %spec.story, what, "tampering was noticed in a worktree's git data");
         }
+        self.offer_stray(&linked, spec).await?;
         if !standing.open {
             self.read_objects(move |control| {
                 let known = control.read(&story_ref(number))?.unwrap_or(base);
@@ -148,7 +149,7 @@ impl Repository {
         blocking(move || cell.point(&full, &commit)).await
     }
 
-    async fn put_back_objects(&self, linked: &Linked, commit: &Sha) -> Result<()> {
+    pub(super) async fn put_back_objects(&self, linked: &Linked, commit: &Sha) -> Result<()> {
         let (repository, cell, commit) = (self.clone(), linked.cell().clone(), commit.clone());
         blocking(move || {
             let tmp = repository.inner.paths.tmp();

@@ -25,6 +25,15 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::CheckFailed { commit, name, .. } => {
             format!("the check {name} failed on {}", commit.short())
         }
+        StoryEvent::BranchPushed { commit, by } => format!(
+            "{} pushed {} to the story's branch",
+            by.as_deref().unwrap_or("somebody"),
+            commit.short()
+        ),
+        StoryEvent::BranchDeleted { by } => format!(
+            "{} deleted the story's branch on the forge",
+            by.as_deref().unwrap_or("somebody")
+        ),
         StoryEvent::CheckRead { name, log, .. } => match log {
             Some(_) => format!("the failing part of {name}'s log was read"),
             None => format!("{name} has no log that could be read"),

@@ -8,7 +8,7 @@ use crate::greeting;
 use crate::support::agent::AUTHOR;
 use crate::support::clone::LocalScene;
 use crate::support::git::{self, BASE};
-use crate::support::github_model::{BranchRules, GithubModel, OWN_LOGIN, PullRequest};
+use crate::support::github_model::{BranchRules, Comment, GithubModel, OWN_LOGIN, PullRequest};
 use crate::support::patience::eventually;
 use crate::support::project::Project;
 use crate::support::scene::{Scene, Stage, WRITER};
@@ -583,4 +583,77 @@ async fn without_webhooks_reviews_and_failed_checks_come_back_to_the_agent_too()
     eventually("the agent was told", || scene.agent.starts().len() == 3).await;
     let prompt = scene.agent.prompt(story, 3);
     assert!(prompt.contains("Say it louder."), "{prompt}");
+}
+
+#[tokio::test]
+async fn what_a_person_pushes_to_the_story_branch_is_gated_and_brought_in_by_the_agent() {
+    let stage = Stage::new();
+    stage.agent.turn(1, greeting::RIGHT);
+    let theirs = stage.agent.file("theirs");
+    stage.agent.turn(
+        2,
+        &format!(
+            "git merge -q -m 'Bring in' \"$(cat '{}')\"",
+            theirs.display()
+        ),
+    );
+    stage.github.protect(BranchRules {
+        approvals: 1,
+        ..BranchRules::default()
+    });
+    let project = project(&stage);
+    let scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let head = scene.agent.commits(story).pop().expect("a commit");
+    let branch = only_pull(&scene.github).branch;
+    let commit = scene.remote.commit_on(&branch, "help.txt", "By hand");
+    std::fs::write(&theirs, &commit).unwrap();
+    let push = scene
+        .github
+        .push(&branch, Some(&head), Some(&commit), "bob");
+    scene.accepted(&push).await;
+    scene
+        .wait_for_github("their commit is gated", |github| {
+            let states = crate::support::scene::states(github, &commit, "huskies/gates");
+            states.last().is_some_and(|state| state == "success")
+        })
+        .await;
+    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let prompt = scene.agent.prompt(story, 2);
+    assert!(prompt.contains(&format!("git merge {commit}")), "{prompt}");
+    let number = only_pull(&scene.github).number;
+    let approval = scene.github.review(number, WRITER, ("APPROVED", ""));
+    scene.accepted(&approval).await;
+    scene.wait_for_stage(story, "done").await;
+    assert_eq!(scene.remote.file(BASE, "help.txt"), "By hand");
+}
+
+#[tokio::test]
+async fn a_story_branch_deleted_by_hand_stops_its_story_and_loses_nothing() {
+    let (scene, story) = waiting_for_an_approval().await;
+    let head = scene.agent.commits(story).pop().expect("a commit");
+    let branch = only_pull(&scene.github).branch;
+    scene.remote.delete(&branch);
+    let push = scene.github.push(&branch, Some(&head), None, "bob");
+    scene.accepted(&push).await;
+    scene.wait_for_stage(story, "backlog").await;
+    scene
+        .wait_for_github("it is said who did it", |github| {
+            let comments = greeting::sticky_comments(github, story);
+            let says =
+                |comment: &Comment| comment.body.contains("`bob` deleted the story's branch");
+            comments.iter().any(says)
+        })
+        .await;
+    git::git(&scene.control(), &["cat-file", "-e", &head]);
+    scene.unlabel(story).await;
+    scene.label(story).await;
+    scene
+        .wait_for(story, "another attempt", |found| found["attempt"] == 2)
+        .await;
+    eventually("the branch is there again", || {
+        scene.remote.branches().contains(&branch)
+    })
+    .await;
 }

@@ -189,12 +189,57 @@ async fn commits_that_somebody_else_pushed_are_never_overwritten() {
             }
         );
     }
+    let known = [(story.spec.branch.clone(), more.clone())];
+    let moved = Stray::Moved {
+        tip: theirs.clone(),
+    };
+    let strays = || repository.strays(&known);
+    assert_eq!(strays().await.unwrap(), [(known[0].0.clone(), moved)]);
+    // Its agent can bring them in, and then they are overwritten by nothing.
+    let worktree = repository.prepare_worktree(&story.spec).await.unwrap();
+    world.git(
+        &worktree.path,
+        &["merge", "-q", "-m", "Bring in", &theirs.to_string()],
+    );
+    story.collect(&repository, 3).await;
+    let merged = world.git(&worktree.path, &["rev-parse", "HEAD"]);
+    let merged: Sha = merged.parse().unwrap();
+    let pushed = repository.push_branch(&story.spec.branch, &merged).await;
+    assert_eq!(pushed.unwrap(), Pushed::Done);
+    assert_eq!(
+        repository
+            .strays(&[(known[0].0.clone(), merged.clone())])
+            .await
+            .unwrap(),
+        []
+    );
     world.git(&remote, &["update-ref", "-d", &story.spec.branch.full()]);
-    let pushed = repository
-        .push_branch(&story.spec.branch, &more)
-        .await
-        .unwrap();
-    assert_eq!(pushed, Pushed::Moved { tip: None });
+    let strays = repository.strays(&known).await.unwrap();
+    assert_eq!(strays, [(known[0].0.clone(), Stray::Deleted)]);
+}
+
+#[tokio::test]
+async fn a_story_branch_that_was_deleted_is_made_anew_by_the_next_push() {
+    let world = World::new();
+    let (remote, clone) = world.remote();
+    let repository = world.open(&clone).await;
+    let story = Story::begin(&repository, 1).await;
+    let head = world.commit(story.path(), &[("b.txt", "b")], "Work");
+    story.collect(&repository, 1).await;
+    let branch = &story.spec.branch;
+    assert_eq!(
+        repository.push_branch(branch, &head).await.unwrap(),
+        Pushed::Done
+    );
+    world.git(&remote, &["update-ref", "-d", &branch.full()]);
+    assert_eq!(
+        repository.push_branch(branch, &head).await.unwrap(),
+        Pushed::Done
+    );
+    assert_eq!(
+        world.git(&remote, &["rev-parse", &branch.full()]),
+        head.to_string()
+    );
 }
 
 #[tokio::test]

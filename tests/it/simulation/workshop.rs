@@ -9,7 +9,7 @@ use huskies::domain::work::{Candidate, Collected};
 use huskies::executor::Workshop;
 use huskies::git::{
     BaseTip, Built, CandidateSpec, CollectSpec, GitError, Landing, Pushed, Reach, Retirement,
-    Worktree, WorktreeSpec,
+    Stray, Worktree, WorktreeSpec,
 };
 
 use super::commits::{Merged, tree_name};
@@ -220,6 +220,10 @@ impl Workshop for FakeWorkshop {
             Ok(Pushed::Done)
         });
         pushed.await
+    }
+
+    async fn strays(&self, _: &[(BranchName, Sha)]) -> Result<Vec<(BranchName, Stray)>> {
+        Ok(Vec::new())
     }
 
     async fn push_wip(&self, story: &StoryId, attempt: Attempt, commit: &Sha) -> Result<Pushed> {

@@ -132,6 +132,30 @@ impl TestRemote {
         sha
     }
 
+    /// Somebody commits a file to a branch and pushes that; the commit's SHA.
+    pub(crate) fn commit_on(&self, branch: &str, path: &str, content: &str) -> String {
+        git(&self.desk, &["fetch", "-q", "origin"]);
+        let tip = format!("origin/{branch}");
+        git(&self.desk, &["checkout", "-q", "--detach", &tip]);
+        self.write(&[(path, content)]);
+        git(&self.desk, &["commit", "-q", "-m", "By hand"]);
+        git(
+            &self.desk,
+            &["push", "-q", "origin", &format!("HEAD:{branch}")],
+        );
+        let sha = git(&self.desk, &["rev-parse", "HEAD"]);
+        git(&self.desk, &["checkout", "-q", BASE]);
+        sha
+    }
+
+    /// Somebody deletes a branch.
+    pub(crate) fn delete(&self, branch: &str) {
+        git(
+            &self.bare,
+            &["update-ref", "-d", &format!("refs/heads/{branch}")],
+        );
+    }
+
     fn commit_files(&self, files: &[(&str, &str)], message: &str) -> String {
         self.write(files);
         git(&self.desk, &["commit", "-q", "-m", message]);

@@ -120,6 +120,9 @@ impl Turn {
     }
 
     pub(super) fn pushed(&mut self, push: &Push) -> Result<(), Refusal> {
+        if let Some(story) = self.story_of_branch(&push.branch) {
+            return self.story_branch_pushed(&story, push);
+        }
         match &self.repo.base {
             Some(base) if base.branch != push.branch => ignored("not the base branch"),
             Some(base) if push.after.as_ref() == Some(&base.tip) => {

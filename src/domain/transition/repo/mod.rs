@@ -2,8 +2,9 @@
 //! agents ([`slots`]), merges one story at a time ([`merging`]), by pull request where that is wanted
 //! ([`pulls`], [`pull_requests`]), has the heads of people's pull requests gated
 //! ([`proposals`]), knows who waits for whom ([`dependencies`]) and who changed which text lately
-//! ([`edits`]), and looks for what no delivery told ([`reconciling`]).
+//! ([`edits`]), sees to story branches that people move ([`branches`]), and looks for what no delivery told ([`reconciling`]).
 
+mod branches;
 mod conversation;
 mod deliveries;
 mod dependencies;
@@ -63,6 +64,7 @@ impl Turn {
             RepoEvent::Checked { result } => self.checked(result),
             RepoEvent::PullRequest { change } => self.pull_request_changed(change),
             RepoEvent::Looked { found } => self.looked(found),
+            RepoEvent::BranchesSeen { seen, strays } => self.branches_seen(seen, strays),
             RepoEvent::PullKnown { story, pull } => self.pull_known(story, *pull),
             RepoEvent::QueueResumed { story } => self.queue_resumed(story),
             RepoEvent::CheckRequested { request } => self.check_requested(request),
@@ -214,9 +216,11 @@ impl Turn {
         if self.repo.heads.get(story) == head {
             return ignored("this tip is known already");
         }
+        let stray = self.repo.strays.remove_entry(story);
         self.unwatch(story);
         if let Some(head) = head {
             self.repo.heads.insert(story.clone(), head.clone());
+            self.repo.strays.extend(stray);
         }
         Ok(())
     }
@@ -225,6 +229,7 @@ impl Turn {
     fn unwatch(&mut self, story: &StoryId) {
         self.repo.heads.remove(story);
         self.repo.conflicts.remove(story);
+        self.repo.strays.remove(story);
     }
 
     /// Where a story stands in every line it waits in.

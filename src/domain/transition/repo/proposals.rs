@@ -127,7 +127,7 @@ impl Turn {
             && proposal.approved.as_ref() != Some(&proposal.head.commit)
     }
 
-    fn gate_head(&mut self, commit: &Sha, again: bool) {
+    pub(super) fn gate_head(&mut self, commit: &Sha, again: bool) {
         let proposals = &mut self.repo.proposals;
         let mut waiting = proposals.waiting.iter();
         if proposals.gating.contains(commit) || waiting.any(|other| other.commit == *commit) {

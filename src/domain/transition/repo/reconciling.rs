@@ -47,6 +47,7 @@ impl Turn {
         };
         let look = Box::new(look);
         self.effects.push(Effect::Act(Act::Look { look }));
+        self.see_branches();
     }
 
     /// Of stories that landed long ago nobody needs to know more.

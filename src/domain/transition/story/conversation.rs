@@ -14,10 +14,12 @@ use crate::domain::story::{
     BlockReason, BlockedFrom, FailedChecks, LastTry, Reply, Stage, Then, Wish,
 };
 use crate::domain::text::{head_at_char_boundary, visible_line};
-use crate::domain::work::Message;
+use crate::domain::work::{Message, Place};
 
 /// How much of a check's own words an agent is told, in bytes.
 const SUMMARY_BYTES: usize = 500;
+/// Who did something that the forge does not name the doer of.
+const SOMEBODY: &str = "somebody";
 
 impl Turn {
     pub(super) fn react(&mut self, comment: Option<CommentRef>, reaction: Reaction) {
@@ -89,6 +91,41 @@ impl Turn {
             | Stage::Done { .. }
             | Stage::Cancelled => {}
         }
+    }
+
+    /// Somebody else's commits on the story branch are brought in by its agent. Whoever may push
+    /// there may write.
+    pub(super) fn branch_pushed(&mut self, commit: &Sha, by: Option<&str>) -> Result<(), Refusal> {
+        let rests = matches!(
+            self.story.stage,
+            Stage::Backlog { .. } | Stage::Done { .. } | Stage::Cancelled
+        );
+        if rests {
+            return ignored("nobody works on it");
+        }
+        self.tell_agent(Message {
+            author: by.unwrap_or(SOMEBODY).to_owned(),
+            place: Place::Branch {
+                commit: commit.clone(),
+            },
+            text: format!(
+                "I pushed to the story's branch. The commit is in your repository: bring it into your work with\n\n\
+                 \x20   git merge {commit}"
+            ),
+        });
+        Ok(())
+    }
+
+    /// Its commits are kept. A person can start it again, which makes the branch anew.
+    pub(super) fn branch_deleted(&mut self, by: Option<&str>) -> Result<(), Refusal> {
+        if let Some(because) = self.moot(&Wish::Stop) {
+            return ignored(because);
+        }
+        let by = by.unwrap_or(SOMEBODY);
+        self.remember(format!("{by} deleted the story's branch on the forge."));
+        self.story.branch_deleted_by = Some(by.to_owned());
+        self.wind_down(Then::Backlog);
+        Ok(())
     }
 
     /// A check of somebody else failed. What its log says is read first, where it has one.

@@ -78,6 +78,8 @@ impl Turn {
         match event {
             StoryEvent::Asked { wish, by } => self.asked(wish, by),
             StoryEvent::Said { wish, by, comment } => self.said(wish, by, *comment),
+            StoryEvent::BranchPushed { commit, by } => self.branch_pushed(commit, by.as_deref()),
+            StoryEvent::BranchDeleted { by } => self.branch_deleted(by.as_deref()),
             StoryEvent::CheckFailed { .. } | StoryEvent::CheckRead { .. } => {
                 self.check_event(event)
             }

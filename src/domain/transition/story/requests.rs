@@ -177,7 +177,7 @@ impl Turn {
     }
 
     /// Why a wish would change nothing, if it would not.
-    fn moot(&self, wish: &Wish) -> Option<&'static str> {
+    pub(super) fn moot(&self, wish: &Wish) -> Option<&'static str> {
         let story = &self.story;
         if matches!(wish, Wish::Say { .. }) {
             return None;
@@ -307,6 +307,7 @@ impl Turn {
         self.story.task = task;
         self.take_links(*links.unwrap_or_default());
         self.hold_text_of(edited_by);
+        self.story.branch_deleted_by = None;
         self.forgive();
         if let Some(head) = self.story.head.clone() {
             // A story that was cancelled was not watched any more.

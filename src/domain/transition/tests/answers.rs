@@ -148,6 +148,7 @@ impl World {
             | Act::Answer { .. }
             | Act::SyncBase { .. }
             | Act::Look { .. }
+            | Act::SeeBranches { .. }
             | Act::SeeNeeds { .. }
             | Act::BuildCandidate { .. }
             | Act::MergePull { .. }

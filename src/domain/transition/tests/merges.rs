@@ -40,6 +40,7 @@ impl World {
             }),
             Act::FetchHead { .. }
             | Act::Look { .. }
+            | Act::SeeBranches { .. }
             | Act::ReadCheck { .. }
             | Act::Answer { .. }
             | Act::ReadProject { .. }

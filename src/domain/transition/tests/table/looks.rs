@@ -5,11 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::queue::{Rows, synced};
 use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
-    PullRequestAction, PullRequestHead, Said,
+    PullRequestAction, PullRequestHead, Push, Said,
 };
 use crate::domain::dependency::Family;
 use crate::domain::event::RepoEvent;
 use crate::domain::reconciliation::{Deed, Found, FoundIssue, Pace};
+use crate::domain::repo::Stray;
 use crate::domain::transition::tests::{noon, pull_change, sha, story_id};
 
 /// So many seconds after noon.
@@ -220,11 +221,11 @@ fn a_label_that_nobody_told_of_counts_as_whoever_set_it_set_it() {
     );
     insta::assert_snapshot!(rows.table, @r#"
     the first look
-      labelled long ago -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: Some("x"), priority: 0 }; wake look in 60 s
+      labelled long ago -> idle | tell #7 asked Start "Door" with x; wake look in 60 s
       its story is there -> idle | wake look in 60 s
 
     a later look
-      labelled since -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 3 }; wake look in 60 s
+      labelled since -> idle | tell #7 asked Start "Door" at 3; wake look in 60 s
       the same again -> idle | wake look in 60 s
       more labels -> idle | tell #7 asked PickAgent { agent: Some("x") }; tell #7 asked Hold; tell #7 asked Prioritise { priority: 0 }; wake look in 60 s
       gone -> idle | tell #7 asked PickAgent { agent: None }; tell #7 asked Stop; tell #7 asked Release; wake look in 60 s
@@ -260,7 +261,7 @@ fn what_a_delivery_told_already_is_no_news() {
     );
     insta::assert_snapshot!(rows.table, @r#"
     told of the label
-      told -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }
+      told -> idle | tell #7 asked Start "Door"
       found -> idle | wake look in 60 s
 
     a delivery is faster than the look
@@ -268,7 +269,7 @@ fn what_a_delivery_told_already_is_no_news() {
       found as it was -> idle | wake look in 60 s
 
     it went and came back, which webhooks tell
-      told it is back -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }
+      told it is back -> idle | tell #7 asked Start "Door"
       found -> idle | wake look in 60 s
     "#);
 }
@@ -292,9 +293,9 @@ fn where_only_looks_tell_a_label_that_came_back_starts_again() {
     );
     insta::assert_snapshot!(rows.table, @r#"
     alone
-      set -> idle | tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }; wake look in 60 s
+      set -> idle | tell #7 asked Start "Door"; wake look in 60 s
       a comment -> idle | wake look in 60 s
-      went and came -> idle | tell #7 asked Stop; tell #7 asked Start { task: Task { title: "Door", body: "", comments: [] }, agent: None, priority: 0 }; wake look in 60 s
+      went and came -> idle | tell #7 asked Stop; tell #7 asked Start "Door"; wake look in 60 s
     "#);
 }
 
@@ -428,5 +429,64 @@ fn pull_requests_comments_and_checks_are_found_once() {
       asked -> idle | tell #7 said Say { reply: Status, answer: None }; tell #7 said Say { reply: Status, answer: None }; wake look in 60 s
       asked still -> idle | wake look in 60 s
       a check failed -> idle | tell #7 check_failed; wake look in 60 s
+    ");
+}
+
+#[test]
+fn story_branches_that_people_move_are_gated_and_told_and_deleted_ones_stop_their_story() {
+    let mut rows = Rows::synced();
+    let head = |number: u64| RepoEvent::HeadKnown {
+        story: story_id(7),
+        head: Some(sha(number)),
+    };
+    let pushed = |after: Option<u64>| RepoEvent::Pushed {
+        push: Push {
+            branch: "feature/story-7-door".parse().unwrap(),
+            before: None,
+            after: after.map(sha),
+            sender: "bob".to_owned(),
+        },
+    };
+    let seen = |tips: &[Option<u64>]| RepoEvent::BranchesSeen {
+        seen: vec![story_id(7)],
+        strays: tips
+            .iter()
+            .map(|tip| Stray {
+                story: story_id(7),
+                tip: tip.map(sha),
+                by: Some("bob".to_owned()),
+            })
+            .collect(),
+    };
+    rows.given("nobody works on that branch");
+    rows.when("pushed", pushed(Some(30)));
+    rows.after(head(27));
+    rows.given("a story is at 27");
+    rows.when("huskies pushed", pushed(Some(27)));
+    rows.when("another commit is there", pushed(Some(30)));
+    rows.when("an older one of huskies' own", seen(&[]));
+    rows.when("somebody else's", seen(&[Some(30)]));
+    rows.when("seen again", seen(&[Some(30)]));
+    rows.after(head(31));
+    rows.when("brought in, and pushed", pushed(Some(31)));
+    rows.when("deleted", pushed(None));
+    rows.when("seen to be gone", seen(&[None]));
+    rows.when("made anew", pushed(Some(31)));
+    rows.when("deleted once more", pushed(None));
+    insta::assert_snapshot!(rows.table, @"
+    nobody works on that branch
+      pushed -> ignored: not the base branch
+
+    a story is at 27
+      huskies pushed -> ignored: huskies itself pushed that
+      another commit is there -> idle | see_branches of 1
+      an older one of huskies' own -> ignored: all are where huskies put them, or it is known already
+      somebody else's -> gating 1e | tell head 1e gates_asked; tell #7 branch_pushed
+      seen again -> ignored: all are where huskies put them, or it is known already
+      brought in, and pushed -> gating 1e
+      deleted -> gating 1e | tell #7 branch_deleted
+      seen to be gone -> ignored: all are where huskies put them, or it is known already
+      made anew -> gating 1e
+      deleted once more -> gating 1e | tell #7 branch_deleted
     ");
 }

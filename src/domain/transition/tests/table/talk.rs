@@ -814,3 +814,41 @@ fn reviews_and_checks_go_to_the_story_whose_branch_or_commit_it_is() {
       checks wanted again -> ignored: no pull request that is open has that head
     "#);
 }
+
+#[test]
+fn commits_of_others_on_the_branch_call_the_agent_back_and_a_deleted_branch_stops_it() {
+    let mut table = Table::new();
+    let pushed = || StoryEvent::BranchPushed {
+        commit: sha(30),
+        by: Some("bob".to_owned()),
+    };
+    let deleted = || StoryEvent::BranchDeleted { by: None };
+    table.given("in the merge queue");
+    let queued = Scene::new().queued();
+    let scene = table.story(&queued, "bob pushed", pushed());
+    assert!(scene.story.messages[0].text.contains("git merge"));
+    table.story(&queued, "deleted", deleted());
+    table.given("an agent runs");
+    let running = Scene::new().running();
+    table.story(&running, "bob pushed", pushed());
+    let scene = table.story(&running, "deleted", deleted());
+    table.story(&scene, "deleted twice", deleted());
+    table.given("landed");
+    let done = Scene::new().testing().after(landed());
+    table.story(&done, "bob pushed", pushed());
+    table.story(&done, "deleted", deleted());
+    insta::assert_snapshot!(table, @"
+    in the merge queue
+      bob pushed -> coding 2: configuring | tell repo withdrawn; huskies/merge withdrawn; read_project; label
+      deleted -> backlog: stopped | tell repo withdrawn; huskies/merge withdrawn; label
+
+    an agent runs
+      bob pushed -> coding 1: running
+      deleted -> coding 1: stopping, then backlog | stop agent-7-1
+      deleted twice -> ignored: it is stopped already
+
+    landed
+      bob pushed -> ignored: nobody works on it
+      deleted -> ignored: its change has landed already
+    ");
+}

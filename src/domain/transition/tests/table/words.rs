@@ -377,6 +377,7 @@ fn act_words(act: &Act) -> String {
             let parts = if *sub_issues { " and parts" } else { "" };
             format!("{name} {named:?}{parts}")
         }
+        Act::SeeBranches { heads, .. } => format!("{name} of {}", heads.len()),
         Act::ReadProject { .. }
         | Act::FetchHead { .. }
         | Act::PrepareWorktree { .. }

@@ -1,0 +1,103 @@
+//! Story branches that people move or delete on the forge.
+
+use super::{Refusal, Turn, ignored};
+use crate::domain::delivery::Push;
+use crate::domain::effect::{Act, Effect};
+use crate::domain::event::StoryEvent;
+use crate::domain::id::{BranchName, StoryId};
+use crate::domain::repo::Stray;
+
+impl Turn {
+    /// The story that works on a branch and has a commit.
+    pub(super) fn story_of_branch(&self, branch: &BranchName) -> Option<StoryId> {
+        let story = StoryId::new(self.repo.name.clone(), branch.story_number()?);
+        self.repo.heads.contains_key(&story).then_some(story)
+    }
+
+    /// Most pushes to story branches are huskies' own, of the newest commit or of one before it.
+    pub(super) fn story_branch_pushed(
+        &mut self,
+        story: &StoryId,
+        push: &Push,
+    ) -> Result<(), Refusal> {
+        let by = Some(push.sender.clone());
+        let head = self.repo.heads.get(story).cloned();
+        match &push.after {
+            None => self.found_stray(&Stray {
+                story: story.clone(),
+                tip: None,
+                by,
+            }),
+            Some(after) if Some(after) == head.as_ref() => match self.repo.strays.remove(story) {
+                Some(_) => Ok(()),
+                None => ignored("huskies itself pushed that"),
+            },
+            Some(_) => {
+                let heads = head.map(|head| (story.clone(), head));
+                let heads = heads.into_iter().collect();
+                self.effects
+                    .push(Effect::Act(Act::SeeBranches { heads, by }));
+                Ok(())
+            }
+        }
+    }
+
+    /// Has all of them looked at.
+    pub(super) fn see_branches(&mut self) {
+        if self.repo.heads.is_empty() {
+            return;
+        }
+        let heads = self.repo.heads.iter();
+        let heads = heads
+            .map(|(story, head)| (story.clone(), head.clone()))
+            .collect();
+        let act = Act::SeeBranches { heads, by: None };
+        self.effects.push(Effect::Act(act));
+    }
+
+    /// What is known of a branch that is where it belongs again is forgotten.
+    pub(super) fn branches_seen(
+        &mut self,
+        seen: &[StoryId],
+        strays: &[Stray],
+    ) -> Result<(), Refusal> {
+        let before = self.repo.strays.len();
+        let strays_still = |story: &StoryId| strays.iter().any(|stray| stray.story == *story);
+        let keeps = |story: &StoryId| !seen.contains(story) || strays_still(story);
+        self.repo.strays.retain(|story, _| keeps(story));
+        let mut is_news = self.repo.strays.len() < before;
+        for stray in strays {
+            is_news |= self.found_stray(stray).is_ok();
+        }
+        if is_news {
+            Ok(())
+        } else {
+            ignored("all are where huskies put them, or it is known already")
+        }
+    }
+
+    fn found_stray(&mut self, stray: &Stray) -> Result<(), Refusal> {
+        let Stray { story, tip, by } = stray;
+        if !self.repo.heads.contains_key(story) {
+            return ignored("nobody works on that branch");
+        }
+        if self.repo.strays.get(story) == Some(tip) {
+            return ignored("it is known already");
+        }
+        let by = by.clone();
+        match tip {
+            // Forges delete a branch when they merge it.
+            None if self.hears_of_it_anyway(story) => {
+                return ignored("its change is about to land");
+            }
+            None => self.tell(story, StoryEvent::BranchDeleted { by }),
+            Some(commit) => {
+                self.gate_head(commit, false);
+                let commit = commit.clone();
+                self.tell(story, StoryEvent::BranchPushed { commit, by });
+            }
+        }
+        self.repo.strays.insert(story.clone(), tip.clone());
+        Ok(())
+    }
+}
