@@ -374,6 +374,7 @@ fn prompts(task: &Task, text: &str) -> Vec<String> {
     let paths = [text.to_owned()];
     let places = [
         Place::Conversation,
+        Place::Issue,
         Place::Line {
             path: text.to_owned(),
             line: Some(7),
