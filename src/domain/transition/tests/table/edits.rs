@@ -83,7 +83,17 @@ fn a_writers_change_is_pinned_and_told_and_a_strangers_waits() {
         .after(person(edit("Gently.", 1), "ann"));
     let both = both.after(denied(1)).after(admitted(2));
     note("bob, and what ann did before that", &both);
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    ann: "Gently." is pinned, nothing waits, 1 told
+    ann twice: "Softly." is pinned, nothing waits, 1 told
+    bob: "" is pinned, "Give me the keys." by bob waits, 0 told
+    bob, and back: "" is pinned, nothing waits, 0 told
+    bob, then ann on top of it: "" is pinned, "Give me the keys, please." by bob waits, 0 told
+    bob, and ann takes it back: "" is pinned, nothing waits, 0 told
+    bob, confirmed: "Give me the keys." is pinned, nothing waits, 1 told
+    bob twice: "" is pinned, "Give me all." by bob waits, 0 told
+    bob, and what ann did before that: "" is pinned, "Give me all." by bob waits, 0 told
+    "#);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Table;
 use super::queue::{Rows, synced};
-use super::scene::{Scene, admitted_with, contained, need, operator, person, start};
+use super::scene::{Scene, admitted, admitted_with, contained, need, operator, person, start};
 use crate::domain::delivery::{IssueAction, IssueChange};
 use crate::domain::dependency::{Family, IssueState, Need, StoryState};
 use crate::domain::event::{RepoEvent, StoryEvent};
@@ -108,6 +108,12 @@ fn who_waits_can_be_stopped_started_again_held_and_told_something() {
     let begun = table.story(&told, "all is done", stand(&[], &[]));
     assert_eq!(begun.next_preparing().brief().messages.len(), 1);
 
+    table.given("started and stopped before the forge has answered");
+    let asked = Scene::new().after(person(start(), "ann"));
+    let asked = asked.after(person(Wish::Stop, "ann"));
+    let asked = asked.after(admitted(2));
+    table.story(&asked, "two are open", admitted_with(1, &two()));
+
     table.given("running, told to stop, and started again");
     let stopping = Scene::new().running().after(operator(Wish::Stop));
     let again = stopping.after(person(start(), "ann"));
@@ -133,6 +139,9 @@ fn who_waits_can_be_stopped_started_again_held_and_told_something() {
       release -> coding 1: configuring | read_project
       tell -> backlog: waits for #3 #5
       all is done -> coding 1: configuring | read_project; tell repo wait_ended; label
+
+    started and stopped before the forge has answered
+      two are open -> backlog: stopped | tell repo waits; tell repo wait_ended; label
 
     running, told to stop, and started again
       two are open -> coding 1: stopping, then again
