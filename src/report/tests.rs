@@ -210,11 +210,20 @@ fn a_story_that_waits_says_for_what_and_how_that_is() {
             need(6, IssueState::Open, StoryState::None),
         ],
     );
-    insta::assert_snapshot!(text(&sticky_comment(&story, Sandbox::On)), @"");
+    insta::assert_snapshot!(text(&sticky_comment(&story, Sandbox::On)), @"
+    <!-- huskies:story octo/app#42 -->
+    ### huskies: waiting for #3, #5 and #6
+
+    **What happened.** It waits for #3 (`Door 3 '@ann'`, under way), #5 (`Door 5 '@ann'`, closed without being done) and #6 (`Door 6 '@ann'`, a part of it, open).
+
+    **What you can do.** What it waits for will not be done by itself. Take it out of the text (by somebody with write permission), or see to it that it is done. `/huskies retry` looks again. Remove the start label to wait no longer.
+
+    <sub>2 attempts · 0 gate runs · 0.00 USD · branch `feature/story-42-fix-the-door`</sub>
+    ");
     let circle = waiting(&[42, 3], &[need(3, IssueState::Open, StoryState::UnderWay)]);
-    insta::assert_snapshot!(reason(&circle).unwrap_or_default(), @"");
+    insta::assert_snapshot!(reason(&circle).unwrap_or_default(), @"They wait for each other in a circle, and so none of them can begin: #42 → #3 → #42. It waits for #3 (Door 3 '@ann', under way).");
     let itself = waiting(&[42], &[need(42, IssueState::Open, StoryState::UnderWay)]);
-    insta::assert_snapshot!(reason(&itself).unwrap_or_default(), @"");
+    insta::assert_snapshot!(reason(&itself).unwrap_or_default(), @"It depends on itself, and so can never begin. It waits for #42 (Door 42 '@ann', under way).");
 }
 
 #[test]
@@ -240,7 +249,7 @@ fn a_changed_text_names_who_changed_it_and_how_it_is_confirmed() {
         note: Some(BacklogNote::Unconfirmed),
     });
     blocked.unconfirmed = change(true);
-    insta::assert_snapshot!(reason(&blocked).unwrap_or_default(), @"");
+    insta::assert_snapshot!(reason(&blocked).unwrap_or_default(), @"eve' may not write here, and changed the text of this issue or of its parent within ten minutes before it was started. To take the text over as it is now, somebody with write permission reads it and comments /huskies confirm 8eaed14d7f40.");
     blocked.stage = Stage::Cancelled;
     assert!(!text(&sticky_comment(&blocked, Sandbox::On)).contains("confirm"));
     let mut running = story(Stage::Blocked {
@@ -249,5 +258,18 @@ fn a_changed_text_names_who_changed_it_and_how_it_is_confirmed() {
     });
     running.unconfirmed = change(false);
     running.unwatched = vec!["octo/other#5".to_owned()];
-    insta::assert_snapshot!(text(&sticky_comment(&running, Sandbox::On)), @"");
+    insta::assert_snapshot!(text(&sticky_comment(&running, Sandbox::On)), @"
+    <!-- huskies:story octo/app#42 -->
+    ### huskies: blocked
+
+    **What happened.** None of the gates applies to the files that changed, and nothing lands untested. Give a gate in `.huskies/project.toml` no `paths`, or some that match.
+
+    **Changed.** `eve'` may not write here, and changed the issue's text. The story goes on with the text as it was before. To take the text over as it is now, somebody with write permission reads it and comments `/huskies confirm 8eaed14d7f40`.
+
+    **Not watched.** It does not wait for `octo/other#5`: huskies watches no other repository, and no more than 50 issues.
+
+    **What you can do.** Mend what is named above, then set the retry label: it goes on from where it was. Remove the start label to put it back.
+
+    <sub>2 attempts · 0 gate runs · 0.00 USD · branch `feature/story-42-fix-the-door`</sub>
+    ");
 }

@@ -57,7 +57,7 @@ pub(super) fn waits(story: &Story, circle: &[u64]) -> String {
 
 fn need_words(need: &Need) -> String {
     let state = match (need.state, need.story) {
-        (_, StoryState::UnderWay) => "being worked on",
+        (_, StoryState::UnderWay) => "under way",
         (IssueState::Missing, _) => "there is no such issue here",
         (IssueState::NotPlanned, _) => "closed without being done",
         (_, StoryState::Cancelled) => "cancelled",
@@ -89,8 +89,7 @@ pub(super) fn unconfirmed(story: &Story) -> String {
 fn how_to_confirm(story: &Story) -> String {
     let digest = story.text_to_confirm().map(|text| text.digest());
     format!(
-        "Somebody with write permission who has read the text as it is now takes it over by the comment \
-         {}.",
+        "To take the text over as it is now, somebody with write permission reads it and comments {}.",
         code(&format!("/huskies confirm {}", digest.unwrap_or_default()))
     )
 }
@@ -117,7 +116,9 @@ pub(super) fn asides(story: &Story) -> Vec<(&'static str, String)> {
     }
     if !story.unwatched.is_empty() {
         let names = list(story.unwatched.iter().map(String::as_str), NAMED);
-        let words = format!("It does not wait for {names}: not in this repository, or too many.");
+        let words = format!(
+            "It does not wait for {names}: huskies watches no other repository, and no more than 50 issues."
+        );
         asides.push(("Not watched", words));
     }
     asides

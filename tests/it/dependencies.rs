@@ -10,7 +10,8 @@ use crate::support::github_model::{Delivery, GithubModel};
 use crate::support::scene::{Scene, Stage, WRITER, stage_labels};
 
 /// Writes a file of the story's own that the gate likes.
-const WORK: &str = "echo Hello > greeting.txt; echo $number > story-$number.txt; commit 'Work'";
+const WORK: &str =
+    "echo Hello > greeting.txt; echo $number-$HUSKIES_ATTEMPT > story-$number.txt; commit 'Work'";
 
 async fn served() -> Scene {
     let stage = Stage::new();

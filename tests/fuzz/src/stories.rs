@@ -7,7 +7,7 @@ use huskies::domain::id::{Attempt, ItemName, Sha, StoryId};
 use huskies::domain::sandbox::Sandbox;
 use huskies::domain::story::{
     BacklogNote, BaseConflict, BlockReason, BlockedFrom, Delay, LastTry, Merge, MergeFailure,
-    MergePhase, Phase, Purpose, Reply, Stage, Story, Work,
+    MergePhase, Phase, Purpose, Reply, Stage, Story, Unconfirmed, Work,
 };
 use huskies::domain::work::{End, GateOutcome, GateReport, GateVerdict, Receipt};
 use huskies::report::{self, Markdown};
@@ -204,6 +204,9 @@ pub fn stories(text: &str) -> Vec<Story> {
         },
     }));
     stages.push(Stage::Backlog {
+        note: Some(BacklogNote::Unconfirmed),
+    });
+    stages.push(Stage::Backlog {
         note: Some(BacklogNote::UnknownAgent {
             wanted: text.to_owned(),
             known: vec![item("GH-2")],
@@ -222,6 +225,14 @@ fn in_stage(stage: Stage, text: &str) -> Story {
     story.branch = "feature/story-42-x".parse().ok();
     story.stage = stage;
     story.refused.insert(text.to_owned());
+    story.unwatched = vec![text.to_owned(); 11];
+    let holds = matches!(&story.stage, Stage::Backlog { .. });
+    story.unconfirmed = Some(Unconfirmed {
+        by: text.to_owned(),
+        title: text.to_owned(),
+        body: text.to_owned(),
+        holds,
+    });
     story.base_conflict = Some(BaseConflict {
         base: sha('6'),
         paths: vec![text.to_owned(); 11],

@@ -380,6 +380,7 @@ fn prompts(task: &Task, text: &str) -> Vec<String> {
     }];
     let places = [
         Place::Conversation,
+        Place::Issue,
         Place::Line {
             path: text.to_owned(),
             line: Some(7),

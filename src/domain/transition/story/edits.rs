@@ -82,12 +82,11 @@ impl Turn {
         });
     }
 
-    pub(super) fn confirm(&mut self, links: Option<Box<Links>>) {
-        if let Some(Unconfirmed {
-            by, title, body, ..
-        }) = self.story.unconfirmed.take()
-        {
-            self.take_over((title, body), &by, links);
+    /// The text instructs in the name of who confirmed it.
+    pub(super) fn confirm(&mut self, by: Option<String>, links: Option<Box<Links>>) {
+        if let Some(text) = self.story.unconfirmed.take() {
+            let by = by.unwrap_or(text.by);
+            self.take_over((text.title, text.body), &by, links);
         }
     }
 

@@ -273,7 +273,7 @@ impl Turn {
                 self.story.text_at = Some(at);
                 self.text_changed((title, body), (&by, true), granted.links);
             }
-            Wish::Confirm { .. } => self.confirm(granted.links),
+            Wish::Confirm { .. } => self.confirm(granted.by, granted.links),
             Wish::Stop => self.wind_down(Then::Backlog),
             Wish::Cancel => self.wind_down(Then::Cancelled),
             Wish::Retry { label } => {

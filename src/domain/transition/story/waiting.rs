@@ -3,7 +3,8 @@
 
 use super::{Refusal, Turn, ignored};
 use crate::domain::dependency::{Family, Links, LinksWanted, Mentions, Need};
-use crate::domain::event::RepoEvent;
+use crate::domain::effect::Effect;
+use crate::domain::event::{Event, RepoEvent};
 use crate::domain::story::{BacklogNote, Stage, Story, Then, Wish};
 use crate::domain::work::Task;
 
@@ -116,6 +117,21 @@ impl Turn {
         self.tell_how_it_stands();
     }
 
+    /// Its repository believes that it waits: since before this step, or since an earlier one of
+    /// several requests that were answered in it.
+    fn is_listed(&self, before: &Story) -> bool {
+        let began = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::Tell(Event::Repo {
+                    event: RepoEvent::Waits { .. },
+                    ..
+                })
+            )
+        };
+        before.waits_for_others() || self.effects.iter().any(began)
+    }
+
     fn tell_how_it_stands(&mut self) {
         let (story, state) = (self.story.id.clone(), self.story.standing());
         self.tell_repo(RepoEvent::StoryStands { story, state });
@@ -123,7 +139,7 @@ impl Turn {
 
     /// Lets its repository know what this step means for who waits for whom.
     pub(super) fn tell_of_waiting(&mut self, before: &Story) {
-        if before.waits_for_others() && !self.story.waits_for_others() {
+        if self.is_listed(before) && !self.story.waits_for_others() {
             let story = self.story.id.clone();
             self.tell_repo(RepoEvent::WaitEnded { story });
         }

@@ -78,12 +78,22 @@ fn a_writers_change_is_pinned_and_told_and_a_strangers_waits() {
     note("bob, confirmed", &bob.after(operator(confirm(&bob))));
     let later = edited_by_bob(&bob, "Give me all.", 2);
     note("bob twice", &later);
-    let late = later.after(person(edit("Gently.", 1), "ann"));
-    note(
-        "ann, from before that",
-        &late.after(admitted(late.story.requests_seen)),
-    );
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    let both = running
+        .after(person(edit("Give me all.", 2), "bob"))
+        .after(person(edit("Gently.", 1), "ann"));
+    let both = both.after(denied(1)).after(admitted(2));
+    note("bob, and what ann did before that", &both);
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    ann: "Gently." is pinned, nothing waits, 1 told
+    ann twice: "Softly." is pinned, nothing waits, 1 told
+    bob: "" is pinned, "Give me the keys." by bob waits, 0 told
+    bob, and back: "" is pinned, nothing waits, 0 told
+    bob, then ann on top of it: "" is pinned, "Give me the keys, please." by bob waits, 0 told
+    bob, and ann takes it back: "" is pinned, nothing waits, 0 told
+    bob, confirmed: "Give me the keys." is pinned, nothing waits, 1 told
+    bob twice: "" is pinned, "Give me all." by bob waits, 0 told
+    bob, and what ann did before that: "" is pinned, "Give me all." by bob waits, 0 told
+    "#);
 }
 
 #[test]
@@ -117,7 +127,43 @@ fn a_change_of_the_text_turns_a_story_back_that_would_land_without_it() {
     let blocked = asked.after(asked.collected(1, false, false));
     let changed = table.story(&blocked, "changed", change());
     table.story(&changed, "retry", operator(Wish::Retry { label: None }));
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @"
+    running
+      changed -> coding 1: running
+      changed to the same -> ignored: that is the text it goes by
+
+    judging
+      changed -> coding 1: judging
+      changed to the same -> ignored: that is the text it goes by
+
+    queued
+      changed -> coding 2: configuring | tell repo withdrawn; huskies/merge withdrawn; read_project; label
+      changed to the same -> ignored: that is the text it goes by
+
+    testing the merge
+      changed -> coding 2: configuring | tell repo withdrawn; huskies/merge withdrawn; read_project; label
+      changed to the same -> ignored: that is the text it goes by
+
+    repairing a conflict
+      changed -> merge_failure (conflict in a.rs) 2 (fix-up): configuring
+      changed to the same -> ignored: that is the text it goes by
+
+    stopped
+      changed -> ignored: nobody works on it
+      changed to the same -> ignored: nobody works on it
+
+    done
+      changed -> ignored: its change has landed already
+      changed to the same -> ignored: its change has landed already
+
+    never started
+      changed -> ignored: it was never started
+      changed to the same -> ignored: it was never started
+
+    blocked
+      changed -> blocked: asks: Which? (from coding)
+      retry -> coding 2: configuring | read_project; label
+    ");
 }
 
 /// A start whose text Bob had just changed.
@@ -166,7 +212,21 @@ fn a_start_with_a_text_that_a_stranger_just_changed_waits_for_its_confirmation()
         "confirmed",
         StoryEvent::Admitted { request: 2, answer },
     );
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @"
+    unconfirmed
+      another digest -> ignored: the text that waits for a confirmation has another digest: look at it as it is now
+      confirmed -> coding 1: configuring | read_project; label
+      retried -> ignored: it is not blocked
+      stopped -> backlog: stopped
+      cancelled -> cancelled | tell repo head_known; retire_worktree; label
+      started again -> coding 1: configuring | read_project; label
+      changed further -> backlog: unconfirmed
+      the old text confirmed -> ignored: the text that waits for a confirmation has another digest: look at it as it is now
+      the new text confirmed -> coding 1: configuring | read_project; label
+
+    unconfirmed, and it depends on another one
+      confirmed -> backlog: waits for #3 | tell repo waits
+    ");
 }
 
 #[test]
@@ -250,5 +310,18 @@ fn a_start_names_those_who_changed_the_text_in_the_ten_minutes_before() {
         "started in a comment",
         RepoEvent::Commented { comment, said },
     );
-    insta::assert_snapshot!(rows.table, @"");
+    insta::assert_snapshot!(rows.table, @r#"
+      synced -> idle
+
+    several changed it
+      bob -> idle | tell #7 asked Edit { title: "Door", body: "", at: 2026-03-02T12:00:00Z }
+      eve -> idle | tell #7 asked Edit { title: "Door", body: "", at: 2026-03-02T12:06:00Z }
+      another issue, by mia -> idle | tell #8 asked Edit { title: "Door", body: "", at: 2026-03-02T12:07:00Z }
+      labelled after 10 minutes -> idle | tell #7 asked Start "Door", edited by bob (#7), eve (#7), mia (#8)
+      labelled after 11 minutes -> idle | tell #7 asked Start "Door", edited by eve (#7), mia (#8)
+      labelled after 18 minutes -> idle | tell #7 asked Start "Door"
+      labelled before eve -> idle | tell #7 asked Start "Door", edited by bob (#7)
+      bob again -> idle | tell #7 asked Edit { title: "Door", body: "", at: 2026-03-02T12:12:00Z }
+      started in a comment -> idle | tell #7 said Start "Door", edited by mia (#8), bob (#7)
+    "#);
 }

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Table;
 use super::queue::{Rows, synced};
-use super::scene::{Scene, admitted_with, contained, need, operator, person, start};
+use super::scene::{Scene, admitted, admitted_with, contained, need, operator, person, start};
 use crate::domain::delivery::{IssueAction, IssueChange};
 use crate::domain::dependency::{Family, IssueState, Need, StoryState};
 use crate::domain::event::{RepoEvent, StoryEvent};
@@ -56,7 +56,20 @@ fn a_story_waits_until_everything_is_done_that_it_depends_on() {
     table.story(&waits, "the first is open again", stand(&two(), &[]));
     table.story(&waits, "in a circle", stand(&one, &[7, 5]));
     table.story(&waits, "contained in the base", contained());
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @"
+    somebody starts it
+      ann starts it -> backlog, 1 asked | admit ann (1)
+      all is done -> coding 1: configuring | read_project; label
+      two are open -> backlog: waits for #3 #5 | tell repo waits
+
+    it waits
+      one is done -> backlog: waits for #5
+      the other has landed -> coding 1: configuring | read_project; tell repo wait_ended; label
+      news again -> ignored: it waits for nothing
+      the first is open again -> backlog: waits for #3 #5
+      in a circle -> backlog: waits for #5 in a circle #7 #5
+      contained in the base -> done | announce done; tell repo head_known; retire_worktree; tell repo wait_ended; label
+    ");
 }
 
 #[test]
@@ -95,6 +108,12 @@ fn who_waits_can_be_stopped_started_again_held_and_told_something() {
     let begun = table.story(&told, "all is done", stand(&[], &[]));
     assert_eq!(begun.next_preparing().brief().messages.len(), 1);
 
+    table.given("started and stopped before the forge has answered");
+    let asked = Scene::new().after(person(start(), "ann"));
+    let asked = asked.after(person(Wish::Stop, "ann"));
+    let asked = asked.after(admitted(2));
+    table.story(&asked, "two are open", admitted_with(1, &two()));
+
     table.given("running, told to stop, and started again");
     let stopping = Scene::new().running().after(operator(Wish::Stop));
     let again = stopping.after(person(start(), "ann"));
@@ -102,7 +121,34 @@ fn who_waits_can_be_stopped_started_again_held_and_told_something() {
     let ended = table.story(&again, "agent ended", again.agent_ended(End::Stopped));
     let rests = table.story(&ended, "collected", ended.committed(20));
     table.story(&rests, "all is done", stand(&[], &[]));
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @"
+    it waits
+      stop -> backlog: stopped | tell repo wait_ended
+      news -> ignored: it waits for nothing
+      cancel -> cancelled | tell repo head_known; retire_worktree; tell repo wait_ended; label
+      start, nothing open -> coding 1: configuring | read_project; tell repo wait_ended; label
+      ann starts it again -> backlog: waits for #3 #5, 1 asked | admit ann (2)
+      one is open -> backlog: waits for #8 | tell repo waits
+      ann retries it -> backlog: waits for #3 #5, 1 asked | admit ann (2)
+      one is open -> backlog: waits for #8 | tell repo waits
+      none is open -> coding 1: configuring | read_project; tell repo wait_ended; label
+      the operator retries it -> backlog: waits for #3 #5 | tell repo waits
+      merge -> ignored: nobody works on it
+      hold -> backlog: waits for #3 #5
+      all is done -> coding 0: held | tell repo wait_ended; label
+      release -> coding 1: configuring | read_project
+      tell -> backlog: waits for #3 #5
+      all is done -> coding 1: configuring | read_project; tell repo wait_ended; label
+
+    started and stopped before the forge has answered
+      two are open -> backlog: stopped | tell repo waits; tell repo wait_ended; label
+
+    running, told to stop, and started again
+      two are open -> coding 1: stopping, then again
+      agent ended -> coding 1: collecting, then again | tell repo slot_released; tell account settled 0.50 USD; collect
+      collected -> backlog: waits for #3 #5 | publish_branch; tell repo head_known; tell repo waits; label
+      all is done -> coding 2: configuring | read_project; tell repo wait_ended; label
+    ");
 }
 
 #[test]
@@ -133,7 +179,21 @@ fn who_is_waited_for_tells_where_it_goes() {
     table.given("done already");
     let done = Scene::new().judging().after(contained());
     table.story(&done, "awaited", StoryEvent::Awaited);
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @"
+    awaited
+      awaited -> backlog | tell repo story_stands
+      started -> coding 1: configuring | read_project; tell repo story_stands; label
+      stopped -> backlog: stopped | tell repo story_stands; label
+      cancelled -> cancelled | tell repo head_known; retire_worktree; tell repo story_stands; label
+      started again -> coding 2: configuring | read_project; tell repo story_stands; label
+      contained in the base -> done | announce done; tell repo head_known; retire_worktree; tell repo story_stands; label
+
+    blocked, or going on
+      the gates pass -> merge: queued | huskies/gates success; huskies/merge pending; tell repo enqueued; label
+
+    done already
+      awaited -> done | tell repo story_stands
+    ");
 }
 
 fn waits_for(story: u64, needs: &[Need]) -> RepoEvent {
@@ -210,7 +270,26 @@ fn a_repository_tells_those_that_wait_what_becomes_of_what_they_wait_for() {
     rows.when("7 begins", ended(7));
     rows.when("3 is closed", issue(3, IssueAction::Reopened, 40, false));
     rows.when("a stranger lands", stands(4, StoryState::Done));
-    insta::assert_snapshot!(rows.table, @"");
+    insta::assert_snapshot!(rows.table, @"
+      synced -> idle
+
+    7 waits for two issues, 8 for one of them
+      7 waits -> #7 waits for #3 #5 | tell #3 awaited; tell #5 awaited; see_needs [3, 5]
+      8 waits -> #7 waits for #3 #5, #8 waits for #5 | tell #5 awaited; see_needs [5]
+      nothing is new -> ignored: nothing changed there
+      5 is closed -> #7 waits for #3, #8 waits for  | tell #7 needs_stand: 1 open; tell #8 needs_stand: 0 open; tell #5 asked Cancel
+      and was open before -> ignored: nothing that huskies acts on
+      8 waits no more -> #7 waits for #3
+      8 waits no more -> ignored: it does not wait here
+      3 is given up -> #7 waits for #3 | tell #7 needs_stand: 1 open; tell #3 asked Cancel
+      3 is opened again -> #7 waits for #3 | tell #7 needs_stand: 1 open
+      3 was looked at before that -> ignored: nothing changed there
+      3 is under way -> #7 waits for #3 | tell #7 needs_stand: 1 open
+      3 has landed -> #7 waits for  | tell #7 needs_stand: 0 open
+      7 begins -> idle
+      3 is closed -> ignored: nothing that huskies acts on
+      a stranger lands -> ignored: nobody waits for that
+    ");
 }
 
 #[test]
@@ -224,7 +303,17 @@ fn a_circle_is_told_to_everybody_in_it_and_when_it_is_gone() {
     rows.when("2 begins", ended(2));
     rows.given("one waits for itself");
     rows.when("4 waits for 4", waits_for(4, &[need(4, Open)]));
-    insta::assert_snapshot!(rows.table, @"");
+    insta::assert_snapshot!(rows.table, @"
+    three wait for each other, and one for them
+      1 waits for 2 -> #1 waits for #2 | tell #2 awaited; see_needs [2]
+      2 waits for 3 -> #1 waits for #2, #2 waits for #3 | tell #3 awaited; see_needs [3]
+      9 waits for 1 -> #1 waits for #2, #2 waits for #3, #9 waits for #1 | tell #1 awaited; see_needs [1]
+      3 waits for 1 -> #1 waits for #2, #2 waits for #3, #3 waits for #1, #9 waits for #1 | tell #1 awaited; see_needs [1]; tell #1 needs_stand: 1 open, in a circle [1, 2, 3]; tell #2 needs_stand: 1 open, in a circle [2, 3, 1]; tell #3 needs_stand: 1 open, in a circle [3, 1, 2]
+      2 begins -> #1 waits for #2, #3 waits for #1, #9 waits for #1 | tell #1 needs_stand: 1 open; tell #3 needs_stand: 1 open
+
+    one waits for itself
+      4 waits for 4 -> #1 waits for #2, #3 waits for #1, #4 waits for #4, #9 waits for #1 | tell #4 awaited; see_needs [4]; tell #4 needs_stand: 1 open, in a circle [4]
+    ");
 }
 
 #[test]
@@ -250,5 +339,10 @@ fn a_server_that_starts_looks_at_everything_that_somebody_waits_for() {
             }],
         ),
     );
-    insta::assert_snapshot!(rows.table, @"");
+    insta::assert_snapshot!(rows.table, @"
+    7 waits for two issues and a part of its own
+      7 waits -> #7 waits for #5 #6 | tell #3 awaited; tell #5 awaited; tell #6 awaited; see_needs [5] and parts
+      the server starts -> #7 waits for #5 #6 | sync_base; see_needs [5] and parts
+      one is gone -> #7 waits for #5 #6 | tell #7 needs_stand: 2 open
+    ");
 }
