@@ -160,7 +160,7 @@ async fn a_base_that_moved_without_a_word_is_seen_at_the_next_look() {
     let control = scene.control();
     let known = || {
         let name = format!("refs/huskies/remote/{BASE}");
-        git(&control, &["rev-parse", &name])
+        git(&control, &["for-each-ref", "--format=%(objectname)", &name])
     };
     eventually("the tip is known", || known() == tip).await;
 }

@@ -5,7 +5,7 @@ use crate::domain::delivery::Push;
 use crate::domain::effect::{Act, Effect};
 use crate::domain::event::StoryEvent;
 use crate::domain::id::{BranchName, StoryId};
-use crate::domain::repo::Stray;
+use crate::domain::repo::{MergingPhase, Stray};
 
 impl Turn {
     /// The story that works on a branch and has a commit.
@@ -87,7 +87,7 @@ impl Turn {
         let by = by.clone();
         match tip {
             // Forges delete a branch when they merge it.
-            None if self.hears_of_it_anyway(story) => {
+            None if self.is_landing(story) => {
                 return ignored("its change is about to land");
             }
             None => self.tell(story, StoryEvent::BranchDeleted { by }),
@@ -99,5 +99,19 @@ impl Turn {
         }
         self.repo.strays.insert(story.clone(), tip.clone());
         Ok(())
+    }
+
+    /// Whether the forge is being asked to merge it, or has been.
+    fn is_landing(&self, story: &StoryId) -> bool {
+        let merging = self.repo.merging.as_ref();
+        merging.is_some_and(|merging| {
+            merging.entry.story == *story
+                && match merging.phase {
+                    MergingPhase::Landing { .. } | MergingPhase::Checking { .. } => true,
+                    MergingPhase::Building { .. }
+                    | MergingPhase::Gating { .. }
+                    | MergingPhase::Waiting { .. } => false,
+                }
+        })
     }
 }

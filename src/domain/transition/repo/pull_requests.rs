@@ -60,7 +60,7 @@ impl Turn {
 
     /// It was tested, and whether it is merged is asked for: only then is it known whether the
     /// forge did that for huskies, and what landed is compared with what was tested.
-    pub(super) fn hears_of_it_anyway(&self, story: &StoryId) -> bool {
+    fn hears_of_it_anyway(&self, story: &StoryId) -> bool {
         let lands = self.repo.merging.as_ref().is_some_and(|merging| {
             merging.entry.story == *story
                 && match merging.phase {

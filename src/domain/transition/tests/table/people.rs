@@ -284,12 +284,12 @@ fn people_are_asked_for_and_served_in_order() {
     let scene = Scene::new().after(person(start(), "ann"));
     let scene = table.story(&scene, "stop", operator(Wish::Stop));
     table.story(&scene, "admitted", admitted(1));
-    insta::assert_snapshot!(table, @r"
+    insta::assert_snapshot!(table, @"
     labelled, unlabelled and labelled while nobody is known yet
       label -> backlog, 1 asked | admit ann (1)
       unlabel -> backlog, 2 asked | admit ann (2)
       the second is answered first -> backlog, 2 asked
-      then the first: started, and stopped -> backlog: stopped | read_project
+      then the first: started, and stopped -> backlog: stopped | read_project; label
       label again -> backlog, 3 asked | admit ann (3)
       the last is answered first -> backlog, 3 asked
       then the first -> coding 1: configuring, 2 asked | read_project; label

@@ -60,7 +60,7 @@ fn a_story_waits_until_everything_is_done_that_it_depends_on() {
     somebody starts it
       ann starts it -> backlog, 1 asked | admit ann (1)
       all is done -> coding 1: configuring | read_project; label
-      two are open -> backlog: waits for #3 #5 | tell repo waits
+      two are open -> backlog: waits for #3 #5 | tell repo waits; label
 
     it waits
       one is done -> backlog: waits for #5
