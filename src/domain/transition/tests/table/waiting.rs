@@ -141,7 +141,7 @@ fn who_waits_can_be_stopped_started_again_held_and_told_something() {
       all is done -> coding 1: configuring | read_project; tell repo wait_ended; label
 
     started and stopped before the forge has answered
-      two are open -> backlog: stopped | tell repo waits; tell repo wait_ended; label
+      two are open -> backlog: stopped | tell repo waits; tell repo wait_ended
 
     running, told to stop, and started again
       two are open -> coding 1: stopping, then again
