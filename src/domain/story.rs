@@ -4,6 +4,7 @@
 //! follows from what is in [`super::transition`].
 
 mod asking;
+mod backlog;
 mod reasons;
 mod stage;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::dependency::{Need, StoryState};
+use super::dependency::Need;
 use super::id::{Attempt, BranchName, ItemName, Sha, StoryId};
 use super::money::Usd;
 use super::project::{Land, Project};
@@ -20,9 +21,10 @@ use super::pull::PullState;
 use super::work::{GateReport, Message, Session, Task};
 
 pub use asking::{Actor, Admission, Around, Reply, Request, TextEdit, Wish};
+pub use backlog::{BacklogNote, Unconfirmed};
 pub use reasons::{BlockReason, BlockedFrom, LastTry, MergeFailure};
 pub use stage::{
-    Activity, BacklogNote, Delay, Engagement, Merge, MergePhase, Phase, Purpose, Stage, Then, Work,
+    Activity, Delay, Engagement, Merge, MergePhase, Phase, Purpose, Stage, Then, Work,
 };
 
 /// How much of the failing gates' output the next prompt quotes, in bytes (spec 5.4).
@@ -161,56 +163,6 @@ impl Story {
         }
     }
 
-    /// Somebody who may has started it, and it has not begun: for what it depends on, or for its
-    /// text.
-    pub fn waits_to_begin(&self) -> bool {
-        matches!(
-            &self.stage,
-            Stage::Backlog {
-                note: Some(BacklogNote::Waits { .. } | BacklogNote::Unconfirmed)
-            }
-        )
-    }
-
-    /// It has not begun because of what it depends on.
-    pub fn waits_for_others(&self) -> bool {
-        matches!(
-            &self.stage,
-            Stage::Backlog {
-                note: Some(BacklogNote::Waits { .. })
-            }
-        )
-    }
-
-    /// How it stands, for those that depend on it.
-    pub fn standing(&self) -> StoryState {
-        match &self.stage {
-            Stage::Backlog { note } => match note {
-                Some(BacklogNote::Waits { .. } | BacklogNote::Unconfirmed) => StoryState::UnderWay,
-                Some(BacklogNote::Stopped | BacklogNote::UnknownAgent { .. }) | None => {
-                    StoryState::None
-                }
-            },
-            Stage::Coding(_)
-            | Stage::Qa(_)
-            | Stage::Merge(_)
-            | Stage::MergeFailure { .. }
-            | Stage::Blocked { .. } => StoryState::UnderWay,
-            Stage::Done { .. } => StoryState::Done,
-            Stage::Cancelled => StoryState::Cancelled,
-        }
-    }
-
-    /// The text that a confirmation would be of: with the change that waits for it.
-    pub fn text_to_confirm(&self) -> Option<Task> {
-        let Unconfirmed { title, body, .. } = self.unconfirmed.as_ref()?;
-        Some(Task {
-            title: title.clone(),
-            body: body.clone(),
-            ..self.task.clone()
-        })
-    }
-
     /// True once somebody who may has started it.
     pub fn was_started(&self) -> bool {
         self.branch.is_some()
@@ -304,18 +256,6 @@ impl Story {
             | Stage::Cancelled => Activity::None,
         }
     }
-}
-
-/// A text of the issue that somebody who may not write had a hand in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unconfirmed {
-    /// The last one who did, by login.
-    pub by: String,
-    pub title: String,
-    pub body: String,
-    /// It was changed just before the start, which waits for the confirmation. Otherwise the story
-    /// goes on with the text it has.
-    pub holds: bool,
 }
 
 /// The commit and tree at the tip of a story branch.

@@ -229,11 +229,7 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
             bot,
             ..
         } => return admit(repo, name, *request, (login.as_str(), *bot)).await,
-        Act::SeeNeeds {
-            story,
-            named,
-            sub_issues,
-        } => return admissions::see_needs(repo, story, (named, *sub_issues)).await,
+        Act::SeeNeeds { .. } => return admissions::see_needs(repo, act).await,
         Act::React { comment, reaction } => {
             return settle(repo.forge.react(name, *comment, *reaction).await);
         }

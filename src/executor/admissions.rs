@@ -85,12 +85,16 @@ pub(super) async fn may_write(
 }
 
 /// How issues are that a story waits for. Where the forge does not say, deliveries still do.
-pub(super) async fn see_needs(
-    repo: &RepoContext,
-    story: &StoryId,
-    (named, sub_issues): (&[u64], bool),
-) -> Try {
-    match seen_by(repo.forge.as_ref(), story, named, sub_issues).await {
+pub(super) async fn see_needs(repo: &RepoContext, act: &Act) -> Try {
+    let Act::SeeNeeds {
+        story,
+        named,
+        sub_issues,
+    } = act
+    else {
+        return Try::Done(None);
+    };
+    match seen_by(repo.forge.as_ref(), story, named, *sub_issues).await {
         Ok(seen) => {
             let story = story.clone();
             let name = story.repo.clone();

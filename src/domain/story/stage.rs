@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BlockReason, BlockedFrom, MergeFailure};
+use super::{BacklogNote, BlockReason, BlockedFrom, MergeFailure};
 use crate::domain::account::Reservation;
 use crate::domain::id::{ItemName, Sha};
 use crate::domain::work::{Collected, End, ProcessIdentity, Receipt, Start};
@@ -60,24 +60,6 @@ impl Stage {
         "done",
         "cancelled",
     ];
-}
-
-/// Why a story that somebody started is in Backlog.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "note")]
-pub enum BacklogNote {
-    Stopped,
-    UnknownAgent {
-        wanted: String,
-        known: Vec<ItemName>,
-    },
-    /// What it depends on is not done ([`Story::needs`]). `circle`: the way over what it waits for
-    /// back to itself, its own number first.
-    Waits {
-        circle: Vec<u64>,
-    },
-    /// Its text was changed by somebody who may not write ([`Story::unconfirmed`]).
-    Unconfirmed,
 }
 
 /// An agent's turn, from asking for a slot to the verdict of the gates.

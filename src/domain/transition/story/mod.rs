@@ -39,8 +39,8 @@ pub(super) fn step(story: &Story, event: &StoryEvent, now: Timestamp) -> Result<
     if let PullState::Open(_) = turn.story.pull {
         turn.effects.push(Effect::Surface(Surface::PullRequest));
     }
-    let is_new = !story.was_started() || turn.story.stage.name() != story.stage.name();
-    if turn.story.was_started() && is_new {
+    let is_shown = story.was_started() && turn.story.stage.name() == story.stage.name();
+    if turn.story.was_started() && !is_shown {
         turn.effects.push(Effect::Surface(Surface::StageLabel));
     }
     Ok(Step {

@@ -16,7 +16,7 @@ use crate::domain::dependency::Family;
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::money::Usd;
 use crate::domain::project::{Land, Project, Role, Runtime};
-use crate::domain::story::{Actor, Wish};
+use crate::domain::story::{Actor, Story, Wish};
 use crate::domain::transition::Refusal;
 
 /// Answers after which a world without outside events must be at rest.
@@ -116,7 +116,7 @@ fn commented(world: &World, number: u64, dice: &mut Dice) -> Event {
     let digest = world
         .stories()
         .find(|story| story.id == id)
-        .and_then(|story| story.text_to_confirm())
+        .and_then(Story::text_to_confirm)
         .map(|text| text.digest());
     let said = match dice.roll(10) {
         0 if digest.is_some() => Said::Command {

@@ -107,20 +107,6 @@ fn who_waits_can_be_stopped_started_again_held_and_told_something() {
     let told = table.story(&waits, "tell", operator(Wish::Tell { message }));
     let begun = table.story(&told, "all is done", stand(&[], &[]));
     assert_eq!(begun.next_preparing().brief().messages.len(), 1);
-
-    table.given("started and stopped before the forge has answered");
-    let asked = Scene::new().after(person(start(), "ann"));
-    let asked = asked.after(person(Wish::Stop, "ann"));
-    let asked = asked.after(admitted(2));
-    table.story(&asked, "two are open", admitted_with(1, &two()));
-
-    table.given("running, told to stop, and started again");
-    let stopping = Scene::new().running().after(operator(Wish::Stop));
-    let again = stopping.after(person(start(), "ann"));
-    let again = table.story(&again, "two are open", admitted_with(1, &two()));
-    let ended = table.story(&again, "agent ended", again.agent_ended(End::Stopped));
-    let rests = table.story(&ended, "collected", ended.committed(20));
-    table.story(&rests, "all is done", stand(&[], &[]));
     insta::assert_snapshot!(table, @"
     it waits
       stop -> backlog: stopped | tell repo wait_ended
@@ -139,7 +125,26 @@ fn who_waits_can_be_stopped_started_again_held_and_told_something() {
       release -> coding 1: configuring | read_project
       tell -> backlog: waits for #3 #5
       all is done -> coding 1: configuring | read_project; tell repo wait_ended; label
+    ");
+}
 
+#[test]
+fn a_start_that_has_to_wait_for_an_agent_or_an_answer_waits_for_others_after_that() {
+    let mut table = Table::new();
+    table.given("started and stopped before the forge has answered");
+    let asked = Scene::new().after(person(start(), "ann"));
+    let asked = asked.after(person(Wish::Stop, "ann"));
+    let asked = asked.after(admitted(2));
+    table.story(&asked, "two are open", admitted_with(1, &two()));
+
+    table.given("running, told to stop, and started again");
+    let stopping = Scene::new().running().after(operator(Wish::Stop));
+    let again = stopping.after(person(start(), "ann"));
+    let again = table.story(&again, "two are open", admitted_with(1, &two()));
+    let ended = table.story(&again, "agent ended", again.agent_ended(End::Stopped));
+    let rests = table.story(&ended, "collected", ended.committed(20));
+    table.story(&rests, "all is done", stand(&[], &[]));
+    insta::assert_snapshot!(table, @"
     started and stopped before the forge has answered
       two are open -> backlog: stopped | tell repo waits; tell repo wait_ended; label
 
