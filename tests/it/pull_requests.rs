@@ -631,12 +631,28 @@ async fn what_a_person_pushes_to_the_story_branch_is_gated_and_brought_in_by_the
 
 #[tokio::test]
 async fn a_story_branch_deleted_by_hand_stops_its_story_and_loses_nothing() {
-    let (scene, story) = waiting_for_an_approval().await;
+    let stage = Stage::new();
+    stage
+        .agent
+        .always("echo Hello >> greeting.txt; commit 'Say hello'");
+    stage.github.protect(BranchRules {
+        approvals: 1,
+        ..BranchRules::default()
+    });
+    let project = project(&stage);
+    let scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    wait_for_reason(&scene, story, "0 of 1 approvals").await;
     let head = scene.agent.commits(story).pop().expect("a commit");
     let branch = only_pull(&scene.github).branch;
     scene.remote.delete(&branch);
     let push = scene.github.push(&branch, Some(&head), None, "bob");
     scene.accepted(&push).await;
+    // GitHub closes what has no branch any more.
+    let closed = scene
+        .github
+        .close_pull(only_pull(&scene.github).number, "bob");
+    scene.accepted(&closed).await;
     scene.wait_for_stage(story, "backlog").await;
     scene
         .wait_for_github("it is said who did it", |github| {
@@ -649,11 +665,10 @@ async fn a_story_branch_deleted_by_hand_stops_its_story_and_loses_nothing() {
     git::git(&scene.control(), &["cat-file", "-e", &head]);
     scene.unlabel(story).await;
     scene.label(story).await;
-    scene
-        .wait_for(story, "another attempt", |found| found["attempt"] == 2)
-        .await;
-    eventually("the branch is there again", || {
-        scene.remote.branches().contains(&branch)
-    })
-    .await;
+    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let commits = scene.agent.commits(story);
+    assert_eq!((commits.len(), &commits[0]), (2, &head), "it went on");
+    assert_eq!(scene.remote.tip(&branch), commits[1]);
+    let open = |pull: &&PullRequest| pull.open;
+    assert_eq!(scene.github.pulls().iter().filter(open).count(), 1);
 }

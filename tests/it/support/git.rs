@@ -148,8 +148,10 @@ impl TestRemote {
         sha
     }
 
-    /// Somebody deletes a branch.
+    /// Somebody deletes a branch; what it was is kept aside, as forges do for pull requests.
     pub(crate) fn delete(&self, branch: &str) {
+        let kept = format!("refs/kept/{branch}");
+        git(&self.bare, &["update-ref", &kept, &self.tip(branch)]);
         git(
             &self.bare,
             &["update-ref", "-d", &format!("refs/heads/{branch}")],

@@ -125,8 +125,11 @@ impl Pulls {
     }
 
     fn tip(&self, branch: &str) -> Option<String> {
-        let name = format!("refs/heads/{branch}");
-        let arguments = ["rev-parse", "-q", "--verify", &name];
+        self.revision(&format!("refs/heads/{branch}"))
+    }
+
+    fn revision(&self, name: &str) -> Option<String> {
+        let arguments = ["rev-parse", "-q", "--verify", name];
         let found = git::command(&self.path(), &arguments).output().ok()?;
         let text = String::from_utf8_lossy(&found.stdout).trim().to_owned();
         found.status.success().then_some(text)
@@ -228,7 +231,9 @@ impl State {
     }
 
     pub(super) fn pull_json(&self, pull: &PullRequest) -> Value {
-        let head = self.pulls.tip(&pull.branch).unwrap_or_default();
+        let head = self.pulls.tip(&pull.branch);
+        let head = head.or_else(|| self.pulls.revision(&format!("refs/kept/{}", pull.branch)));
+        let head = head.unwrap_or_default();
         let base = self.pulls.tip(git::BASE).unwrap_or_default();
         let side = |branch: &str, sha: &str| {
             json!({
