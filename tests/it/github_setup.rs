@@ -226,8 +226,9 @@ async fn what_a_fine_grained_token_may_is_found_out_without_doing_it() {
     );
     model.deny("statuses");
     model.deny("repository_hooks");
+    model.deny("actions");
     let missing = grants(&model, "github_pat_x", Grant::Missing).await;
-    assert_eq!(missing, ["statuses", "repository_hooks"]);
+    assert_eq!(missing, ["statuses", "actions", "repository_hooks"]);
     assert_eq!(
         grants(&model, "github_pat_x", Grant::Unknown).await,
         ["workflows"]

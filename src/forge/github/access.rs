@@ -105,6 +105,7 @@ impl Github {
         let lacking = || Method::Post(json!({}));
         let (method, below) = match need.permission {
             "metadata" => (Method::Get, String::new()),
+            "actions" => (Method::Get, "/actions/runs?per_page=1".to_owned()),
             "contents" => (lacking(), "/git/refs".to_owned()),
             "issues" => (lacking(), "/labels".to_owned()),
             "statuses" => (lacking(), format!("/statuses/{}", "0".repeat(40))),

@@ -193,8 +193,12 @@ impl State {
             ("/pulls", "pull_requests"),
             ("/labels", "issues"),
             ("/comments", "issues"),
+            ("/actions/", "actions"),
         ];
-        let is_open = method == "GET" && !path.contains("/hooks");
+        let is_shut = ["/hooks", "/actions/"]
+            .iter()
+            .any(|part| path.contains(part));
+        let is_open = method == "GET" && !is_shut;
         let (_, needed) = parts.into_iter().find(|(part, _)| path.contains(part))?;
         (!is_open && self.denied.contains(&needed)).then_some(needed)
     }
