@@ -142,28 +142,7 @@ async fn of_story(context: &Arc<Context>, story: &StoryId, pending: &PendingAct)
         Act::React { comment, reaction } => {
             settle(repo.forge.react(&story.repo, *comment, *reaction).await)
         }
-        Act::ReadCheck {
-            commit,
-            name,
-            summary,
-            source,
-        } => {
-            let log = match repo.forge.failing_part(&story.repo, *source).await {
-                Ok(log) => log,
-                Err(error) => match settle(Err(error)) {
-                    // It may not be read.
-                    Try::Done(_) => None,
-                    again @ Try::Again { .. } => return again,
-                },
-            };
-            let read = StoryEvent::CheckRead {
-                commit: commit.clone(),
-                name: name.clone(),
-                summary: summary.clone(),
-                log,
-            };
-            Try::news(Event::story(story, read))
-        }
+        Act::ReadCheck { .. } => read_check(repo, story, &pending.act).await,
         Act::RemoveLabel { label } => settle(repo.forge.remove_label(story, label).await),
         Act::OpenPull { branch } => pulls::open(context, repo, story, branch).await,
         Act::FetchHead { .. }
@@ -223,12 +202,7 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
             };
             pulls::merge(context, repo, &order).await
         }
-        Act::Admit {
-            request,
-            login,
-            bot,
-            ..
-        } => return admit(repo, name, *request, (login.as_str(), *bot)).await,
+        Act::Admit { .. } => return admit(repo, name, act).await,
         Act::SeeNeeds { .. } => return admissions::see_needs(repo, act).await,
         Act::React { comment, reaction } => {
             return settle(repo.forge.react(name, *comment, *reaction).await);
@@ -255,8 +229,17 @@ async fn of_repo(context: &Arc<Context>, name: &RepoName, pending: &PendingAct) 
 }
 
 /// Whether somebody may have something done that is no story's.
-async fn admit(repo: &RepoContext, name: &RepoName, request: u64, who: (&str, bool)) -> Try {
-    let answer = admissions::may_write(repo, name, who).await;
+async fn admit(repo: &RepoContext, name: &RepoName, act: &Act) -> Try {
+    let Act::Admit {
+        request,
+        login,
+        bot,
+        ..
+    } = act
+    else {
+        return misrouted(act);
+    };
+    let answer = admissions::may_write(repo, name, (login, *bot)).await;
     let answer = answer.map(|may| {
         if may {
             Admission::allowed()
@@ -264,9 +247,38 @@ async fn admit(repo: &RepoContext, name: &RepoName, request: u64, who: (&str, bo
             Admission::Denied
         }
     });
+    let request = *request;
     answered(answer, |answer| {
         Event::repo(name, RepoEvent::Admitted { request, answer })
     })
+}
+
+/// The failing part of a check's log, where it may be read.
+async fn read_check(repo: &RepoContext, story: &StoryId, act: &Act) -> Try {
+    let Act::ReadCheck {
+        commit,
+        name,
+        summary,
+        source,
+    } = act
+    else {
+        return misrouted(act);
+    };
+    let log = match repo.forge.failing_part(&story.repo, *source).await {
+        Ok(log) => log,
+        Err(error) => match settle(Err(error)) {
+            // It may not be read.
+            Try::Done(_) => None,
+            again @ Try::Again { .. } => return again,
+        },
+    };
+    let read = StoryEvent::CheckRead {
+        commit: commit.clone(),
+        name: name.clone(),
+        summary: summary.clone(),
+        log,
+    };
+    Try::news(Event::story(story, read))
 }
 
 /// Where comments on a pull request stand: forges count issues and pull requests together.

@@ -25,19 +25,6 @@ fn story_line(event: &StoryEvent) -> String {
         StoryEvent::CheckFailed { commit, name, .. } => {
             format!("the check {name} failed on {}", commit.short())
         }
-        StoryEvent::BranchPushed { commit, by } => format!(
-            "{} pushed {} to the story's branch",
-            by.as_deref().unwrap_or("somebody"),
-            commit.short()
-        ),
-        StoryEvent::BranchDeleted { by } => format!(
-            "{} deleted the story's branch on the forge",
-            by.as_deref().unwrap_or("somebody")
-        ),
-        StoryEvent::CheckRead { name, log, .. } => match log {
-            Some(_) => format!("the failing part of {name}'s log was read"),
-            None => format!("{name} has no log that could be read"),
-        },
         StoryEvent::Asked { wish, by } => format!("{} asked to {}", actor(by), wish_words(wish)),
         StoryEvent::Admitted { answer, .. } => admission_words(answer).to_owned(),
         StoryEvent::ProjectRead { attempt, base, .. } => {
@@ -91,6 +78,9 @@ fn story_line(event: &StoryEvent) -> String {
             format!("the base branch contains it as of {}", tip.short())
         }
         StoryEvent::LandedDiffers { .. }
+        | StoryEvent::BranchPushed { .. }
+        | StoryEvent::BranchDeleted { .. }
+        | StoryEvent::CheckRead { .. }
         | StoryEvent::Awaited
         | StoryEvent::NeedsStand { .. }
         | StoryEvent::PullOpened { .. }
@@ -109,6 +99,19 @@ fn other_words(event: &StoryEvent) -> String {
             head.short(),
             paths.join(", ")
         ),
+        StoryEvent::BranchPushed { commit, by } => format!(
+            "{} pushed {} to the story's branch",
+            by.as_deref().unwrap_or("somebody"),
+            commit.short()
+        ),
+        StoryEvent::BranchDeleted { by } => format!(
+            "{} deleted the story's branch on the forge",
+            by.as_deref().unwrap_or("somebody")
+        ),
+        StoryEvent::CheckRead { name, log, .. } => match log {
+            Some(_) => format!("the failing part of {name}'s log was read"),
+            None => format!("{name} has no log that could be read"),
+        },
         StoryEvent::Awaited => "another story waits for it".to_owned(),
         StoryEvent::NeedsStand { needs, circle } => needs_words(needs, circle),
         StoryEvent::LongAtRest => "nothing happened for long; its worktree can go".to_owned(),

@@ -98,6 +98,7 @@ impl Turn {
         for result in &found.checks {
             drop(self.checked(result));
         }
+        self.see_all_needs();
         self.repo.looks.until = Some(found.until);
         if let Some(pace) = self.repo.looks.pace {
             self.wake("look", pace.pause(), RepoEvent::LookDue);
@@ -112,10 +113,10 @@ impl Turn {
             return;
         }
         if !issue.open {
-            if known.is_some() || issue.in_flight {
-                if let Some(deed) = newest(issue, &IssueAction::Closed) {
-                    self.found_deed(issue, deed);
-                }
+            if (known.is_some() || issue.in_flight)
+                && let Some(deed) = newest(issue, &IssueAction::Closed)
+            {
+                self.found_deed(issue, deed);
             }
             self.repo.looks.issues.remove(&issue.number);
             return;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::world::{Flight, OpenRun, World};
 use super::{repo_name, report};
-use crate::domain::dependency::Links;
 use crate::domain::effect::{Act, AgentBrief, GatesBrief, Run};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::head::HeadId;
@@ -74,19 +73,10 @@ impl World {
     fn story_act(&mut self, story: &StoryId, act: &Act, dice: &mut Dice) -> Option<StoryEvent> {
         let message = "the disk is full".to_owned();
         match act {
-            Act::Admit {
-                request,
-                links,
-                edits,
-                ..
-            } => {
-                let links = links.is_some().then(|| Box::new(self.links(story, dice)));
-                let edited_by = (!edits.is_empty() && dice.luck(2)).then(|| "bob".to_owned());
-                Some(StoryEvent::Admitted {
-                    request: *request,
-                    answer: admission(links, edited_by, dice),
-                })
-            }
+            Act::Admit { request, .. } => Some(StoryEvent::Admitted {
+                request: *request,
+                answer: self.admission(story, act, dice),
+            }),
             Act::ReadProject { attempt } if dice.luck(30) => Some(StoryEvent::ProjectUnusable {
                 attempt: *attempt,
                 message,
@@ -126,17 +116,7 @@ impl World {
                 number: self.new_number(),
                 plain: dice.luck(5),
             }),
-            Act::ReadCheck {
-                commit,
-                name,
-                summary,
-                ..
-            } => Some(StoryEvent::CheckRead {
-                commit: commit.clone(),
-                name: name.clone(),
-                summary: summary.clone(),
-                log: dice.luck(2).then_some(message),
-            }),
+            Act::ReadCheck { .. } => check_read(act, dice.luck(2).then_some(message)),
             Act::RetireWorktree { .. }
             | Act::PublishBranch { .. }
             | Act::PublishWip { .. }
@@ -153,6 +133,22 @@ impl World {
             | Act::BuildCandidate { .. }
             | Act::MergePull { .. }
             | Act::Land { .. } => None,
+        }
+    }
+
+    fn admission(&self, story: &StoryId, act: &Act, dice: &mut Dice) -> Admission {
+        let Act::Admit { links, edits, .. } = act else {
+            return Admission::Denied;
+        };
+        let links = links.is_some().then(|| Box::new(self.links(story, dice)));
+        let edited_by = (!edits.is_empty() && dice.luck(2)).then(|| "bob".to_owned());
+        if dice.luck(5) {
+            return Admission::Denied;
+        }
+        Admission::Allowed {
+            comments: Vec::new(),
+            links,
+            edited_by,
         }
     }
 
@@ -325,15 +321,22 @@ impl World {
     }
 }
 
-fn admission(links: Option<Box<Links>>, edited_by: Option<String>, dice: &mut Dice) -> Admission {
-    if dice.luck(5) {
-        return Admission::Denied;
-    }
-    Admission::Allowed {
-        comments: Vec::new(),
-        links,
-        edited_by,
-    }
+fn check_read(act: &Act, log: Option<String>) -> Option<StoryEvent> {
+    let Act::ReadCheck {
+        commit,
+        name,
+        summary,
+        ..
+    } = act
+    else {
+        return None;
+    };
+    Some(StoryEvent::CheckRead {
+        commit: commit.clone(),
+        name: name.clone(),
+        summary: summary.clone(),
+        log,
+    })
 }
 
 /// Every end of spec 5.7; finishing more often than the others.

@@ -3,11 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::queue::{Rows, synced};
+use super::scene::need;
 use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
     PullRequestAction, PullRequestHead, Push, Said,
 };
-use crate::domain::dependency::Family;
+use crate::domain::dependency::{Family, IssueState};
 use crate::domain::event::RepoEvent;
 use crate::domain::reconciliation::{Deed, Found, FoundIssue, Pace};
 use crate::domain::repo::Stray;
@@ -334,6 +335,21 @@ fn what_nobody_is_known_to_have_done_is_not_done_in_anybodys_name() {
       gone by now -> idle | wake look in 60 s
       heard of long ago -> idle | wake look in 60 s
       nobody's issue closed -> idle | wake look in 60 s
+    ");
+}
+
+#[test]
+fn what_stories_wait_for_is_looked_at_too() {
+    let mut rows = looking_again(true);
+    rows.after(RepoEvent::Waits {
+        story: story_id(7),
+        needs: vec![need(3, IssueState::Open)],
+    });
+    rows.given("7 waits for 3");
+    rows.when("nothing is found", found(10, Vec::new()));
+    insta::assert_snapshot!(rows.table, @"
+    7 waits for 3
+      nothing is found -> #7 waits for #3 | see_needs [3]; wake look in 60 s
     ");
 }
 
