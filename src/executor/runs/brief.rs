@@ -167,11 +167,34 @@ pub(super) async fn gates_spec(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::tests::World;
 
     #[test]
     fn an_agent_is_told_what_is_reserved_for_it_unless_that_is_nothing() {
         let reserved = Usd::from_cents(150);
         assert_eq!(ceiling(reserved), Some(reserved));
         assert_eq!(ceiling(Usd::ZERO), None);
+    }
+
+    #[tokio::test]
+    async fn a_retry_is_told_what_failed_and_a_first_attempt_is_not() {
+        let world = World::new().await;
+        let base: BranchName = "main".parse().unwrap();
+        let mut brief = world.brief().await;
+        brief.failure = Some("no greeting".to_owned());
+        brief.first = true;
+        assert!(matches!(occasion(&brief, &base), Occasion::First));
+        brief.first = false;
+        let told = occasion(&brief, &base);
+        assert!(
+            matches!(
+                told,
+                Occasion::Retry {
+                    failures: Some("no greeting"),
+                    kept: None
+                }
+            ),
+            "{told:?}"
+        );
     }
 }
