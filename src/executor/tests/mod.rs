@@ -1,6 +1,7 @@
 //! The executor's parts over real repositories, a real store and the built-in forge.
 
 mod base;
+mod pulls;
 mod rooms;
 mod surfaces;
 mod workshop;

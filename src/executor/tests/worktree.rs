@@ -58,6 +58,24 @@ async fn a_set_up_that_failed_is_done_again_and_one_that_is_done_is_not() {
 }
 
 #[tokio::test]
+async fn a_set_up_that_fails_quotes_the_last_64_kib_of_what_it_printed() {
+    let world = World::new().await;
+    let spec = spec(&world).await;
+    let noise = "[[component]]\nname = \"app\"\nsetup = \"seq 1 20000; exit 1\"\n";
+    let project = parsed(&format!("{PROJECT}{noise}"));
+    let Prepared::Failed { message } = prepared(&world, &spec, &project.components).await else {
+        panic!("it failed");
+    };
+    let quoted = message.split_once('\n').unwrap().1;
+    assert!(
+        (60_000..=65_536).contains(&quoted.len()),
+        "{}",
+        quoted.len()
+    );
+    assert!(quoted.trim_end().ends_with("\n20000"));
+}
+
+#[tokio::test]
 async fn a_worktree_that_was_made_anew_is_set_up_anew() {
     let world = World::new().await;
     let (project, spec) = (project(&world), spec(&world).await);
