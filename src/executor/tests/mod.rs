@@ -1,6 +1,8 @@
 //! The executor's parts over real repositories, a real store and the built-in forge.
 
 mod base;
+mod checks;
+mod forge;
 mod pulls;
 mod rooms;
 mod surfaces;

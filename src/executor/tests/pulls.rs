@@ -1,7 +1,6 @@
 //! Pull requests that stories land by, on a forge that answers what a test tells it to.
 
-mod forge;
-
+use super::forge::{Scripted, served};
 use super::*;
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
 use crate::domain::pull::{LandedTree, Pull, PullState};
@@ -10,15 +9,6 @@ use crate::executor::context::Try;
 use crate::executor::pulls::{self, Order};
 use crate::forge::{ForgeError, MergeAnswer, Mergeable, PullNow, PullStage};
 use crate::git::{Built, CandidateSpec};
-use forge::Scripted;
-
-async fn served() -> (World, Arc<Scripted>) {
-    let mut world = World::new().await;
-    let forge = Arc::new(Scripted::default());
-    let repo = world.context.adapters.repos.get_mut(&repo()).unwrap();
-    repo.forge = Arc::clone(&forge) as Arc<dyn crate::forge::Forge>;
-    (world, forge)
-}
 
 /// A story whose change is tested and whose pull request is #100.
 struct Tested {
@@ -71,7 +61,7 @@ impl Tested {
     }
 
     /// What becomes of the merge while the pull request is like that, and what was changed for it.
-    async fn merge(&self, now: PullNow) -> (RepoEvent, Vec<&'static str>) {
+    async fn merge(&self, now: PullNow) -> (RepoEvent, Vec<String>) {
         self.forge.script().now = Some(now);
         let (story, branch) = (story(1).0, "main".parse().unwrap());
         let order = Order {
@@ -81,7 +71,7 @@ impl Tested {
             candidate: &self.candidate,
         };
         let event = pulls::merge(&self.world.context, self.world.repo(), &order).await;
-        (event, std::mem::take(&mut self.forge.script().changed))
+        (event, self.forge.take_changed())
     }
 
     /// What landed, next to what was tested.

@@ -1,10 +1,11 @@
-//! A forge with pull requests that answers what a test tells it to. Nothing else of it is asked for.
+//! A forge with pull requests and check runs that answers what a test tells it to. Nothing else of it is asked for.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::{World, repo};
 use crate::domain::delivery::CommentRef;
 use crate::domain::effect::Reaction;
 use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
@@ -17,6 +18,15 @@ use crate::forge::{
 
 type Answer<T> = Result<T, ForgeError>;
 
+/// A world whose forge it is.
+pub(super) async fn served() -> (World, Arc<Scripted>) {
+    let mut world = World::new().await;
+    let forge = Arc::new(Scripted::default());
+    let repo = world.context.adapters.repos.get_mut(&repo()).unwrap();
+    repo.forge = Arc::clone(&forge) as Arc<dyn Forge>;
+    (world, forge)
+}
+
 #[derive(Default)]
 pub(super) struct Scripted(Mutex<Script>);
 
@@ -28,13 +38,24 @@ pub(super) struct Script {
     pub(super) now: Option<PullNow>,
     /// To whoever wants one merged.
     pub(super) merged: Option<MergeAnswer>,
+    /// To whoever puts a check run.
+    pub(super) put: Option<Answer<CheckId>>,
     /// What was changed, in order.
-    pub(super) changed: Vec<&'static str>,
+    pub(super) changed: Vec<String>,
 }
 
 impl Scripted {
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self, what: &str) {
+        self.script().changed.push(what.to_owned());
+    }
+
+    /// What was changed since it was last asked for.
+    pub(super) fn take_changed(&self) -> Vec<String> {
+        std::mem::take(&mut self.script().changed)
     }
 }
 
@@ -48,19 +69,19 @@ impl PullRequests for Scripted {
         Ok(self.script().now.clone().expect("it is told"))
     }
 
-    async fn edit_pull(&self, _: &RepoName, _: u64, _: &PullText) -> Answer<()> {
-        unreachable!("no test edits one")
+    async fn edit_pull(&self, _: &RepoName, _: u64, text: &PullText) -> Answer<()> {
+        self.changed(&text.title);
+        Ok(())
     }
 
     async fn mark_ready(&self, _: &RepoName, _: u64) -> Answer<()> {
-        self.script().changed.push("ready");
+        self.changed("ready");
         Ok(())
     }
 
     async fn merge_pull(&self, _: &RepoName, _: u64, _: &Squash) -> Answer<MergeAnswer> {
-        let mut script = self.script();
-        script.changed.push("merge");
-        Ok(script.merged.clone().expect("it is told"))
+        self.changed("merge");
+        Ok(self.script().merged.clone().expect("it is told"))
     }
 
     async fn obstacles(&self, _: &RepoName, _: (u64, &PullNow)) -> Answer<Obstacles> {
@@ -72,6 +93,10 @@ impl PullRequests for Scripted {
 impl Forge for Scripted {
     fn pull_requests(&self) -> Option<&dyn PullRequests> {
         Some(self)
+    }
+
+    fn takes_check_runs(&self) -> bool {
+        true
     }
 
     async fn permission(&self, _: &RepoName, _: &str) -> Answer<Permission> {
@@ -118,9 +143,11 @@ impl Forge for Scripted {
         &self,
         _: &RepoName,
         _: &Sha,
-        _: (Option<&CheckId>, &CheckRun),
+        (known, _): (Option<&CheckId>, &CheckRun),
     ) -> Answer<CheckId> {
-        unreachable!("no check run is put")
+        let known = known.map_or("a new check", |known| known.0.as_str());
+        self.changed(known);
+        self.script().put.clone().expect("it is told")
     }
 
     async fn default_branch(&self, _: &RepoName) -> Answer<Option<BranchName>> {
