@@ -13,7 +13,7 @@ use crate::domain::pull::Obstacles;
 use crate::domain::work::TaskComment;
 use crate::forge::{
     CheckId, CheckRun, CommentId, Forge, ForgeError, Issue, MergeAnswer, NewPull, OpenedPull,
-    Permission, PullNow, PullRequests, PullText, Squash, Status,
+    Permission, PullNow, PullRequests, PullText, Squash, Status, SubIssue,
 };
 
 type Answer<T> = Result<T, ForgeError>;
@@ -105,6 +105,10 @@ impl Forge for Scripted {
 
     async fn issue(&self, _: &StoryId) -> Answer<Issue> {
         unreachable!("no issue is read")
+    }
+
+    async fn sub_issues(&self, _: &StoryId) -> Answer<Vec<SubIssue>> {
+        unreachable!("no sub-issue is read")
     }
 
     async fn comments(&self, _: &StoryId, _: Timestamp) -> Answer<Vec<TaskComment>> {

@@ -87,6 +87,7 @@ impl World {
             base_branch: None,
             protection: Protection::default(),
             bots: Vec::new(),
+            mentions: Vec::new(),
             runtimes: vec![Runtime::Command],
         };
         let adapters = adapters(&path("data"), repo);
