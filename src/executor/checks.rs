@@ -206,3 +206,95 @@ pub(super) fn repo_of(subject: &SubjectId) -> Option<&RepoName> {
         SubjectId::Repo(_) | SubjectId::Account => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::effect::Surface;
+    use crate::domain::work::{GateOutcome, GateVerdict};
+    use crate::executor::tests::{World, story};
+
+    /// A gate that failed on the base branch's tip and complained like this.
+    async fn report(world: &World, tail: &str) -> GateReport {
+        let commit = world.tip().await;
+        let tree = world.repo().git.tree_of(&commit).await.unwrap();
+        let outcome = GateOutcome {
+            gate: "greets".parse().unwrap(),
+            verdict: GateVerdict::Failed { status: 1 },
+            duration: Duration::ZERO,
+            tail: tail.to_owned(),
+        };
+        GateReport {
+            commit,
+            tree,
+            outcomes: vec![outcome],
+        }
+    }
+
+    async fn shown(world: &World, tail: &str) -> Vec<String> {
+        let report = report(world, tail).await;
+        let found = annotations(&world.context, world.repo(), &report).await;
+        let place = |found: Annotation| format!("{}:{} {}", found.path, found.line, found.message);
+        found.into_iter().map(place).collect()
+    }
+
+    /// One complaint about each name, each about the next line.
+    fn complaints(names: impl Iterator<Item = String>) -> String {
+        let complaint = |(line, name): (u32, String)| format!("{name}:{line}:1: error: wrong\n");
+        (1..).zip(names).map(complaint).collect()
+    }
+
+    #[tokio::test]
+    async fn only_what_is_about_files_that_are_there_is_shown_at_its_line() {
+        let world = World::new().await;
+        let names = ["nowhere.txt", "a.txt", "nowhere.txt", "a.txt"];
+        let names = names.iter().map(|name| (*name).to_owned());
+        let shown = shown(&world, &complaints(names)).await;
+        assert_eq!(shown, ["a.txt:2 error: wrong", "a.txt:4 error: wrong"]);
+    }
+
+    #[tokio::test]
+    async fn no_more_is_shown_than_two_requests_take() {
+        let world = World::new().await;
+        let many = complaints((0..101).map(|_| "a.txt".to_owned()));
+        assert_eq!(shown(&world, &many).await.len(), 100);
+    }
+
+    #[tokio::test]
+    async fn no_more_paths_are_looked_for_than_a_tool_may_reasonably_name() {
+        let world = World::new().await;
+        for (others, expected) in [(PATHS - 1, 1), (PATHS, 0)] {
+            let names = (0..others).map(|number| format!("nowhere-{number}.txt"));
+            let names = names.chain(["a.txt".to_owned()]);
+            let shown = shown(&world, &complaints(names)).await;
+            assert_eq!(shown.len(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_found_on_a_commit_is_shown_on_no_other() {
+        let world = World::new().await;
+        let base = world.tip().await;
+        let found = report(&world, "a.txt:1:1: error: wrong").await;
+        world
+            .know_story(1, |story| story.report = Some(found.clone()))
+            .await;
+        let other = world.push(&[("a.txt", "two\n")]);
+        let news = GatesNews::Running;
+        let pending = PendingSurface {
+            subject: SubjectId::Story(story(1).0),
+            surface: Surface::CheckRun(CommitCheck {
+                commit: base.clone(),
+                run: 1,
+                news,
+            }),
+            version: 1,
+            written: None,
+        };
+        let of = |commit| report_of(&world.context, &pending, commit);
+        assert_eq!(of(&base).await.unwrap(), Some(found));
+        assert_eq!(of(&other).await.unwrap(), None);
+    }
+}

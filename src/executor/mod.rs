@@ -21,6 +21,9 @@ mod surfaces;
 mod workshop;
 mod worktree;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

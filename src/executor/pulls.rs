@@ -2,8 +2,6 @@
 //!
 //! Each may be carried out twice: what is there already is found first.
 
-use std::sync::Arc;
-
 use super::acts::settle;
 use super::context::{Context, RepoContext, Try};
 use crate::domain::event::{Event, RepoEvent, StoryEvent};
@@ -103,11 +101,7 @@ impl From<GitError> for Trouble {
     }
 }
 
-pub(super) async fn merge(
-    context: &Arc<Context>,
-    repo: &RepoContext,
-    order: &Order<'_>,
-) -> RepoEvent {
+pub(super) async fn merge(context: &Context, repo: &RepoContext, order: &Order<'_>) -> RepoEvent {
     let number = order.number;
     let trouble = match merge_once(context, repo, order).await {
         Ok(event) => return event,

@@ -5,6 +5,9 @@ mod brief;
 mod outcome;
 mod slots;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -276,6 +276,7 @@ pub(super) async fn retire(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::{Limits, Network};
 
     #[test]
     fn a_folder_is_removed_with_what_is_in_it_and_one_that_is_not_there_is_removed_already() {
@@ -295,5 +296,35 @@ mod tests {
         std::fs::write(&file, "no folder").unwrap();
         let error = remove_folder(&file).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn what_set_up_left_in_tmp_goes_and_its_home_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room::at(folder.path());
+        for part in [&room.tmp, &room.home] {
+            std::fs::create_dir(part).unwrap();
+            std::fs::write(part.join("left"), "words").unwrap();
+        }
+        let confinement = Confinement {
+            binary: "/usr/bin/huskies".into(),
+            folder: folder.path().to_owned(),
+            writable: Vec::new(),
+            own: Vec::new(),
+            readable: Vec::new(),
+            layered: Vec::new(),
+            home: "/home/huskies".into(),
+            room: room.clone(),
+            network: Network::None,
+            limits: Limits {
+                memory_bytes: 1,
+                processes: 1,
+                open_files: 1,
+                disk_bytes: 1,
+            },
+        };
+        let story = "octo/app#1".parse().unwrap();
+        forget_tmp(&place_of(&story, folder.path(), Some(confinement)));
+        assert!(!room.tmp.exists() && room.home.join("left").exists());
     }
 }

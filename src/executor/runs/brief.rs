@@ -167,11 +167,57 @@ pub(super) async fn gates_spec(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::project::Moment;
+    use crate::executor::tests::{PROJECT, World, parsed, repo};
 
     #[test]
     fn an_agent_is_told_what_is_reserved_for_it_unless_that_is_nothing() {
         let reserved = Usd::from_cents(150);
         assert_eq!(ceiling(reserved), Some(reserved));
         assert_eq!(ceiling(Usd::ZERO), None);
+    }
+
+    #[tokio::test]
+    async fn a_retry_is_told_what_failed_and_a_first_attempt_is_not() {
+        let world = World::new().await;
+        let base: BranchName = "main".parse().unwrap();
+        let mut brief = world.brief().await;
+        brief.failure = Some("no greeting".to_owned());
+        brief.first = true;
+        assert!(matches!(occasion(&brief, &base), Occasion::First));
+        brief.first = false;
+        let told = occasion(&brief, &base);
+        assert!(
+            matches!(
+                told,
+                Occasion::Retry {
+                    failures: Some("no greeting"),
+                    kept: None
+                }
+            ),
+            "{told:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn gates_are_those_of_the_base_on_the_commit_and_keep_64_kib_of_output() {
+        let world = World::new().await;
+        let base = world.tip().await;
+        let commit = world.push(&[("greeting.txt", "Hello\n")]);
+        world.tip().await;
+        let brief = GatesBrief {
+            commit: commit.clone(),
+            rules: base,
+            moment: Moment::Merge,
+        };
+        let id = RunId::Merge(repo(), 1);
+        let folder = RunFolder::of(&world.at("data"), &id).unwrap();
+        let spec = gates_spec(&world.context, &id, &brief, ("gates-0".to_owned(), &folder));
+        let spec = spec.await.unwrap();
+        assert_eq!(spec.commit, commit);
+        assert_eq!(spec.gates, parsed(PROJECT).gates);
+        assert_eq!(spec.changed_paths.unwrap(), ["greeting.txt"]);
+        assert!(spec.place.directory.join("greeting.txt").exists());
+        assert_eq!(spec.place.output_cap, 65_536);
     }
 }

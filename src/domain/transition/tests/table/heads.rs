@@ -8,12 +8,13 @@ use crate::domain::delivery::{
     Verdict, WantedCheck,
 };
 use crate::domain::dependency::Family;
+use crate::domain::effect::{Effect, Surface};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, SubjectId};
 use crate::domain::head::HeadId;
 use crate::domain::id::Sha;
 use crate::domain::story::Admission;
-use crate::domain::transition::Subject;
-use crate::domain::transition::tests::{pull_change, repo_name, report, sha, story_id};
+use crate::domain::transition::tests::{noon, pull_change, repo_name, report, sha, story_id};
+use crate::domain::transition::{Subject, step};
 
 /// A commit under test.
 struct One {
@@ -135,6 +136,32 @@ fn a_commit_without_a_story_is_gated_once_at_a_time() {
       in another pull request -> Judged | tell repo head_settled
       wanted again -> Fetching | fetch_head; huskies/gates pending
     "#);
+}
+
+/// The numbers of the check runs that show what follows from `events`, each on a new commit.
+fn shown(events: &[HeadEvent]) -> Vec<u32> {
+    let id = One::new().id;
+    let mut head = Subject::new(&SubjectId::Head(id.clone()));
+    let mut shown = Vec::new();
+    for event in events {
+        let (id, event) = (id.clone(), event.clone());
+        let stepped = step(&head, &Event::Head { id, event }, noon()).unwrap();
+        shown.extend(stepped.effects.iter().filter_map(|effect| match effect {
+            Effect::Surface(Surface::CheckRun(check)) => Some(check.run),
+            _ => None,
+        }));
+        head = stepped.subject;
+    }
+    shown
+}
+
+#[test]
+fn what_is_shown_before_a_run_of_the_gates_is_shown_in_that_runs_place() {
+    let waits = [HeadEvent::Withheld, HeadEvent::Queued, asked(false)];
+    assert_eq!(shown(&waits), [1, 1, 1]);
+    let again = [asked(false), HeadEvent::Fetched { run: 1 }, ended(1, 20)];
+    let again = [&again[..], &[asked(true)]].concat();
+    assert_eq!(shown(&again), [1, 1, 2]);
 }
 
 fn from(repo: Option<&str>, branch: &str, commit: u64) -> PullRequestHead {
@@ -401,8 +428,11 @@ fn an_approval_of_a_forks_head_is_of_that_commit_and_no_other() {
     rows.when("a writer", admitted(5, true));
     rows.when("a new head", pushed(1, 21, fork(22)));
     rows.when("approved", approve(1, Some(&name(22))));
-    rows.when("closed before the answer", closed(1, fork(22)));
     rows.when("a writer", admitted(6, true));
+    rows.when("a new head", pushed(1, 22, fork(23)));
+    rows.when("approved", approve(1, Some(&name(23))));
+    rows.when("closed before the answer", closed(1, fork(23)));
+    rows.when("a writer", admitted(7, true));
     rows.when(
         "a pull request that nobody knows",
         approve(77, Some(&name(22))),
@@ -422,7 +452,10 @@ fn an_approval_of_a_forks_head_is_of_that_commit_and_no_other() {
       a writer -> pull 1 at 15, gating 15 | say at 1: nothing waits; confused at 5
       a new head -> pull 1 at 16 | tell head 15 superseded; tell head 16 withheld
       approved -> pull 1 at 16 | admit ann (6)
-      closed before the answer -> idle | tell head 16 superseded
+      a writer -> pull 1 at 16, gating 16 | tell head 16 gates_asked; eyes at 5
+      a new head -> pull 1 at 17 | tell head 16 superseded; tell head 17 withheld
+      approved -> pull 1 at 17 | admit ann (7)
+      closed before the answer -> idle | tell head 17 superseded
       a writer -> ignored: this request was answered already, or its pull request is closed
       a pull request that nobody knows -> ignored: it is not known which story that pull request is of
     ");

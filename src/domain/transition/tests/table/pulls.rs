@@ -9,7 +9,7 @@ use crate::domain::delivery::{
 };
 use crate::domain::event::{RepoEvent, StoryEvent};
 use crate::domain::project::Land;
-use crate::domain::pull::LandedTree;
+use crate::domain::pull::{LandedTree, PullState};
 use crate::domain::story::Wish;
 use crate::domain::transition::tests::{pull_change, repo_name, report, sha, story_id};
 use crate::domain::work::End;
@@ -48,6 +48,10 @@ fn by_pull() -> Scene {
     Scene::new().with(|project| project.land = Land::PullRequest)
 }
 
+fn is_ready(scene: &Scene) -> bool {
+    matches!(&scene.story.pull, PullState::Open(pull) if pull.ready)
+}
+
 #[test]
 fn a_story_has_one_pull_request_from_its_first_commit_on() {
     let mut table = Table::new();
@@ -61,7 +65,8 @@ fn a_story_has_one_pull_request_from_its_first_commit_on() {
     let judging = table.story(&collecting, "committed", collecting.committed(20));
     let open = table.story(&judging, "opened", opened());
     table.story(&open, "opened, told twice", opened());
-    table.story(&open, "gates passed", open.gates_passed());
+    let ready = table.story(&open, "gates passed", open.gates_passed());
+    assert!(is_ready(&ready) && !is_ready(&open));
     table.story(&judging, "refused", refused());
     let without = judging.after(refused());
     let asked = table.story(
@@ -172,6 +177,11 @@ fn conflicted(rows: &Rows) -> RepoEvent {
     }
 }
 
+fn known(story: u64, pull: u64) -> RepoEvent {
+    let story = story_id(story);
+    RepoEvent::PullKnown { story, pull }
+}
+
 fn by_pull_request(number: u64) -> RepoEvent {
     let mut event = enqueued(number, 0, 0);
     if let RepoEvent::Enqueued { entry } = &mut event {
@@ -183,10 +193,7 @@ fn by_pull_request(number: u64) -> RepoEvent {
 /// A repository whose forge is asked to merge story 7.
 fn merging() -> Rows {
     let mut rows = Rows::synced();
-    rows.after(RepoEvent::PullKnown {
-        story: story_id(7),
-        pull: 100,
-    });
+    rows.after(known(7, 100));
     rows.after(by_pull_request(7));
     rows.after(rows.built(1));
     rows.after(rows.gates(None));
@@ -218,11 +225,15 @@ fn head() -> PullRequestHead {
 }
 
 fn passed() -> RepoEvent {
+    passed_on(27)
+}
+
+fn passed_on(commit: u64) -> RepoEvent {
     let result = CheckResult {
         kind: CheckKind::CheckRun,
         id: Some(7),
         name: "ci".to_owned(),
-        commit: sha(27),
+        commit: sha(commit),
         branch: None,
         outcome: CheckOutcome::Success,
         summary: String::new(),
@@ -252,6 +263,7 @@ fn what_the_forge_does_not_merge_yet_waits_on_the_shelf() {
     rows.after(by_pull_request(8));
     rows.when("a review is missing", waits(&rows));
     rows.when("#9 enqueued", by_pull_request(9));
+    rows.when("#10 withdrawn", withdrawn(10));
     rows.when("a check passed", passed());
     rows.when("approved", approved());
     rows.when("#8 conflicts", conflicted(&rows));
@@ -267,6 +279,11 @@ fn what_the_forge_does_not_merge_yet_waits_on_the_shelf() {
     rows.given("the forge is asked to merge");
     rows.when("approved meanwhile", approved());
     rows.when("a review was missing", waits(&rows));
+    rows.when("another one's check passed", passed_on(28));
+    rows.when("its check passed", passed());
+    rows.when("it was not seen yet", waits(&rows));
+    rows.when("a review is missing", waits(&rows));
+    rows.when("its pull request is known", known(7, 101));
     rows.when("the base had moved", rows.missed(2));
     told.push_str(&rows.table.to_string());
     told.push('\n');
@@ -288,6 +305,7 @@ fn what_the_forge_does_not_merge_yet_waits_on_the_shelf() {
     the forge is asked to merge, and #8 is queued
       a review is missing -> merge 2: #8 building on 01, merge 1: #7 on the shelf | tell #7 merge_waits; wake pull 1 in 600 s; build_candidate on 01
       #9 enqueued -> merge 2: #8 building on 01, merge 1: #7 on the shelf, #9 queued
+      #10 withdrawn -> ignored: it is not in the queue
       a check passed -> merge 2: #8 building on 01, merge 1: #7 on the shelf, #9 queued | wake pull 1 in 3 s
       approved -> merge 2: #8 building on 01, merge 1: #7 on the shelf, due, #9 queued
       #8 conflicts -> merge 1: #7 landing, #9 queued | tell #8 merge_conflicted; merge_pull
@@ -298,6 +316,11 @@ fn what_the_forge_does_not_merge_yet_waits_on_the_shelf() {
     the forge is asked to merge
       approved meanwhile -> merge 1: #7 landing
       a review was missing -> merge 1: #7 landing | tell #7 merge_waits; wake pull 1 in 600 s; merge_pull
+      another one's check passed -> ignored: nothing waits for that check
+      its check passed -> merge 1: #7 landing
+      it was not seen yet -> merge 1: #7 landing | wake pull 1 in 600 s; merge_pull
+      a review is missing -> merge 1: #7 on the shelf | wake pull 1 in 600 s
+      its pull request is known -> merge 1: #7 landing | merge_pull
       the base had moved -> merge 2: #7 building on 02 | sync_base; build_candidate on 02
 
     it is on the shelf
@@ -359,6 +382,30 @@ fn what_the_forge_merged_is_compared_with_what_was_tested() {
 }
 
 #[test]
+fn gates_that_give_no_verdict_on_what_landed_run_again_and_then_stop_the_queue() {
+    let mut rows = merging();
+    rows.after(merged(&rows, 140, true));
+    rows.given("what landed is being tested");
+    rows.when(
+        "they ran on another tree",
+        RepoEvent::GatesEnded {
+            number: rows.merge_number(),
+            report: report(&sha(40), &sha(130), None),
+        },
+    );
+    for what in ["lost", "lost again"] {
+        let (number, message) = (rows.merge_number(), "no runner".to_owned());
+        rows.when(what, RepoEvent::GatesLost { number, message });
+    }
+    insta::assert_snapshot!(rows.table, @"
+    what landed is being tested
+      they ran on another tree -> merge 3: #7 checking what landed | start merge-3
+      lost -> merge 4: #7 checking what landed | start merge-4
+      lost again -> stopped for #7 | tell #7 landed_differs; sync_base
+    ");
+}
+
+#[test]
 fn what_people_do_to_a_storys_pull_request_reaches_it() {
     let by_hand = || PullRequestAction::Closed {
         merged: Some(sha(50)),
@@ -375,6 +422,8 @@ fn what_people_do_to_a_storys_pull_request_reaches_it() {
         "somebody elses is closed",
         pull(101, PullRequestAction::Closed { merged: None }),
     );
+    rows.after(known(8, 102));
+    rows.when("that of #8 is merged", pull(102, by_hand()));
     told.push_str(&rows.table.to_string());
     told.push('\n');
 
@@ -388,17 +437,14 @@ fn what_people_do_to_a_storys_pull_request_reaches_it() {
     rows.after(waits(&rows));
     rows.when("its text was edited", pull(100, PullRequestAction::Edited));
     rows.when("it is merged by hand", pull(100, by_hand()));
+    rows.after(by_pull_request(8));
     let (number, commit) = (rows.merge_number(), sha(50));
     rows.when("so it was", RepoEvent::PullMergedByHand { number, commit });
     told.push_str(&rows.table.to_string());
     told.push('\n');
 
     let mut rows = Rows::synced();
-    let (story, pull_number) = (story_id(7), 100);
-    rows.after(RepoEvent::PullKnown {
-        story,
-        pull: pull_number,
-    });
+    rows.after(known(7, 100));
     rows.given("an agent works on it");
     rows.when("it is merged by hand", pull(100, by_hand()));
     told.push_str(&rows.table.to_string());
@@ -407,12 +453,13 @@ fn what_people_do_to_a_storys_pull_request_reaches_it() {
       it is merged -> merge 1: #7 landing
       it is closed -> merge 1: #7 landing | tell #7 pull_closed
       somebody elses is closed -> ignored: no head of it is gated
+      that of #8 is merged -> merge 1: #7 landing | tell #8 contained; sync_base
 
     it is on the shelf
       somebody pushed -> merge 1: #7 landing | merge_pull
       its text was edited -> ignored: nothing follows from that for a story's own pull request
       it is merged by hand -> merge 1: #7 landing | merge_pull
-      so it was -> idle | tell #7 contained; sync_base
+      so it was -> merge 2: #8 building on 01 | tell #7 contained; sync_base; build_candidate on 01
 
     an agent works on it
       it is merged by hand -> idle | tell #7 contained; sync_base

@@ -639,6 +639,46 @@ fn comments_become_wishes() {
     "#);
 }
 
+#[test]
+fn an_approval_in_words_is_of_the_storys_newest_commit_alone() {
+    let mut rows = Rows::synced();
+    let head = Some(sha(40));
+    let story = story_id(7);
+    rows.after(RepoEvent::HeadKnown { story, head });
+    rows.given("a story at commit 40");
+    for (what, commit) in [("that commit", 40), ("another one", 41)] {
+        let text = format!("{} please", sha(commit));
+        rows.when(what, comment(command(Command::Approve, Some(&text)), &[]));
+    }
+    insta::assert_snapshot!(rows.table, @r#"
+    a story at commit 40
+      that commit -> idle | tell #7 said Approve { commit: Some(Sha("0000000000000000000000000000000000000028")), label: None }
+      another one -> idle | tell #7 said Say { reply: Moot { because: "that commit does not wait for an approval" }, answer: None }
+    "#);
+}
+
+#[test]
+fn the_text_of_a_pull_request_is_no_task() {
+    let mut rows = Rows::synced();
+    let (story, pull) = (story_id(7), 100);
+    rows.after(RepoEvent::PullKnown { story, pull });
+    rows.given("a story's pull request");
+    let start = comment(command(Command::Start, None), &[]);
+    let RepoEvent::Commented { comment, said } = start else {
+        panic!("no comment");
+    };
+    let comment = Comment {
+        number: pull,
+        on_pull_request: true,
+        ..comment
+    };
+    rows.when("start", RepoEvent::Commented { comment, said });
+    insta::assert_snapshot!(rows.table, @"
+    a story's pull request
+      start -> idle | tell #7 said Say { reply: Help, answer: None }
+    ");
+}
+
 /// The wishes that one comment becomes, and which of them is acknowledged.
 fn acknowledged(comment: RepoEvent) -> Vec<(Wish, bool)> {
     let take = |repo: &Subject, event| {
