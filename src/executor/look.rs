@@ -12,7 +12,7 @@ use crate::domain::delivery::{Comment, PullRequestChange, Said};
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::{RepoName, StoryId};
 use crate::domain::reconciliation::{Found, FoundIssue, FoundReview, Look};
-use crate::domain::story::Stage;
+use crate::domain::story::{Stage, Story};
 use crate::domain::transition::Subject;
 use crate::forge::{ForgeError, ListedComment, ListedIssue, Listing, RetryWhen, WantedIssues};
 use crate::store::{StoreError, StoryFilter};
@@ -135,11 +135,7 @@ impl Looking<'_> {
     async fn issue(&self, listed: &ListedIssue) -> Result<Option<FoundIssue>, Blind> {
         let ListedIssue { number, issue, .. } = listed;
         let id = StoryId::new(self.name.clone(), *number);
-        let story = self
-            .context
-            .story(&id)
-            .await?
-            .filter(|story| story.was_started());
+        let story = self.context.story(&id).await?.filter(Story::was_started);
         let known = self.look.known(*number);
         let is_wanted = issue.labels.contains(&self.look.label);
         if story.is_none() && known.is_none() && !is_wanted {
@@ -182,7 +178,6 @@ impl Looking<'_> {
     ) -> Result<Vec<FoundIssue>, Blind> {
         let filter = StoryFilter {
             repo: Some(self.name.clone()),
-            ..StoryFilter::default()
         };
         let mut found = Vec::new();
         for subject in self.context.store.stories(&filter).await? {

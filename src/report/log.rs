@@ -74,10 +74,8 @@ fn story_line(event: &StoryEvent) -> String {
         }
         StoryEvent::MergeRejected { reason, .. } => format!("it could not be landed: {reason}"),
         StoryEvent::Landed { receipt } => format!("landed as {}", receipt.commit.short()),
-        StoryEvent::Contained { tip } => {
-            format!("the base branch contains it as of {}", tip.short())
-        }
-        StoryEvent::LandedDiffers { .. }
+        StoryEvent::Contained { .. }
+        | StoryEvent::LandedDiffers { .. }
         | StoryEvent::BranchPushed { .. }
         | StoryEvent::BranchDeleted { .. }
         | StoryEvent::CheckRead { .. }
@@ -99,6 +97,9 @@ fn other_words(event: &StoryEvent) -> String {
             head.short(),
             paths.join(", ")
         ),
+        StoryEvent::Contained { tip } => {
+            format!("the base branch contains it as of {}", tip.short())
+        }
         StoryEvent::BranchPushed { commit, by } => format!(
             "{} pushed {} to the story's branch",
             by.as_deref().unwrap_or("somebody"),

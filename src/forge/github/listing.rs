@@ -195,7 +195,7 @@ impl Reviewed {
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct AtLine {
     id: u64,
     user: Option<Account>,
     body: Option<String>,
@@ -416,9 +416,9 @@ impl Listing for Github {
             .into_iter()
             .filter_map(|found| Some(listed(found.id, found.kind()?, (found.user, found.body))));
         let lines = format!("{path}/comments");
-        let lines = self.all::<Line>((&lines, ""), &what).await?;
+        let lines = self.all::<AtLine>((&lines, ""), &what).await?;
         let lines = lines.into_iter().map(|found| {
-            let Line { id, path, line, .. } = found;
+            let AtLine { id, path, line, .. } = found;
             let kind = ReviewKind::Comment { id, path, line };
             listed(id, kind, (found.user, found.body))
         });

@@ -353,77 +353,46 @@ fn what_stories_wait_for_is_looked_at_too() {
     ");
 }
 
-#[test]
-fn pull_requests_comments_and_checks_are_found_once() {
-    let mut rows = looking_again(true);
-    let pull = |action| {
-        let head = PullRequestHead {
-            repo: "octo/app".parse().ok(),
-            branch: "door".parse().ok(),
-            commit: sha(40),
-        };
-        pull_change(102, action, head)
+/// A pull request of a branch of the repository itself.
+fn pull(action: PullRequestAction) -> PullRequestChange {
+    let head = PullRequestHead {
+        repo: "octo/app".parse().ok(),
+        branch: "door".parse().ok(),
+        commit: sha(40),
     };
-    let with = |until, change: &dyn Fn(&mut Found)| {
-        let mut all = all_found(until, Vec::new());
-        change(&mut all);
-        RepoEvent::Looked {
-            found: Box::new(all),
-        }
+    pull_change(102, action, head)
+}
+
+fn found_with(until: i64, change: impl FnOnce(&mut Found)) -> RepoEvent {
+    let mut all = all_found(until, Vec::new());
+    change(&mut all);
+    let found = Box::new(all);
+    RepoEvent::Looked { found }
+}
+
+/// Somebody asks on issue 7 how it is.
+fn said(id: u64) -> (Comment, Said) {
+    let comment = Comment {
+        id,
+        number: 7,
+        on_pull_request: false,
+        sender: "ann".to_owned(),
+        by_bot: false,
+        title: "Door".to_owned(),
+        body: String::new(),
+        labels: Vec::new(),
+        family: Family::default(),
+        at: None,
     };
-    rows.given("alone");
-    rows.when(
-        "open",
-        with(10, &|all| all.pulls.push(pull(PullRequestAction::Opened))),
-    );
-    next(&mut rows);
-    rows.when(
-        "open still",
-        with(10, &|all| all.pulls.push(pull(PullRequestAction::Opened))),
-    );
-    next(&mut rows);
-    rows.when(
-        "closed",
-        with(11, &|all| {
-            all.pulls
-                .push(pull(PullRequestAction::Closed { merged: None }))
-        }),
-    );
-    let said = |id| {
-        let comment = Comment {
-            id,
-            number: 7,
-            on_pull_request: false,
-            sender: "ann".to_owned(),
-            by_bot: false,
-            title: "Door".to_owned(),
-            body: String::new(),
-            labels: Vec::new(),
-            family: Family::default(),
-            at: None,
-        };
-        let said = Said::Command {
-            command: Command::Status,
-            text: None,
-        };
-        (comment, said)
+    let said = Said::Command {
+        command: Command::Status,
+        text: None,
     };
-    next(&mut rows);
-    rows.when(
-        "asked",
-        with(12, &|all| all.comments = vec![said(5), said(6)]),
-    );
-    next(&mut rows);
-    rows.when(
-        "asked still",
-        with(12, &|all| all.comments = vec![said(5), said(6)]),
-    );
-    rows.after(RepoEvent::HeadKnown {
-        story: story_id(7),
-        head: Some(sha(27)),
-    });
-    next(&mut rows);
-    let failed = CheckResult {
+    (comment, said)
+}
+
+fn failed_check() -> CheckResult {
+    CheckResult {
         kind: CheckKind::Status,
         id: None,
         name: "ci".to_owned(),
@@ -432,10 +401,33 @@ fn pull_requests_comments_and_checks_are_found_once() {
         outcome: CheckOutcome::Failure,
         summary: String::new(),
         url: None,
-    };
+    }
+}
+
+#[test]
+fn pull_requests_comments_and_checks_are_found_once() {
+    let mut rows = looking_again(true);
+    let opened = || found_with(10, |all| all.pulls.push(pull(PullRequestAction::Opened)));
+    let asked = || found_with(12, |all| all.comments = vec![said(5), said(6)]);
+    rows.given("alone");
+    rows.when("open", opened());
+    next(&mut rows);
+    rows.when("open still", opened());
+    next(&mut rows);
+    let closed = pull(PullRequestAction::Closed { merged: None });
+    rows.when("closed", found_with(11, |all| all.pulls.push(closed)));
+    next(&mut rows);
+    rows.when("asked", asked());
+    next(&mut rows);
+    rows.when("asked still", asked());
+    rows.after(RepoEvent::HeadKnown {
+        story: story_id(7),
+        head: Some(sha(27)),
+    });
+    next(&mut rows);
     rows.when(
         "a check failed",
-        with(13, &|all| all.checks.push(failed.clone())),
+        found_with(13, |all| all.checks.push(failed_check())),
     );
     insta::assert_snapshot!(rows.table, @"
     alone
