@@ -6,7 +6,7 @@ use super::queue::{Rows, synced};
 use super::scene::need;
 use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
-    PullRequestAction, PullRequestHead, Push, Said,
+    PullRequestAction, PullRequestChange, PullRequestHead, Push, Said,
 };
 use crate::domain::dependency::{Family, IssueState};
 use crate::domain::event::RepoEvent;
