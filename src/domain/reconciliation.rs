@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::delivery::{CheckResult, Comment, IssueAction, PullRequestChange, Review, Said};
 use super::dependency::Family;
 use super::id::Sha;
+use super::story::STAGE_PREFIX;
 
 /// How often a repository is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,20 @@ pub struct KnownIssue {
     pub at: Timestamp,
     /// The newest entry of its history that was read; 0 where none was.
     pub deed: u64,
+}
+
+impl KnownIssue {
+    /// Whether these are the labels that are known.
+    pub fn has(&self, labels: &[String]) -> bool {
+        self.labels == peoples(labels)
+    }
+}
+
+/// Without the labels that huskies itself keeps.
+pub fn peoples(labels: &[String]) -> BTreeSet<String> {
+    let labels = labels.iter();
+    let peoples = labels.filter(|label| !label.starts_with(STAGE_PREFIX));
+    peoples.cloned().collect()
 }
 
 /// Forges count up, and each kind apart.

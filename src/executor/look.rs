@@ -11,7 +11,7 @@ use crate::command;
 use crate::domain::delivery::{Comment, PullRequestChange, Said};
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::{RepoName, StoryId};
-use crate::domain::reconciliation::{Found, FoundIssue, FoundReview, Look};
+use crate::domain::reconciliation::{Found, FoundIssue, FoundReview, KnownIssue, Look};
 use crate::domain::story::{Stage, Story};
 use crate::domain::transition::Subject;
 use crate::forge::{ForgeError, ListedComment, ListedIssue, Listing, RetryWhen, WantedIssues};
@@ -150,7 +150,9 @@ impl Looking<'_> {
             | Stage::MergeFailure { .. }
             | Stage::Blocked { .. } => true,
         });
-        let has_changed = known.is_none_or(|known| known.at < issue.updated_at);
+        let is_known =
+            |known: &KnownIssue| known.at >= issue.updated_at && known.has(&issue.labels);
+        let has_changed = !known.is_some_and(is_known);
         let matters = issue.open || known.is_some() || in_flight;
         let history = if has_changed && matters {
             self.lists.deeds(&id).await?

@@ -7,11 +7,11 @@ use crate::domain::delivery::{
     Thread, Verdict, WantedCheck,
 };
 use crate::domain::effect::{Act, Effect, Reaction, StatusNews};
-use crate::domain::event::{Event, HeadEvent};
+use crate::domain::event::{Event, HeadEvent, StoryEvent};
 use crate::domain::head::HeadId;
 use crate::domain::id::{BranchName, Sha};
 use crate::domain::proposal::{HeadAnswer, HeadRequest, HeadWish, Proposal, WaitingHead};
-use crate::domain::story::{Actor, Admission};
+use crate::domain::story::{Actor, Admission, Wish};
 
 /// So many heads of a repository are gated side by side: anybody can open pull requests.
 const AT_ONCE: usize = 2;
@@ -270,6 +270,13 @@ impl Turn {
             }
         }
         let commit = &request.commit;
+        if let Some(story) = self.story_at(commit) {
+            // A story's gates run again when it is retried.
+            let by = Actor::account(&request.sender, request.by_bot);
+            let wish = Wish::Retry { label: None };
+            self.tell(&story, StoryEvent::Asked { wish, by });
+            return Ok(());
+        }
         let open = self.repo.proposals.open.iter();
         let mut open = open
             .filter(|(_, open)| open.head.commit == *commit)

@@ -8,8 +8,9 @@ use crate::domain::delivery::{Comment, IssueAction, IssueChange, ReviewKind, Sai
 use crate::domain::effect::{Act, Effect};
 use crate::domain::event::RepoEvent;
 use crate::domain::id::Sha;
-use crate::domain::reconciliation::{Deed, Found, FoundIssue, FoundReview, KnownIssue, Look, Pace};
-use crate::domain::story::STAGE_PREFIX;
+use crate::domain::reconciliation::{
+    Deed, Found, FoundIssue, FoundReview, KnownIssue, Look, Pace, peoples,
+};
 
 impl Turn {
     pub(super) fn pace_looks(&mut self, pace: Option<Pace>) {
@@ -117,11 +118,11 @@ impl Turn {
                 && let Some(deed) = newest(issue, &IssueAction::Closed)
             {
                 self.found_deed(issue, deed);
+                self.repo.looks.issues.remove(&issue.number);
             }
-            self.repo.looks.issues.remove(&issue.number);
             return;
         }
-        let labels = own_labels(&issue.labels);
+        let labels = peoples(&issue.labels);
         if known.is_none() && !labels.contains(start_label) && !issue.has_story {
             return;
         }
@@ -136,7 +137,11 @@ impl Turn {
         let before = self.repo.looks.issues.get(&issue.number);
         let deed = newest_deed.or(before.map(|known| known.deed));
         let known = KnownIssue {
-            labels,
+            labels: if is_adopted {
+                labels
+            } else {
+                explained(issue, before)
+            },
             at: issue.at,
             deed: deed.unwrap_or_default(),
         };
@@ -146,7 +151,7 @@ impl Turn {
     /// Who made an issue's labels differ from those that are known. The start label says all that
     /// the others do when it comes along with them.
     fn found_deeds<'a>(&self, issue: &'a FoundIssue, start_label: &str) -> Vec<&'a Deed> {
-        let labels = own_labels(&issue.labels);
+        let labels = peoples(&issue.labels);
         let known = self.repo.looks.issues.get(&issue.number);
         let before = known.map(|known| known.labels.clone()).unwrap_or_default();
         let had = |label: &str| before.contains(label);
@@ -216,7 +221,7 @@ impl Turn {
         if change.action == IssueAction::Closed {
             return issues.remove(&change.number).is_some();
         }
-        let labels = own_labels(&change.labels);
+        let labels = peoples(&change.labels);
         if known.is_none() && !labels.contains(&base.trigger.start_label) {
             return false;
         }
@@ -261,17 +266,29 @@ fn newest<'a>(issue: &'a FoundIssue, action: &IssueAction) -> Option<&'a Deed> {
     about.filter(|deed| deed.action == *action)
 }
 
+/// The labels as far as it is known who set or removed each: a history may lag behind, and is looked
+/// at again then.
+fn explained(issue: &FoundIssue, before: Option<&KnownIssue>) -> BTreeSet<String> {
+    let now = peoples(&issue.labels);
+    let before = before.map(|known| known.labels.clone()).unwrap_or_default();
+    let is_explained = |label: &String| {
+        let action = if now.contains(label) {
+            IssueAction::Labeled(label.clone())
+        } else {
+            IssueAction::Unlabeled(label.clone())
+        };
+        newest(issue, &action).is_some()
+    };
+    let (stays, goes) = (now.intersection(&before), before.difference(&now));
+    let comes = now.difference(&before).filter(|label| is_explained(label));
+    let lingers = goes.filter(|label| !is_explained(label));
+    stays.chain(comes).chain(lingers).cloned().collect()
+}
+
 /// The label, where it is about one.
 fn subject(action: &IssueAction) -> Option<&str> {
     match action {
         IssueAction::Labeled(label) | IssueAction::Unlabeled(label) => Some(label),
         IssueAction::Closed | IssueAction::Reopened | IssueAction::Edited => None,
     }
-}
-
-/// Without those that huskies itself keeps.
-fn own_labels(labels: &[String]) -> BTreeSet<String> {
-    let labels = labels.iter();
-    let peoples = labels.filter(|label| !label.starts_with(STAGE_PREFIX));
-    peoples.cloned().collect()
 }

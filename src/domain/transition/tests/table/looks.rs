@@ -305,6 +305,12 @@ fn what_nobody_is_known_to_have_done_is_not_done_in_anybodys_name() {
     let mut rows = looking_again(false);
     rows.given("a history that says something else");
     rows.when("no record", found(20, vec![issue(20, &["huskies"], &[])]));
+    next(&mut rows);
+    let late = [set(20, "huskies")];
+    rows.when(
+        "the record is there at last",
+        found(20, vec![issue(20, &["huskies"], &late)]),
+    );
     let mut rows = looking_again(false).on(rows);
     let other = [set(20, "huskies"), unset(21, "huskies")];
     rows.when(
@@ -329,13 +335,14 @@ fn what_nobody_is_known_to_have_done_is_not_done_in_anybodys_name() {
             ))],
         ),
     );
-    insta::assert_snapshot!(rows.table, @"
+    insta::assert_snapshot!(rows.table, @r#"
     a history that says something else
       no record -> idle | wake look in 60 s
+      the record is there at last -> idle | tell #7 asked Start "Door"; wake look in 60 s
       gone by now -> idle | wake look in 60 s
       heard of long ago -> idle | wake look in 60 s
       nobody's issue closed -> idle | wake look in 60 s
-    ");
+    "#);
 }
 
 #[test]

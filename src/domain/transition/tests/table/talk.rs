@@ -851,7 +851,7 @@ fn reviews_and_checks_go_to_the_story_whose_branch_or_commit_it_is() {
       ci failed elsewhere -> ignored: no story is at that commit
       ci passed -> ignored: nothing waits for that check
       our own check -> ignored: a check of huskies' own
-      checks wanted again -> ignored: no pull request that is open has that head
+      checks wanted again -> idle | tell #7 asked Retry { label: None }
     "#);
 }
 
