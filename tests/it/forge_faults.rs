@@ -83,6 +83,12 @@ async fn tell(fault: Option<(Kind, usize)>) -> usize {
         scene.github.fail_after(requests, kind.fault());
     }
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    // A limit without a word about its end is waited out for a minute.
+    scene
+        .wait_for_github(&format!("{fault:?}: the story begins"), |github| {
+            !greeting::sticky_comments(github, story).is_empty()
+        })
+        .await;
     let done = scene.wait_for_stage(story, "done").await;
     let head = scene.agent.commits(story).pop().unwrap();
     scene

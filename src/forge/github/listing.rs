@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::date;
 use super::client::{Method, Request, segment};
-use super::payload::{Issue, Label};
+use super::payload::{GHOST, Issue, Label};
 use super::pulls::pull_path;
 use super::{Github, MOST_PAGES, PAGE, issue_path, repo_path};
 use crate::domain::delivery::{
@@ -20,9 +20,6 @@ use crate::domain::delivery::{
 use crate::domain::id::{RepoName, Sha, StoryId};
 use crate::domain::reconciliation::Deed;
 use crate::forge::{ForgeError, ListedComment, ListedIssue, ListedReview, Listing, WantedIssues};
-
-/// The account that GitHub shows for deleted ones.
-const GHOST: &str = "ghost";
 
 #[derive(Deserialize)]
 struct Account {

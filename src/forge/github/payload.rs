@@ -11,7 +11,7 @@ use crate::forge;
 use crate::forge::Permission;
 
 /// The account that GitHub shows for deleted ones.
-const GHOST: &str = "ghost";
+pub(super) const GHOST: &str = "ghost";
 
 #[derive(Deserialize)]
 pub(super) struct Account {
