@@ -21,6 +21,14 @@ fn project(stage: &Stage) -> Project {
     greeting::project(stage).by_pull_request()
 }
 
+/// A base that wants one approval.
+fn one_approval() -> BranchRules {
+    BranchRules {
+        approvals: 1,
+        ..BranchRules::default()
+    }
+}
+
 /// A story whose agent is right at once, on a base with these rules.
 async fn begun(rules: BranchRules) -> (Scene, u64) {
     let stage = Stage::new();
@@ -34,11 +42,7 @@ async fn begun(rules: BranchRules) -> (Scene, u64) {
 
 /// The same, where somebody has to approve what is tested before it lands.
 async fn waiting_for_an_approval() -> (Scene, u64) {
-    let (scene, story) = begun(BranchRules {
-        approvals: 1,
-        ..BranchRules::default()
-    })
-    .await;
+    let (scene, story) = begun(one_approval()).await;
     wait_for_reason(&scene, story, "0 of 1 approvals").await;
     (scene, story)
 }
@@ -68,6 +72,9 @@ async fn wait_for_report(scene: &Scene, story: u64) -> String {
         .await;
     head
 }
+
+/// A turn that passes the gate and has something new each time.
+const AGAIN: &str = "echo Hello >> greeting.txt; commit 'Say hello'";
 
 /// What a job of GitHub Actions prints when it fails, round the part that matters.
 const JOB_LOG: &str = "2026-01-01T00:00:00.0000001Z ##[group]Run actions/checkout@v4
@@ -556,13 +563,8 @@ async fn the_failing_part_of_a_ci_log_reaches_the_agent_that_is_called_back() {
 #[tokio::test]
 async fn without_webhooks_reviews_and_failed_checks_come_back_to_the_agent_too() {
     let stage = Stage::new();
-    stage
-        .agent
-        .always("echo Hello >> greeting.txt; commit 'Say hello'");
-    stage.github.protect(BranchRules {
-        approvals: 1,
-        ..BranchRules::default()
-    });
+    stage.agent.always(AGAIN);
+    stage.github.protect(one_approval());
     let project = project(&stage);
     let scene = stage
         .serve_with(&project, |config| config.without_webhooks().look_secs(1))
@@ -597,10 +599,7 @@ async fn what_a_person_pushes_to_the_story_branch_is_gated_and_brought_in_by_the
             theirs.display()
         ),
     );
-    stage.github.protect(BranchRules {
-        approvals: 1,
-        ..BranchRules::default()
-    });
+    stage.github.protect(one_approval());
     let project = project(&stage);
     let scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
@@ -632,13 +631,8 @@ async fn what_a_person_pushes_to_the_story_branch_is_gated_and_brought_in_by_the
 #[tokio::test]
 async fn a_story_branch_deleted_by_hand_stops_its_story_and_loses_nothing() {
     let stage = Stage::new();
-    stage
-        .agent
-        .always("echo Hello >> greeting.txt; commit 'Say hello'");
-    stage.github.protect(BranchRules {
-        approvals: 1,
-        ..BranchRules::default()
-    });
+    stage.agent.always(AGAIN);
+    stage.github.protect(one_approval());
     let project = project(&stage);
     let scene = stage.serve(&project).await;
     let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
@@ -671,4 +665,26 @@ async fn a_story_branch_deleted_by_hand_stops_its_story_and_loses_nothing() {
     assert_eq!(scene.remote.tip(&branch), commits[1]);
     let open = |pull: &&PullRequest| pull.open;
     assert_eq!(scene.github.pulls().iter().filter(open).count(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_may_read_no_logs_and_no_checks_still_tells_the_agent_what_failed() {
+    let stage = Stage::new();
+    stage.agent.always(AGAIN);
+    stage.github.protect(one_approval());
+    stage.github.deny("actions");
+    stage.github.deny("checks");
+    let project = project(&stage);
+    let scene = stage.serve(&project).await;
+    let story = scene.start_story(greeting::TITLE, greeting::BODY).await;
+    wait_for_reason(&scene, story, "0 of 1 approvals").await;
+    let head = scene.agent.commits(story).pop().expect("a commit");
+    let failed = scene.github.fail_job(&head, "lint", JOB_LOG);
+    scene.accepted(&failed).await;
+    eventually("the agent was told", || scene.agent.starts().len() == 2).await;
+    let prompt = scene.agent.prompt(story, 2);
+    assert!(
+        prompt.contains("The check lint failed on your commit"),
+        "{prompt}"
+    );
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::greeting;
 use crate::support::git::{BASE, git};
-use crate::support::github_model::{GithubModel, RecordedRequest};
+use crate::support::github_model::{BranchRules, GithubModel, RecordedRequest};
 use crate::support::patience::eventually;
 use crate::support::scene::{Scene, Stage, WRITER, states};
 use crate::support::server::Server;
@@ -203,4 +203,28 @@ async fn an_idle_day_costs_few_requests() {
         .filter(|request| request.answered == Some(304))
         .count();
     assert!(unchanged + 2 >= idle.len(), "most of it is free: {idle:#?}");
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_read_checks_polls_everything_else() {
+    let stage = Stage::new();
+    stage.agent.always(greeting::RIGHT);
+    stage.github.deny("checks");
+    stage.github.protect(BranchRules {
+        approvals: 1,
+        ..BranchRules::default()
+    });
+    let project = greeting::project(&stage).by_pull_request();
+    let scene = stage
+        .serve_with(&project, |config| config.without_webhooks().look_secs(1))
+        .await;
+    let story = scene
+        .github
+        .add_issue(greeting::TITLE, greeting::BODY, WRITER);
+    drop(scene.github.label(story, "huskies", WRITER));
+    scene.wait_for_stage(story, "merge").await;
+    // It has a pull request, whose checks are looked at.
+    wait_for_looks(&scene.github, 3).await;
+    drop(scene.github.unlabel(story, "huskies", WRITER));
+    scene.wait_for_stage(story, "backlog").await;
 }

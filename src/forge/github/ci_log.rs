@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::client::{Method, Request};
+use super::verdicts::allowed;
 use super::{Github, repo_path};
 use crate::domain::delivery::{CheckKind, CheckSource};
 use crate::domain::id::RepoName;
@@ -56,16 +57,13 @@ impl Github {
     ) -> Result<Option<String>, ForgeError> {
         let path = repo_path(repo);
         let what = format!("check {id} of {repo}");
-        let ask = |path| Request {
-            method: Method::Get,
-            path,
-            what: &what,
-        };
         match kind {
             CheckKind::Status => Ok(None),
             CheckKind::CheckRun => {
-                let request = ask(format!("{path}/check-runs/{id}"));
-                let run: CheckRun = self.client.ask(request).await?;
+                let run = format!("{path}/check-runs/{id}");
+                let Some(run) = self.if_allowed::<CheckRun>(&what, run).await? else {
+                    return Ok(None);
+                };
                 let slug = run.app.and_then(|app| app.slug);
                 if slug.as_deref() == Some(ACTIONS) {
                     return self.failing_part_of_job(repo, id).await;
@@ -73,10 +71,11 @@ impl Github {
                 Ok(own_words(run.output.unwrap_or_default()))
             }
             CheckKind::WorkflowRun => {
-                let request = ask(format!("{path}/actions/runs/{id}/jobs?filter=latest"));
-                let found: Jobs = self.client.ask(request).await?;
+                let jobs = format!("{path}/actions/runs/{id}/jobs?filter=latest");
+                let found: Option<Jobs> = self.if_allowed(&what, jobs).await?;
+                let mut jobs = found.into_iter().flat_map(|found| found.jobs);
                 let has_failed = |job: &Job| job.conclusion.as_deref() == Some("failure");
-                match found.jobs.into_iter().find(has_failed) {
+                match jobs.find(has_failed) {
                     Some(job) => self.failing_part_of_job(repo, job.id).await,
                     None => Ok(None),
                 }
@@ -97,10 +96,9 @@ impl Github {
             what: &what,
         };
         let answer = self.client.send(request).await?;
-        if matches!(answer.status, 404 | 410) {
+        if answer.status == 410 || allowed(answer.check(&what))?.is_none() {
             return Ok(None);
         }
-        answer.check(&what)?;
         Ok(failing_part(tail_at_char_boundary(
             &answer.body,
             LOOKED_THROUGH,

@@ -6,16 +6,15 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::answer::date;
 use super::client::{Method, Request, segment};
 use super::payload::{GHOST, Issue, Label};
 use super::pulls::pull_path;
-use super::{Github, MOST_PAGES, PAGE, issue_path, repo_path};
+use super::verdicts::{CheckRun, Status};
+use super::{Github, issue_path, repo_path};
 use crate::domain::delivery::{
-    CheckKind, CheckOutcome, CheckResult, IssueAction, PullRequestAction, PullRequestBase,
-    PullRequestChange, PullRequestHead, Review, ReviewKind, Verdict,
+    CheckResult, IssueAction, PullRequestAction, PullRequestBase, PullRequestChange,
+    PullRequestHead, Review, ReviewKind, Verdict,
 };
 use crate::domain::id::{RepoName, Sha, StoryId};
 use crate::domain::reconciliation::Deed;
@@ -200,128 +199,6 @@ struct AtLine {
     line: Option<u64>,
 }
 
-#[derive(Default, Deserialize)]
-struct Output {
-    title: Option<String>,
-    summary: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct CheckRun {
-    id: u64,
-    name: String,
-    conclusion: Option<String>,
-    html_url: Option<String>,
-    output: Option<Output>,
-}
-
-impl CheckRun {
-    fn has_failed(&self) -> bool {
-        matches!(self.conclusion.as_deref(), Some("failure" | "timed_out"))
-    }
-
-    fn result(self, commit: &Sha) -> CheckResult {
-        let output = self.output.unwrap_or_default();
-        let title = output.title.filter(|title| !title.is_empty());
-        CheckResult {
-            kind: CheckKind::CheckRun,
-            id: Some(self.id),
-            name: self.name,
-            commit: commit.clone(),
-            branch: None,
-            outcome: CheckOutcome::Failure,
-            summary: title.or(output.summary).unwrap_or_default(),
-            url: self.html_url,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct CheckRuns {
-    check_runs: Vec<CheckRun>,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    context: String,
-    state: String,
-    description: Option<String>,
-    target_url: Option<String>,
-}
-
-impl Status {
-    fn result(self, commit: &Sha) -> CheckResult {
-        CheckResult {
-            kind: CheckKind::Status,
-            id: None,
-            name: self.context,
-            commit: commit.clone(),
-            branch: None,
-            outcome: CheckOutcome::Failure,
-            summary: self.description.unwrap_or_default(),
-            url: self.target_url,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Combined {
-    statuses: Vec<Status>,
-}
-
-impl Github {
-    /// A list over all its pages. `query` is empty or ends in `&`.
-    async fn all<T: DeserializeOwned>(
-        &self,
-        (path, query): (&str, &str),
-        what: &str,
-    ) -> Result<Vec<T>, ForgeError> {
-        let pages = self.pages((path, query), what).await?;
-        if pages.complete {
-            return Ok(pages.items);
-        }
-        let message = format!("{what} does not end after {MOST_PAGES} pages");
-        Err(ForgeError::Unavailable { message })
-    }
-
-    /// The first pages of a list.
-    async fn pages<T: DeserializeOwned>(
-        &self,
-        (path, query): (&str, &str),
-        what: &str,
-    ) -> Result<Pages<T>, ForgeError> {
-        let mut pages = Pages {
-            items: Vec::new(),
-            asked_at: None,
-            complete: false,
-        };
-        for page in 1..=MOST_PAGES {
-            let request = Request {
-                method: Method::Get,
-                path: format!("{path}?{query}per_page={PAGE}&page={page}"),
-                what,
-            };
-            let answer = self.client.send(request).await?;
-            let answered_at = answer.headers.date.as_deref().and_then(date);
-            pages.asked_at = pages.asked_at.or(answered_at);
-            pages.items.append(&mut answer.read::<Vec<T>>(what)?);
-            pages.complete = !answer.has_next_page();
-            if pages.complete {
-                break;
-            }
-        }
-        Ok(pages)
-    }
-}
-
-/// So much of a list.
-struct Pages<T> {
-    items: Vec<T>,
-    /// By the forge's clock.
-    asked_at: Option<Timestamp>,
-    complete: bool,
-}
-
 #[async_trait]
 impl Listing for Github {
     async fn issues(
@@ -422,33 +299,16 @@ impl Listing for Github {
         Ok(reviews.chain(lines).collect())
     }
 
-    /// The newest check run of each name, and the newest status of each context, as GitHub keeps
-    /// them apart.
     async fn failed_checks(
         &self,
         repo: &RepoName,
         commit: &Sha,
     ) -> Result<Vec<CheckResult>, ForgeError> {
-        let what = format!("the checks of {repo}@{}", commit.short());
-        let path = |list: &str| {
-            format!(
-                "{}/commits/{commit}/{list}?per_page={PAGE}",
-                repo_path(repo)
-            )
-        };
-        let request = |path| Request {
-            method: Method::Get,
-            path,
-            what: &what,
-        };
-        let runs: CheckRuns = self.client.ask(request(path("check-runs"))).await?;
-        let combined: Combined = self.client.ask(request(path("status"))).await?;
-        let runs = runs.check_runs.into_iter().filter(CheckRun::has_failed);
-        let is_red = |status: &Status| matches!(status.state.as_str(), "failure" | "error");
-        let statuses = combined.statuses.into_iter().filter(is_red);
-        let runs = runs.map(|run| run.result(commit));
-        Ok(runs
-            .chain(statuses.map(|status| status.result(commit)))
-            .collect())
+        let (statuses, runs) = self.verdicts(repo, commit).await?;
+        let runs = runs.into_iter().filter(CheckRun::has_failed);
+        let runs = runs.map(|run| run.failure_on(commit));
+        let statuses = statuses.into_iter().filter(Status::has_failed);
+        let statuses = statuses.map(|status| status.failure_on(commit));
+        Ok(runs.chain(statuses).collect())
     }
 }

@@ -13,9 +13,11 @@ mod manifest;
 mod manners;
 mod needs;
 mod obstacles;
+mod pages;
 mod payload;
 mod pulls;
 mod setup;
+mod verdicts;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -42,11 +44,8 @@ use crate::domain::id::{BranchName, RepoName, Sha, StoryId};
 use crate::domain::work::TaskComment;
 use crate::secret::{Renewal, Secret};
 use client::{Client, Method, Request, segment};
+use pages::PAGE;
 
-/// The most that one page holds, by GitHub's limit.
-const PAGE: usize = 100;
-/// GitHub closes an issue to comments at 2,500; a server with more pages than this goes in circles.
-const MOST_PAGES: usize = 100;
 /// The colour of stage labels.
 const STAGE_COLOR: &str = "5b8db8";
 const STAGE_MEANING: &str = "Where huskies is with this issue";
@@ -124,32 +123,17 @@ impl Github {
 
     /// All comments of an issue, oldest first.
     async fn all_comments(&self, story: &StoryId) -> Result<Vec<payload::Comment>, ForgeError> {
-        self.listed(story, "comments").await
+        self.below(story, "comments").await
     }
 
-    /// Everything on the pages below an issue.
-    async fn listed<T: DeserializeOwned>(
+    /// Everything on a list below an issue.
+    async fn below<T: DeserializeOwned>(
         &self,
         story: &StoryId,
         list: &str,
     ) -> Result<Vec<T>, ForgeError> {
-        let what = story.to_string();
-        let mut all = Vec::new();
-        for page in 1..=MOST_PAGES {
-            let path = format!("{}/{list}?per_page={PAGE}&page={page}", issue_path(story));
-            let request = Request {
-                method: Method::Get,
-                path,
-                what: &what,
-            };
-            let answer = self.client.send(request).await?;
-            all.append(&mut answer.read::<Vec<T>>(&what)?);
-            if !answer.has_next_page() {
-                return Ok(all);
-            }
-        }
-        let message = format!("the {list} of {what} do not end after {MOST_PAGES} pages");
-        Err(ForgeError::Unavailable { message })
+        let path = format!("{}/{list}", issue_path(story));
+        self.all((&path, ""), &story.to_string()).await
     }
 
     /// Puts a stage label on an issue. GitHub creates one that the repository does not have yet,
@@ -274,7 +258,7 @@ impl Forge for Github {
 
     /// Servers without sub-issues answer 404 ("List sub-issues").
     async fn sub_issues(&self, story: &StoryId) -> Result<Vec<SubIssue>, ForgeError> {
-        let listed: Result<Vec<payload::SubIssue>, _> = self.listed(story, "sub_issues").await;
+        let listed: Result<Vec<payload::SubIssue>, _> = self.below(story, "sub_issues").await;
         match listed {
             Ok(parts) => Ok(parts
                 .into_iter()

@@ -7,9 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::client::{Method, Request, segment};
+use super::client::segment;
 use super::payload::Account;
 use super::pulls::pull_path;
 use super::{Github, PAGE, repo_path};
@@ -65,28 +64,6 @@ struct Review {
     state: String,
 }
 
-#[derive(Deserialize)]
-struct Combined {
-    statuses: Vec<Status>,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    context: String,
-    state: String,
-}
-
-#[derive(Deserialize)]
-struct CheckRuns {
-    check_runs: Vec<CheckRun>,
-}
-
-#[derive(Deserialize)]
-struct CheckRun {
-    name: String,
-    conclusion: Option<String>,
-}
-
 impl Github {
     pub(super) async fn find_obstacles(
         &self,
@@ -122,10 +99,11 @@ impl Github {
         repo: &RepoName,
         branch: &str,
     ) -> Result<(Vec<BranchRule>, BTreeSet<String>), ForgeError> {
+        let what = format!("the rules of {repo}");
         let path = format!("{}/rules/branches/{branch}", repo_path(repo));
-        let rules: Vec<BranchRule> = self.if_allowed(repo, path).await?.unwrap_or_default();
+        let rules: Vec<BranchRule> = self.if_allowed(&what, path).await?.unwrap_or_default();
         let path = format!("{}/branches/{branch}", repo_path(repo));
-        let classic: Branch = self.if_allowed(repo, path).await?.unwrap_or_default();
+        let classic: Branch = self.if_allowed(&what, path).await?.unwrap_or_default();
         let by_rules = rules
             .iter()
             .flat_map(|rule| &rule.parameters.required_status_checks);
@@ -142,7 +120,8 @@ impl Github {
         number: u64,
     ) -> Result<(u64, Vec<String>), ForgeError> {
         let path = format!("{}/reviews?per_page={PAGE}", pull_path(repo, number));
-        let reviews: Vec<Review> = self.if_allowed(repo, path).await?.unwrap_or_default();
+        let what = format!("the reviews of pull request {number} of {repo}");
+        let reviews: Vec<Review> = self.if_allowed(&what, path).await?.unwrap_or_default();
         let mut newest = BTreeMap::new();
         for Review { user, state } in reviews {
             if let ("APPROVED" | "CHANGES_REQUESTED" | "DISMISSED", Some(user)) =
@@ -168,42 +147,17 @@ impl Github {
         if required.is_empty() {
             return Ok(Vec::new());
         }
-        let commit = format!("{}/commits/{}", repo_path(repo), pull.head);
-        let path = format!("{commit}/status?per_page={PAGE}");
-        let combined: Option<Combined> = self.if_allowed(repo, path).await?;
-        for status in combined.into_iter().flat_map(|combined| combined.statuses) {
-            if status.state == "success" {
-                required.remove(&status.context);
-            }
+        let (statuses, runs) = self.verdicts(repo, &pull.head).await?;
+        for status in statuses.iter().filter(|status| status.state == "success") {
+            required.remove(&status.context);
         }
-        let path = format!("{commit}/check-runs?per_page={PAGE}");
-        let runs: Option<CheckRuns> = self.if_allowed(repo, path).await?;
-        for run in runs.into_iter().flat_map(|runs| runs.check_runs) {
+        for run in runs {
             // "Neutral" and "skipped" satisfy a required check as well.
             if let Some("success" | "neutral" | "skipped") = run.conclusion.as_deref() {
                 required.remove(&run.name);
             }
         }
         Ok(required.into_iter().collect())
-    }
-
-    /// What the token may not see, or the server does not have, leaves the explanation shorter.
-    async fn if_allowed<T: DeserializeOwned>(
-        &self,
-        repo: &RepoName,
-        path: String,
-    ) -> Result<Option<T>, ForgeError> {
-        let what = format!("the rules of {repo}");
-        let request = Request {
-            method: Method::Get,
-            path,
-            what: &what,
-        };
-        match self.client.ask(request).await {
-            Ok(found) => Ok(Some(found)),
-            Err(ForgeError::NotFound { .. } | ForgeError::Forbidden { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 }
 

@@ -194,10 +194,10 @@ impl State {
             ("/labels", "issues"),
             ("/comments", "issues"),
             ("/actions/", "actions"),
+            ("/check-runs", "checks"),
         ];
-        let is_shut = ["/hooks", "/actions/"]
-            .iter()
-            .any(|part| path.contains(part));
+        let shut = ["/hooks", "/actions/", "/check-runs"];
+        let is_shut = shut.iter().any(|part| path.contains(part));
         let is_open = method == "GET" && !is_shut;
         let (_, needed) = parts.into_iter().find(|(part, _)| path.contains(part))?;
         (!is_open && self.denied.contains(&needed)).then_some(needed)
