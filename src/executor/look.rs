@@ -9,10 +9,11 @@ use super::acts::MENDED_CHECK;
 use super::context::{Context, RepoContext, Try};
 use crate::command;
 use crate::domain::delivery::{Comment, PullRequestChange, Said};
+use crate::domain::dependency::StoryState;
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::{RepoName, StoryId};
 use crate::domain::reconciliation::{Found, FoundIssue, FoundReview, KnownIssue, Look};
-use crate::domain::story::{Stage, Story};
+use crate::domain::story::Story;
 use crate::domain::transition::Subject;
 use crate::forge::{ForgeError, ListedComment, ListedIssue, Listing, RetryWhen, WantedIssues};
 use crate::store::{StoreError, StoryFilter};
@@ -141,15 +142,7 @@ impl Looking<'_> {
         if story.is_none() && known.is_none() && !is_wanted {
             return Ok(None);
         }
-        let in_flight = story.as_ref().is_some_and(|story| match story.stage {
-            Stage::Done { .. } | Stage::Cancelled => false,
-            Stage::Backlog { .. }
-            | Stage::Coding(_)
-            | Stage::Qa(_)
-            | Stage::Merge(_)
-            | Stage::MergeFailure { .. }
-            | Stage::Blocked { .. } => true,
-        });
+        let in_flight = story.as_ref().is_some_and(is_in_flight);
         let is_known =
             |known: &KnownIssue| known.at >= issue.updated_at && known.has(&issue.labels);
         let has_changed = !known.is_some_and(is_known);
@@ -183,7 +176,7 @@ impl Looking<'_> {
         };
         let mut found = Vec::new();
         for subject in self.context.store.stories(&filter).await? {
-            let Some(story) = story_of(subject) else {
+            let Some(story) = story_in_flight(subject) else {
                 continue;
             };
             let number = story.number;
@@ -262,10 +255,18 @@ impl Looking<'_> {
     }
 }
 
-fn story_of(subject: Subject) -> Option<StoryId> {
+/// The story of a subject, where there is still something to learn for it.
+fn story_in_flight(subject: Subject) -> Option<StoryId> {
     match subject {
-        Subject::Story(story) if story.was_started() => Some(story.id),
+        Subject::Story(story) if story.was_started() && is_in_flight(&story) => Some(story.id),
         Subject::Story(_) | Subject::Repo(_) | Subject::Head(_) | Subject::Account(_) => None,
+    }
+}
+
+fn is_in_flight(story: &Story) -> bool {
+    match story.standing() {
+        StoryState::None | StoryState::UnderWay => true,
+        StoryState::Done | StoryState::Cancelled => false,
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::command::Git;
 use super::error::{While, on};
-use super::objects::{Objects, remote_ref};
+use super::objects::{Objects, remote_ref, seen_ref};
 use super::remote::FETCH_OPTIONS;
 use super::repository::blocking;
 use super::{Repository, Result, files};
@@ -62,7 +62,7 @@ impl Repository {
         // Two fetches into one ref get in each other's way.
         let _one_at_a_time = self.inner.basing.lock().await;
         let paths = &self.inner.paths;
-        let seen = format!("refs/huskies/seen/{branch}");
+        let seen = seen_ref(branch);
         if self
             .fetch_into(&paths.base(), branch, &seen)
             .await?

@@ -4,10 +4,9 @@
 //!
 //! Not for: what happens in a person's clone (`clone`, `switch`).
 
-use super::objects::{remote_ref, wip_ref};
+use super::objects::{remote_ref, seen_ref, wip_ref};
 use super::remote::{Over, Push, PushAnswer, Remote};
 use super::source::Upstream;
-use super::strays::seen_ref;
 use super::{Repository, Result};
 use crate::domain::id::{Attempt, BranchName, Sha, StoryId};
 use crate::domain::work::Candidate;

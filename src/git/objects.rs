@@ -15,6 +15,11 @@ pub(super) fn remote_ref(branch: &BranchName) -> String {
     format!("refs/huskies/remote/{branch}")
 }
 
+/// What a branch was found at, before anything is made of it.
+pub(super) fn seen_ref(branch: &BranchName) -> String {
+    format!("refs/huskies/seen/{branch}")
+}
+
 pub(super) fn story_ref(number: u64) -> String {
     format!("refs/huskies/story/{number}/head")
 }

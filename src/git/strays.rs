@@ -5,16 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::linked::Linked;
-use super::objects::remote_ref;
+use super::objects::{remote_ref, seen_ref};
 use super::source::Upstream;
 use super::worktree::WorktreeSpec;
 use super::{Repository, Result};
 use crate::domain::id::{BranchName, Sha};
-
-/// Where somebody else's commits of a story branch are kept.
-pub(super) fn seen_ref(branch: &BranchName) -> String {
-    format!("refs/huskies/seen/{branch}")
-}
 
 /// A story branch that is not where huskies put it.
 #[derive(Debug, Clone, PartialEq, Eq)]
