@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::greeting;
 use crate::support::github_model::{Delivery, GithubModel};
+use crate::support::pause::Held;
 use crate::support::scene::{Scene, Stage, WRITER, stage_labels};
 
 /// Writes a file of the story's own that the gate likes.
@@ -280,16 +281,21 @@ async fn a_label_that_is_set_long_after_a_change_pins_the_new_text() {
     assert!(scene.agent.prompt(story, 1).contains("Say hello to eve."));
 }
 
-#[tokio::test]
-async fn a_strangers_change_of_a_running_storys_text_counts_once_a_writer_confirms_it() {
-    let scene = served().await;
+/// A story whose first turn stands still before its work.
+async fn in_mid_turn(scene: &Scene) -> (u64, Held) {
     let pause = scene.agent.pause("first");
-    let story = open(&scene, "Greet", greeting::BODY);
+    let story = open(scene, "Greet", greeting::BODY);
     scene
         .agent
         .story_turn(story, 1, &format!("{}; {WORK}", pause.shell()));
     scene.label(story).await;
-    let standing = pause.reached().await;
+    (story, pause.reached().await)
+}
+
+#[tokio::test]
+async fn a_strangers_change_of_a_running_storys_text_counts_once_a_writer_confirms_it() {
+    let scene = served().await;
+    let (story, standing) = in_mid_turn(&scene).await;
     edit(&scene, story, "Say hello to eve.", "eve").await;
     let said = wait_for_words(&scene, story, "/huskies confirm").await;
     assert!(said.contains("goes on with the text as it was"), "{said}");
@@ -312,13 +318,7 @@ async fn a_strangers_change_of_a_running_storys_text_counts_once_a_writer_confir
 #[tokio::test]
 async fn a_writers_change_reaches_the_agent_before_its_work_lands() {
     let scene = served().await;
-    let pause = scene.agent.pause("first");
-    let story = open(&scene, "Greet", greeting::BODY);
-    scene
-        .agent
-        .story_turn(story, 1, &format!("{}; {WORK}", pause.shell()));
-    scene.label(story).await;
-    let standing = pause.reached().await;
+    let (story, standing) = in_mid_turn(&scene).await;
     edit(&scene, story, "Say hello to ann.", WRITER).await;
     // What people ask is answered in the order in which they asked.
     say(&scene, story, "/huskies status", WRITER).await;

@@ -142,10 +142,9 @@ impl Turn {
 
     /// A branch of a fork is nobody's here, whatever its name.
     pub(super) fn story_of_head(&self, head: &PullRequestHead) -> Option<StoryId> {
-        let number = head.branch.as_ref()?.story_number()?;
-        let story = StoryId::new(self.repo.name.clone(), number);
         let is_ours = head.repo.as_ref() == Some(&self.repo.name);
-        (is_ours && self.repo.heads.contains_key(&story)).then_some(story)
+        let branch = head.branch.as_ref().filter(|_| is_ours);
+        self.story_of_branch(branch?)
     }
 
     /// Failures on a story's newest commit are told to it.

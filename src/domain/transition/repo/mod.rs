@@ -1,8 +1,9 @@
 //! A repository: fans deliveries out to stories ([`deliveries`], [`conversation`]), hands out
 //! agents ([`slots`]), merges one story at a time ([`merging`]), by pull request where that is wanted
-//! ([`pulls`], [`pull_requests`]), has the heads of people's pull requests gated
-//! ([`proposals`]), knows who waits for whom ([`dependencies`]) and who changed which text lately
-//! ([`edits`]), sees to story branches that people move ([`branches`]), and looks for what no delivery told ([`reconciling`]).
+//! ([`pulls`], [`pull_requests`]), has the heads of people's pull requests gated ([`proposals`]),
+//! knows who waits for whom ([`dependencies`]) and who changed which text lately ([`edits`]), sees to
+//! story branches that people move ([`branches`]), and looks for what no delivery told
+//! ([`reconciling`]).
 
 mod branches;
 mod conversation;
@@ -113,19 +114,14 @@ impl Turn {
             | PullRequestAction::ReadyForReview
             | PullRequestAction::ConvertedToDraft => false,
         };
-        // Of what is refused further on nothing stays.
-        let noted = is_awaited.then(|| (self.repo.clone(), self.effects.len()));
         let outcome = match self.pull_of_story(change) {
             Some(outcome) => outcome,
             None => self.pull_request(change),
         };
-        match (outcome, noted) {
-            (Err(Refusal::Ignored { .. }), Some((repo, effects))) => {
-                self.repo = repo;
-                self.effects.truncate(effects);
-                Ok(())
-            }
-            (outcome, _) => outcome,
+        match outcome {
+            // It changed nothing more.
+            Err(Refusal::Ignored { .. }) if is_awaited => Ok(()),
+            outcome => outcome,
         }
     }
 
@@ -134,12 +130,12 @@ impl Turn {
             RepoEvent::Opened { looks } => {
                 self.pace_looks(*looks);
                 self.sync();
-                self.see_all_needs();
+                if looks.is_none() {
+                    // Otherwise a look does.
+                    self.see_all_needs();
+                }
             }
-            RepoEvent::LookDue => {
-                self.look_due();
-                self.see_all_needs();
-            }
+            RepoEvent::LookDue => self.look_due(),
             RepoEvent::SyncDue => self.sync(),
             RepoEvent::BaseUnavailable { .. } => self.wake("sync", SYNC_AGAIN, RepoEvent::SyncDue),
             RepoEvent::BaseSynced {

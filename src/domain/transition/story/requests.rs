@@ -463,20 +463,8 @@ impl Turn {
 
 /// Whose changes of the text are asked about.
 fn edits(wish: &Wish) -> Vec<TextEdit> {
-    match wish {
-        Wish::Start { around, .. } => around.edits.clone(),
-        Wish::Edit { .. }
-        | Wish::Confirm { .. }
-        | Wish::Stop
-        | Wish::Cancel
-        | Wish::Retry { .. }
-        | Wish::Approve { .. }
-        | Wish::Hold
-        | Wish::Release
-        | Wish::PickAgent { .. }
-        | Wish::Prioritise { .. }
-        | Wish::Merge
-        | Wish::Tell { .. }
-        | Wish::Say { .. } => Vec::new(),
+    if let Wish::Start { around, .. } = wish {
+        return around.edits.clone();
     }
+    Vec::new()
 }

@@ -15,8 +15,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::delivery::{
-    PullRequestAction, PullRequestBase, PullRequestChange, PullRequestHead,
+    Comment, PullRequestAction, PullRequestBase, PullRequestChange, PullRequestHead,
 };
+use crate::domain::dependency::Family;
 use crate::domain::id::{ItemName, RepoName, Sha, StoryId};
 use crate::domain::project::{Agent, Gate, Land, Moment, Project, Role, Runtime, Trigger};
 use crate::domain::work::{GateOutcome, GateReport, GateVerdict};
@@ -60,6 +61,22 @@ fn pull_change(number: u64, action: PullRequestAction, head: PullRequestHead) ->
         body: String::new(),
         labels: Vec::new(),
         draft: false,
+    }
+}
+
+/// What ann wrote in the conversation of the issue "Door".
+fn comment_on(number: u64) -> Comment {
+    Comment {
+        id: 5,
+        number,
+        on_pull_request: false,
+        sender: "ann".to_owned(),
+        by_bot: false,
+        title: "Door".to_owned(),
+        body: String::new(),
+        labels: Vec::new(),
+        family: Family::default(),
+        at: None,
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::test_runner::Config;
 use super::answers::{Dice, is_fenced, pushed};
 use super::dependencies::NOBODYS;
 use super::world::World;
-use super::{agent, project, pull_change, repo_name, story_id};
+use super::{agent, comment_on, project, pull_change, repo_name, story_id};
 use crate::domain::account::Limits;
 use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckResult, Command, Comment, IssueAction, IssueChange,
@@ -134,16 +134,10 @@ fn commented(world: &World, number: u64, dice: &mut Dice) -> Event {
         },
     };
     let comment = Comment {
-        id: 7,
-        number,
         on_pull_request: dice.luck(10),
         sender: ["ann", "renovate[bot]"][usize::from(dice.luck(6))].to_owned(),
-        by_bot: false,
         title: format!("Story {number}"),
-        body: String::new(),
-        labels: Vec::new(),
-        family: Family::default(),
-        at: None,
+        ..comment_on(number)
     };
     Event::repo(&repo_name(), RepoEvent::Commented { comment, said })
 }

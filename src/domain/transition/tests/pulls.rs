@@ -3,12 +3,11 @@
 
 use super::answers::Dice;
 use super::world::World;
-use super::{pull_change, repo_name, sha};
+use super::{comment_on, pull_change, repo_name, sha};
 use crate::domain::delivery::{
     CheckRequest, Command, Comment, PullRequestAction, PullRequestChange, PullRequestHead, Review,
     ReviewKind, Said, Verdict, WantedCheck,
 };
-use crate::domain::dependency::Family;
 use crate::domain::event::{Event, RepoEvent};
 use crate::domain::id::Sha;
 use crate::domain::story::Admission;
@@ -100,16 +99,9 @@ fn comment(world: &mut World, number: u64, commit: &Sha, dice: &mut Dice) -> Rep
     note(world, by, commit);
     RepoEvent::Commented {
         comment: Comment {
-            id: 7,
-            number,
             on_pull_request: true,
             sender: by.to_owned(),
-            by_bot: false,
-            title: String::new(),
-            body: String::new(),
-            labels: Vec::new(),
-            family: Family::default(),
-            at: None,
+            ..comment_on(number)
         },
         said: Said::Command {
             command: Command::Approve,

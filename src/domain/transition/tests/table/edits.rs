@@ -9,7 +9,7 @@ use crate::domain::delivery::{Command, Comment, IssueAction, IssueChange, Said};
 use crate::domain::dependency::{Family, IssueState, Links};
 use crate::domain::event::{RepoEvent, StoryEvent};
 use crate::domain::story::{Admission, Wish};
-use crate::domain::transition::tests::noon;
+use crate::domain::transition::tests::{comment_on, noon};
 use crate::domain::work::{Place, Task};
 
 fn at(minute: i64) -> Timestamp {
@@ -290,16 +290,8 @@ fn a_start_names_those_who_changed_the_text_in_the_ten_minutes_before() {
     rows.when("labelled before eve", change(7, labeled(), "ann", 5));
     rows.when("bob again", change(7, IssueAction::Edited, "bob", 12));
     let comment = Comment {
-        id: 5,
-        number: 7,
-        on_pull_request: false,
-        sender: "ann".to_owned(),
-        by_bot: false,
-        title: "Door".to_owned(),
-        body: String::new(),
-        labels: Vec::new(),
-        family: Family::default(),
         at: Some(at(17)),
+        ..comment_on(7)
     };
     let said = Said::Command {
         command: Command::Start,

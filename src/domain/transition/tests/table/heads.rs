@@ -7,13 +7,14 @@ use crate::domain::delivery::{
     CheckRequest, Command, Comment, PullRequestAction, PullRequestHead, Review, ReviewKind, Said,
     Verdict, WantedCheck,
 };
-use crate::domain::dependency::Family;
 use crate::domain::effect::{Effect, Surface};
 use crate::domain::event::{Event, HeadEvent, RepoEvent, SubjectId};
 use crate::domain::head::HeadId;
 use crate::domain::id::Sha;
 use crate::domain::story::Admission;
-use crate::domain::transition::tests::{noon, pull_change, repo_name, report, sha, story_id};
+use crate::domain::transition::tests::{
+    comment_on, noon, pull_change, repo_name, report, sha, story_id,
+};
 use crate::domain::transition::{Subject, step};
 
 /// A commit under test.
@@ -213,16 +214,8 @@ fn settled(commit: u64) -> RepoEvent {
 fn approve(number: u64, text: Option<&str>) -> RepoEvent {
     RepoEvent::Commented {
         comment: Comment {
-            id: 5,
-            number,
             on_pull_request: true,
-            sender: "ann".to_owned(),
-            by_bot: false,
-            title: "A door".to_owned(),
-            body: String::new(),
-            labels: Vec::new(),
-            family: Family::default(),
-            at: None,
+            ..comment_on(number)
         },
         said: Said::Command {
             command: Command::Approve,

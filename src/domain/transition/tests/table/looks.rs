@@ -12,7 +12,7 @@ use crate::domain::dependency::{Family, IssueState};
 use crate::domain::event::RepoEvent;
 use crate::domain::reconciliation::{Deed, Found, FoundIssue, Pace};
 use crate::domain::repo::Stray;
-use crate::domain::transition::tests::{noon, pull_change, sha, story_id};
+use crate::domain::transition::tests::{comment_on, noon, pull_change, sha, story_id};
 
 /// So many seconds after noon.
 fn at(seconds: i64) -> Timestamp {
@@ -381,15 +381,7 @@ fn found_with(until: i64, change: impl FnOnce(&mut Found)) -> RepoEvent {
 fn said(id: u64) -> (Comment, Said) {
     let comment = Comment {
         id,
-        number: 7,
-        on_pull_request: false,
-        sender: "ann".to_owned(),
-        by_bot: false,
-        title: "Door".to_owned(),
-        body: String::new(),
-        labels: Vec::new(),
-        family: Family::default(),
-        at: None,
+        ..comment_on(7)
     };
     let said = Said::Command {
         command: Command::Status,

@@ -7,12 +7,11 @@ use crate::domain::delivery::{
     CheckKind, CheckOutcome, CheckRequest, CheckResult, CheckSource, Command, Comment, CommentRef,
     PullRequestHead, Review, ReviewKind, Said, Thread, Verdict, WantedCheck,
 };
-use crate::domain::dependency::Family;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, RepoEvent, StoryEvent, SubjectId};
 use crate::domain::project::{Project, Role, Runtime};
 use crate::domain::story::{Actor, Reply, Wish};
-use crate::domain::transition::tests::{agent, noon, repo_name, sha, story_id};
+use crate::domain::transition::tests::{agent, comment_on, noon, repo_name, sha, story_id};
 use crate::domain::transition::{Subject, step};
 use crate::domain::work::{End, Message, Place};
 
@@ -555,16 +554,8 @@ fn a_failed_check_calls_the_story_back_once_a_commit_as_a_retry() {
 
 fn comment(said: Said, labels: &[&str]) -> RepoEvent {
     let comment = Comment {
-        id: 5,
-        number: 7,
-        on_pull_request: false,
-        sender: "ann".to_owned(),
-        by_bot: false,
-        title: "Door".to_owned(),
-        body: String::new(),
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
-        family: Family::default(),
-        at: None,
+        ..comment_on(7)
     };
     RepoEvent::Commented { comment, said }
 }
