@@ -79,6 +79,6 @@ pub(super) async fn see_branches(
         })
     };
     let strays = strays.into_iter().filter_map(stray).collect();
-    let seen = heads.iter().map(|(story, _)| story.clone()).collect();
+    let seen = heads.to_vec();
     Try::news(Event::repo(name, RepoEvent::BranchesSeen { seen, strays }))
 }

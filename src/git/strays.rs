@@ -2,8 +2,6 @@
 //!
 //! Not for: pushing them (`land`), or what follows from it.
 
-use std::collections::BTreeMap;
-
 use super::linked::Linked;
 use super::objects::{remote_ref, seen_ref};
 use super::source::Upstream;
@@ -28,38 +26,32 @@ impl Repository {
         let Upstream::Remote(remote) = &self.inner.upstream else {
             return Ok(Vec::new());
         };
+        // Before the remote is asked: what is pushed for the first time meanwhile was not deleted.
+        let mut pushed = Vec::new();
+        for (branch, head) in branches {
+            let name = remote_ref(branch);
+            let known = self.read_objects(move |control| control.read(&name));
+            pushed.extend(known.await?.map(|known| (branch, head, known)));
+        }
         let there = remote.story_branches(&self.inner.git).await?;
         let mut strays = Vec::new();
-        for (branch, head) in branches {
-            let stray = self.stray(branch, head, &there).await?;
+        for (branch, head, known) in pushed {
+            let stray = match there.get(&branch.full()) {
+                None => Some(Stray::Deleted),
+                Some(tip) if *tip == known || tip == head => None,
+                Some(_) => self.moved(branch, head).await?,
+            };
             strays.extend(stray.map(|stray| (branch.clone(), stray)));
         }
         Ok(strays)
     }
 
-    async fn stray(
-        &self,
-        branch: &BranchName,
-        head: &Sha,
-        there: &BTreeMap<String, Sha>,
-    ) -> Result<Option<Stray>> {
-        let name = remote_ref(branch);
-        let Some(pushed) = self
-            .read_objects(move |control| control.read(&name))
-            .await?
-        else {
-            return Ok(None);
-        };
-        let Some(tip) = there.get(&branch.full()) else {
-            return Ok(Some(Stray::Deleted));
-        };
-        if *tip == pushed || tip == head {
-            return Ok(None);
-        }
+    async fn moved(&self, branch: &BranchName, head: &Sha) -> Result<Option<Stray>> {
         let Some(tip) = self.fetch_branch(branch, &seen_ref(branch)).await? else {
             return Ok(Some(Stray::Deleted));
         };
-        // A push whose answer got lost is huskies' own.
+        // An older commit of the story is huskies' own: the answer to its push got lost, or it was
+        // pushed while the remote was asked.
         let is_ours = self.contains(head, &tip).await?;
         Ok((!is_ours).then_some(Stray::Moved { tip }))
     }

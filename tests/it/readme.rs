@@ -253,6 +253,6 @@ fn the_first_commands_are_the_two_that_a_fresh_machine_needs() {
         .filter(|block| block.language == "sh")
         .map(|block| block.text)
         .collect();
-    assert_eq!(shell[..2], ["cargo run --release -- demo", "cargo test"]);
-    assert!(include_str!("../../.ci/run").contains("cargo run --release -- demo"));
+    assert_eq!(shell[..2], ["cargo run -- demo", "cargo test"]);
+    assert!(include_str!("../../.ci/run").contains("cargo run -- demo"));
 }

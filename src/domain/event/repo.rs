@@ -24,9 +24,10 @@ pub enum RepoEvent {
         #[serde(default)]
         looks: Option<Pace>,
     },
-    /// Story branches that somebody else moved or deleted on the forge.
+    /// Story branches that somebody else moved or deleted on the forge, as far as the newest commits
+    /// were known that they were held against.
     BranchesSeen {
-        seen: Vec<StoryId>,
+        seen: Vec<(StoryId, Sha)>,
         strays: Vec<Stray>,
     },
     /// A timer: look for what no delivery told.

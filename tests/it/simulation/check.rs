@@ -31,7 +31,8 @@ pub(super) fn check_commit(commit: &Commit, world: &mut World) {
                 check_caps(story, world);
                 check_begin(story, world);
             }
-            Subject::Repo(_) | Subject::Head(_) => {}
+            Subject::Repo(repo) => check_branches(repo, world),
+            Subject::Head(_) => {}
         }
     }
     for record in &commit.events {
@@ -43,6 +44,14 @@ pub(super) fn check_commit(commit: &Commit, world: &mut World) {
             let (subject, why) = (&record.subject, record.refusal.as_ref());
             world.violation(format!("{subject}: {why:?}"));
         }
+    }
+}
+
+/// Nobody else pushes to story branches here.
+fn check_branches(repo: &Repo, world: &mut World) {
+    if !repo.strays.is_empty() {
+        let strays = &repo.strays;
+        world.violation(format!("takes its own commits for another's: {strays:?}"));
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use huskies::domain::id::{Attempt, BranchName, Sha};
 use huskies::domain::work::Candidate;
-use huskies::git::{Built, CandidateSpec, Landing};
+use huskies::git::{Built, CandidateSpec, Landing, Stray};
 use jiff::Timestamp;
 
 use super::commits::{Commits, Merged, Tree, tree_name};
@@ -68,6 +68,8 @@ pub(super) struct Sites {
     pub(super) heads: BTreeMap<u64, Sha>,
     pub(super) snapshots: BTreeMap<(u64, Attempt), Sha>,
     pub(super) pushed: BTreeMap<BranchName, Sha>,
+    /// What huskies knows that it pushed.
+    pub(super) remembered: BTreeMap<BranchName, Sha>,
     pub(super) snapshots_pushed: BTreeMap<String, Sha>,
     pub(super) checkouts: BTreeMap<String, Sha>,
     /// Somebody works where the base branch is checked out.
@@ -109,6 +111,7 @@ impl Sites {
             heads: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             pushed: BTreeMap::new(),
+            remembered: BTreeMap::new(),
             snapshots_pushed: BTreeMap::new(),
             checkouts: BTreeMap::new(),
             dirty_until: start,
@@ -198,6 +201,15 @@ impl World {
     pub(super) fn retire(&mut self, path: &str) {
         if let Some(site) = self.sites.worktrees.remove(path) {
             self.sites.branches.insert(site.branch, site.head);
+        }
+    }
+
+    /// What is on the remote that is neither what was pushed nor in the newest commit.
+    pub(super) fn stray(&self, branch: &BranchName, [pushed, head]: [&Sha; 2]) -> Option<Stray> {
+        match self.sites.pushed.get(branch) {
+            None => Some(Stray::Deleted),
+            Some(tip) if tip == pushed || self.commits.contains(head, tip) => None,
+            Some(tip) => Some(Stray::Moved { tip: tip.clone() }),
         }
     }
 

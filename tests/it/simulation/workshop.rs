@@ -219,11 +219,27 @@ impl Workshop for FakeWorkshop {
             world.sites.pushed.insert(branch.clone(), commit.clone());
             Ok(Pushed::Done)
         });
-        pushed.await
+        let pushed = pushed.await?;
+        self.link.pass(50).await;
+        self.link.reach("before a push is remembered").await;
+        let mut world = self.link.lock();
+        let (branch, commit) = (branch.clone(), commit.clone());
+        world.sites.remembered.insert(branch, commit);
+        Ok(pushed)
     }
 
-    async fn strays(&self, _: &[(BranchName, Sha)]) -> Result<Vec<(BranchName, Stray)>> {
-        Ok(Vec::new())
+    async fn strays(&self, branches: &[(BranchName, Sha)]) -> Result<Vec<(BranchName, Stray)>> {
+        let remembered = self.link.lock().sites.remembered.clone();
+        let asked = self.link.call("strays", unreachable, |world, _| {
+            let branches = branches.iter();
+            let strays = branches.filter_map(|(branch, head)| {
+                let known = remembered.get(branch)?;
+                let stray = world.stray(branch, [known, head])?;
+                Some((branch.clone(), stray))
+            });
+            Ok(strays.collect())
+        });
+        asked.await
     }
 
     async fn push_wip(&self, story: &StoryId, attempt: Attempt, commit: &Sha) -> Result<Pushed> {

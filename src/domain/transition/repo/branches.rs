@@ -4,7 +4,7 @@ use super::{Refusal, Turn, ignored};
 use crate::domain::delivery::Push;
 use crate::domain::effect::{Act, Effect};
 use crate::domain::event::StoryEvent;
-use crate::domain::id::{BranchName, StoryId};
+use crate::domain::id::{BranchName, Sha, StoryId};
 use crate::domain::repo::{MergingPhase, Stray};
 
 impl Turn {
@@ -21,22 +21,21 @@ impl Turn {
         push: &Push,
     ) -> Result<(), Refusal> {
         let by = Some(push.sender.clone());
-        let head = self.repo.heads.get(story).cloned();
+        let Some(head) = self.repo.heads.get(story).cloned() else {
+            return ignored("nobody works on that branch");
+        };
         match &push.after {
             None => self.found_stray(&Stray {
                 story: story.clone(),
                 tip: None,
                 by,
             }),
-            Some(after) if Some(after) == head.as_ref() => match self.repo.strays.remove(story) {
+            Some(after) if *after == head => match self.repo.strays.remove(story) {
                 Some(_) => Ok(()),
                 None => ignored("huskies itself pushed that"),
             },
             Some(_) => {
-                let heads = head.map(|head| (story.clone(), head));
-                let heads = heads.into_iter().collect();
-                self.effects
-                    .push(Effect::Act(Act::SeeBranches { heads, by }));
+                self.see_branch(story, head, by);
                 Ok(())
             }
         }
@@ -58,22 +57,43 @@ impl Turn {
     /// What is known of a branch that is where it belongs again is forgotten.
     pub(super) fn branches_seen(
         &mut self,
-        seen: &[StoryId],
+        seen: &[(StoryId, Sha)],
         strays: &[Stray],
     ) -> Result<(), Refusal> {
         let before = self.repo.strays.len();
+        let is_seen = |story: &StoryId| seen.iter().any(|(seen, _)| seen == story);
         let strays_still = |story: &StoryId| strays.iter().any(|stray| stray.story == *story);
-        let keeps = |story: &StoryId| !seen.contains(story) || strays_still(story);
+        let keeps = |story: &StoryId| !is_seen(story) || strays_still(story);
         self.repo.strays.retain(|story, _| keeps(story));
         let mut is_news = self.repo.strays.len() < before;
         for stray in strays {
-            is_news |= self.found_stray(stray).is_ok();
+            is_news |= match self.moved_on(&stray.story, seen) {
+                Some(head) => {
+                    self.see_branch(&stray.story, head, stray.by.clone());
+                    true
+                }
+                None => self.found_stray(stray).is_ok(),
+            };
         }
         if is_news {
             Ok(())
         } else {
             ignored("all are where huskies put them, or it is known already")
         }
+    }
+
+    /// The story's newest commit, if its branch was held against an older one: what is on the forge
+    /// then may be a commit that huskies itself pushed while it looked.
+    fn moved_on(&self, story: &StoryId, seen: &[(StoryId, Sha)]) -> Option<Sha> {
+        let head = self.repo.heads.get(story)?;
+        let is_held_against = |(seen, held): &(StoryId, Sha)| seen == story && held == head;
+        (!seen.iter().any(is_held_against)).then(|| head.clone())
+    }
+
+    fn see_branch(&mut self, story: &StoryId, head: Sha, by: Option<String>) {
+        let heads = vec![(story.clone(), head)];
+        self.effects
+            .push(Effect::Act(Act::SeeBranches { heads, by }));
     }
 
     fn found_stray(&mut self, stray: &Stray) -> Result<(), Refusal> {

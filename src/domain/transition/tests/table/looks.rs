@@ -454,8 +454,8 @@ fn story_branches_that_people_move_are_gated_and_told_and_deleted_ones_stop_thei
             sender: "bob".to_owned(),
         },
     };
-    let seen = |tips: &[Option<u64>]| RepoEvent::BranchesSeen {
-        seen: vec![story_id(7)],
+    let seen_of = |head: u64, tips: &[Option<u64>]| RepoEvent::BranchesSeen {
+        seen: vec![(story_id(7), sha(head))],
         strays: tips
             .iter()
             .map(|tip| Stray {
@@ -465,6 +465,7 @@ fn story_branches_that_people_move_are_gated_and_told_and_deleted_ones_stop_thei
             })
             .collect(),
     };
+    let seen = |tips: &[Option<u64>]| seen_of(27, tips);
     rows.given("nobody works on that branch");
     rows.when("pushed", pushed(Some(30)));
     rows.after(head(27));
@@ -477,9 +478,13 @@ fn story_branches_that_people_move_are_gated_and_told_and_deleted_ones_stop_thei
     rows.after(head(31));
     rows.when("brought in, and pushed", pushed(Some(31)));
     rows.when("deleted", pushed(None));
-    rows.when("seen to be gone", seen(&[None]));
+    rows.when("seen to be gone", seen_of(31, &[None]));
     rows.when("made anew", pushed(Some(31)));
     rows.when("deleted once more", pushed(None));
+    rows.given("a look that took so long that there is a newer commit");
+    rows.when("pushed by huskies meanwhile", seen_of(27, &[Some(31)]));
+    rows.when("gone", seen_of(27, &[None]));
+    rows.when("where it was", seen_of(27, &[]));
     insta::assert_snapshot!(rows.table, @"
     nobody works on that branch
       pushed -> ignored: not the base branch
@@ -495,5 +500,10 @@ fn story_branches_that_people_move_are_gated_and_told_and_deleted_ones_stop_thei
       seen to be gone -> ignored: all are where huskies put them, or it is known already
       made anew -> gating 1e
       deleted once more -> gating 1e | tell #7 branch_deleted
+
+    a look that took so long that there is a newer commit
+      pushed by huskies meanwhile -> gating 1e | see_branches of 1
+      gone -> gating 1e | see_branches of 1
+      where it was -> gating 1e
     ");
 }
