@@ -260,8 +260,9 @@ async fn what_forks_without_end_or_fills_memory_is_held_back() {
         ..Targets::default()
     })
     .unwrap();
+    // It is what the kernel kills first, whatever else there is in the room.
     let script = format!(
-        "'{HUSKIES}' confine-probe '{memory}' > /dev/null && echo filled >> \"$here/lines-$me\"
+        "(echo 1000 > /proc/self/oom_score_adj; exec '{HUSKIES}' confine-probe '{memory}' > /dev/null) && echo filled >> \"$here/lines-$me\"
          (trap 'kill $pids; wait' EXIT; pids=; i=0
           while [ $i -lt 200 ]; do sleep 600 & pids=\"$pids $!\"; i=$((i+1)); done; echo forked >> \"$here/lines-$me\")
          echo through >> \"$here/lines-$me\""
